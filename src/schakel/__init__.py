@@ -1,0 +1,1 @@
+"""Schakel: the link between care organisations in the Dutch health-data network."""

@@ -1,0 +1,1 @@
+"""The exchanges, one package each: they compose the generic functions and the network."""

@@ -1,0 +1,9 @@
+"""The BgZ (basisgegevensset zorg): fetch the core record of a patient from other care providers.
+
+Entry point: `BgzExchange.fetch`. The 27 requests are those of BgZ-MSZ 2.0 on STU3 (zib 2017).
+"""
+
+from schakel.exchanges.bgz.exchange import Ask, BgzExchange, parse_ask
+from schakel.exchanges.bgz.requests import requests_for
+
+__all__ = ["Ask", "BgzExchange", "parse_ask", "requests_for"]

@@ -1,0 +1,251 @@
+"""Fetch the BgZ of one patient from several holders and assemble it with its provenance."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from schakel.exchanges.bgz.requests import requests_for
+from schakel.fhir.definitions import Version
+from schakel.fhir.json import Resource, dump
+from schakel.generic.addressing import ConfiguredDirectory
+from schakel.generic.identity import AssertionSigner, User
+from schakel.generic.logging import AuditLog, Event
+from schakel.generic.logging.events import Outcome as LogOutcome
+from schakel.kernel.clock import instant, new_id, now
+from schakel.kernel.outcomes import Invalid, Outcome
+from schakel.kernel.values import URA_SYSTEM, Bsn, Ura
+from schakel.network import HolderResult, Peers, RequestResult, fetch_holder
+from schakel.network.fetch import Status, overall
+from schakel.network.peers import PeerRefused
+
+MAX_HOLDERS = 50
+_VERSION: Version = "stu3"
+_OUTCOMES: dict[Status, LogOutcome] = {"complete": "0", "incomplete": "4", "refused": "4", "failed": "8"}
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What the EHR asks: whose BgZ, from whom, for which professional and why."""
+
+    patient: Bsn
+    holders: tuple[Ura, ...]
+    user: User
+    purpose: str
+    treatment_relation: str
+
+
+def _text(table: dict[str, Any], name: str, where: str = "", most: int = 200) -> str:
+    value = table.get(name)
+    path = f"{where}{name}"
+    if (
+        not isinstance(value, str)
+        or not value.strip()
+        or len(value) > most
+        or re.search(r"[\x00-\x1f]", value)
+    ):
+        raise Invalid(f"{path} is needed: a text of 1 to {most} characters", expression=path)
+    return value
+
+
+def parse_ask(body: bytes) -> Ask:
+    """The ask in a JSON body `{patient, holders: [ura], user: {id, name, role, responsible?}, purpose,
+    treatment_relation}`. Raises `Invalid` naming the member."""
+    try:
+        table = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Invalid(f"the body is not JSON: {error}") from error
+    if not isinstance(table, dict):
+        raise Invalid("the body must be a JSON object")
+    unknown = set(table) - {"patient", "holders", "user", "purpose", "treatment_relation"}
+    if unknown:
+        raise Invalid(f"unknown member {sorted(unknown)[0]!r}", expression=sorted(unknown)[0][:60])
+    holders = table.get("holders")
+    if not isinstance(holders, list) or not 1 <= len(holders) <= MAX_HOLDERS:
+        raise Invalid(f"holders is a list of 1 to {MAX_HOLDERS} URA numbers", expression="holders")
+    user = table.get("user")
+    if not isinstance(user, dict) or set(user) - {"id", "name", "role", "responsible"}:
+        raise Invalid("user is an object {id, name, role, responsible?}", expression="user")
+    responsible = _text(user, "responsible", "user.") if "responsible" in user else ""
+    return Ask(
+        patient=Bsn(_text(table, "patient")),
+        holders=tuple(dict.fromkeys(Ura(h) if isinstance(h, str) else _no_ura(h) for h in holders)),
+        user=User(
+            _text(user, "id", "user."),
+            _text(user, "name", "user."),
+            _text(user, "role", "user."),
+            responsible,
+        ),
+        purpose=_text(table, "purpose"),
+        treatment_relation=_text(table, "treatment_relation"),
+    )
+
+
+def _no_ura(value: object) -> Ura:
+    raise Invalid(f"holders: {str(value)[:20]!r} is no URA; write it as text", expression="holders")
+
+
+class BgzExchange:
+    """The asking side for one organisation."""
+
+    def __init__(
+        self,
+        *,
+        ura: str,
+        name: str,
+        directory: ConfiguredDirectory,
+        signer: AssertionSigner,
+        peers: Peers,
+        log: AuditLog,
+        timeout: float,
+    ) -> None:
+        self._ura = ura
+        self._name = name
+        self._directory = directory
+        self._signer = signer
+        self._peers = peers
+        self._log = log
+        self._timeout = timeout
+
+    async def fetch(self, ask: Ask) -> bytes:
+        """JSON `{id, status, bundle, holders}`; durable in our own log before it is returned. Nothing is stored."""
+        exchange = new_id()
+        results = await asyncio.gather(*(self._from_holder(ask, ura, exchange) for ura in ask.holders))
+        for result in results:
+            await self._log.write(self._event(ask, exchange, result))
+        body = {
+            "id": exchange,
+            "status": overall([r.status for r in results]),
+            "bundle": self._bundle(exchange, results),
+            "holders": [
+                {
+                    "ura": r.ura,
+                    "status": r.status,
+                    "reason": r.reason,
+                    "requests": [q.report() for q in r.requests],
+                }
+                for r in results
+            ],
+        }
+        return dump(body)
+
+    async def _from_holder(self, ask: Ask, ura: str, exchange: str) -> HolderResult:
+        queries = requests_for(ask.patient)
+        try:
+            async with asyncio.timeout(self._timeout):
+                address = self._directory.find(ura)
+                base = address.fhir.get(_VERSION)
+                if base is None:
+                    return _none(ura, queries, "failed", "the directory has no STU3 address of this holder")
+                token = await self._peers.token(address.token_endpoint, self._token_form(ask, address.issuer))
+        except PeerRefused as refused:
+            return _none(ura, queries, "refused", refused.message)
+        except TimeoutError:
+            return _none(ura, queries, "failed", "no token in time")
+        except Outcome as outcome:
+            return _none(ura, queries, "failed", outcome.message)
+        return await fetch_holder(
+            self._peers,
+            ura=ura,
+            base=base,
+            token=token,
+            version=_VERSION,
+            queries=queries,
+            patient=ask.patient,
+            request_id=exchange,
+            timeout=self._timeout,
+        )
+
+    def _token_form(self, ask: Ask, issuer: str) -> dict[str, str]:
+        assertion = self._signer.assertion(issuer, ask.user, ask.purpose, ask.treatment_relation)
+        return {
+            "grant_type": "client_credentials",
+            "scope": "bgz",
+            "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            "client_assertion": assertion,
+        }
+
+    def _bundle(self, exchange: str, results: Sequence[HolderResult]) -> dict[str, Any]:
+        entries: list[dict[str, Any]] = []
+        for result in results:
+            if not result.resources:
+                continue
+            entries += [{"fullUrl": url, "resource": r} for url, r in result.resources.items()]
+            entries.append(self._provenance(result))
+        bundle: dict[str, Any] = {
+            "resourceType": "Bundle",
+            "id": exchange,
+            "meta": {"lastUpdated": instant(now())},
+            "type": "collection",
+        }
+        if entries:
+            bundle["entry"] = entries
+        return bundle
+
+    def _provenance(self, result: HolderResult) -> dict[str, Any]:
+        """Where and when everything of one holder came from (Provenance STU3)."""
+        own = new_id()
+        holder: Resource = {
+            "identifier": {"system": URA_SYSTEM, "value": result.ura},
+            "display": self._directory.find(result.ura).name,
+        }
+        return {
+            "fullUrl": f"urn:uuid:{own}",
+            "resource": {
+                "resourceType": "Provenance",
+                "id": own,
+                "target": [{"reference": url} for url in result.resources],
+                "recorded": instant(now()),
+                "activity": {
+                    "system": "http://hl7.org/fhir/v3/DataOperation",
+                    "code": "CREATE",
+                    "display": "create",
+                },
+                "agent": [
+                    {
+                        "role": [
+                            {
+                                "coding": [
+                                    {
+                                        "system": "http://hl7.org/fhir/provenance-participant-role",
+                                        "code": "custodian",
+                                        "display": "Custodian",
+                                    }
+                                ]
+                            }
+                        ],
+                        "whoReference": holder,
+                    }
+                ],
+            },
+        }
+
+    def _event(self, ask: Ask, exchange: str, result: HolderResult) -> Event:
+        return Event(
+            subtype="exchange",
+            action="R",
+            outcome=_OUTCOMES[result.status],
+            reason=result.status if result.status != "complete" else "",
+            decision=exchange,
+            requester=self._ura,
+            requester_name=self._name,
+            holder=result.ura,
+            user=ask.user,
+            purpose=ask.purpose,
+            treatment_relation=ask.treatment_relation,
+            patient=ask.patient,
+            query="fetch BgZ",
+            request_id=exchange,
+            view="recipient",
+            resources=tuple(result.resources),
+        )
+
+
+def _none(ura: str, queries: Sequence[str], status: Status, reason: str) -> HolderResult:
+    requests = [RequestResult(n, q, status, reason=reason) for n, q in enumerate(queries, 1)]
+    return HolderResult(ura, status, requests, reason=reason)

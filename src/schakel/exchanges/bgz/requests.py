@@ -1,0 +1,39 @@
+"""The 27 requests of a BgZ, made from the rows that the answering side accepts.
+
+Source: BgZ-MSZ 2.0, request list. Asking and answering read the same table, so they cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from schakel.fhir.search import encode
+from schakel.generic.authorisation import ROWS, Row
+from schakel.kernel.values import BSN_SYSTEM
+
+_LAST = frozenset({20})
+"""Rows asked as `$lastn`; such a request takes no Provenance."""
+
+
+def _first_rows() -> list[Row]:
+    rows: dict[int, Row] = {}
+    for row in ROWS:
+        if row.number <= 27:
+            rows.setdefault(row.number, row)
+    return [rows[number] for number in sorted(rows)]
+
+
+_ASKED = _first_rows()
+
+
+def requests_for(bsn: str) -> list[str]:
+    """The 27 relative searches for the patient with this BSN, in the order of the list."""
+    return [_request(row, bsn) for row in _ASKED]
+
+
+def _request(row: Row, bsn: str) -> str:
+    own = row.type == "Patient"
+    pairs = [(row.patient if own else f"{row.patient}.identifier", f"{BSN_SYSTEM}|{bsn}")]
+    pairs += [(name, ",".join(sorted(values))) for name, values in row.parameters.items()]
+    pairs += [("_include", include) for include in sorted(row.includes)]
+    if row.number in _LAST:
+        return f"{row.type}/$lastn?{encode(pairs)}"
+    return f"{row.type}?{encode([*pairs, ('_revinclude', 'Provenance:target')])}"

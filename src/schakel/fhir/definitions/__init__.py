@@ -1,0 +1,202 @@
+"""The FHIR definitions of a version as typed, read-only tables.
+
+The `.json.zst` files beside this module are made by `scripts/build_definitions.py` from the CC0 specification
+(STU3 3.0.1, R4 4.0.1). `definitions("stu3")` loads one, once per process.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from importlib.resources import files
+from typing import Any, Literal
+
+import zstandard
+
+Version = Literal["stu3", "r4"]
+VERSIONS: tuple[Version, ...] = ("stu3", "r4")
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """A rule of the specification: `expression` is FHIRPath, `severity` error or warning."""
+
+    key: str
+    severity: str
+    expression: str
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One element of a type.
+
+    `name` has no `[x]`; `choice` says that the JSON name is the name plus the capitalised type. `types` are
+    FHIR type names; a backbone element's type is its path, such as `Observation.component` (a content reference
+    is resolved to the path it names). `max` 0 means no limit. `targets` are the resource types a Reference may
+    point at, empty for any. `binding` is the value set of a required binding.
+    """
+
+    name: str
+    min: int
+    max: int
+    types: tuple[str, ...]
+    choice: bool = False
+    targets: tuple[str, ...] = ()
+    binding: str = ""
+    invariants: tuple[Invariant, ...] = ()
+
+    @property
+    def repeats(self) -> bool:
+        """Whether JSON has an array here."""
+        return self.max != 1
+
+
+@dataclass(frozen=True)
+class TypeDefinition:
+    """A primitive, complex type, backbone element or resource type, with its elements in XML order.
+
+    `kind` is `primitive-type`, `complex-type`, `backbone` or `resource`. `elements` includes the inherited ones.
+    """
+
+    name: str
+    kind: str
+    base: str
+    abstract: bool
+    elements: Mapping[str, Element]
+    regex: str = ""
+    invariants: tuple[Invariant, ...] = ()
+
+    @cached_property
+    def by_json_name(self) -> Mapping[str, tuple[Element, str]]:
+        """JSON member name to the element and the type it then has; `valueQuantity` stands here, `value` not."""
+        out: dict[str, tuple[Element, str]] = {}
+        for element in self.elements.values():
+            if element.choice:
+                for name in element.types:
+                    out[element.name + name[0].upper() + name[1:]] = (element, name)
+            else:
+                out[element.name] = (element, element.types[0])
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class SearchParameter:
+    """A search parameter for the types in `base`. `expression` is FHIRPath as corrected (see `corrections`)."""
+
+    code: str
+    base: tuple[str, ...]
+    type: str
+    expression: str
+    url: str
+    targets: tuple[str, ...] = ()
+    components: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """All definitions of one FHIR version."""
+
+    version: Version
+    release: str
+    types: Mapping[str, TypeDefinition]
+    value_sets: Mapping[str, Mapping[str, frozenset[str]]]
+    compartments: Mapping[str, Mapping[str, tuple[str, ...]]]
+    _search: Mapping[str, Mapping[str, SearchParameter]] = field(repr=False)
+
+    @cached_property
+    def resource_types(self) -> frozenset[str]:
+        """Names of the concrete resource types."""
+        return frozenset(n for n, t in self.types.items() if t.kind == "resource" and not t.abstract)
+
+    def search_parameters(self, resource_type: str) -> Mapping[str, SearchParameter]:
+        """Search parameters of a resource type by code, those of Resource and DomainResource included."""
+        return self._search.get(resource_type, {})
+
+    def is_a(self, name: str, ancestor: str) -> bool:
+        """Whether type `name` is `ancestor` or derives from it."""
+        while name:
+            if name == ancestor:
+                return True
+            definition = self.types.get(name)
+            name = definition.base if definition else ""
+        return False
+
+
+def _invariants(version: Version, raw: list[list[str]] | None) -> tuple[Invariant, ...]:
+    from schakel.fhir.definitions.corrections import corrected_invariant
+
+    found = [Invariant(k, severity, corrected_invariant(version, k, text)) for k, severity, text in raw or ()]
+    return tuple(invariant for invariant in found if invariant.expression)
+
+
+def _element(version: Version, raw: dict[str, Any]) -> Element:
+    name = str(raw["n"])
+    types = (raw["c"],) if "c" in raw else tuple(raw.get("t", ()))
+    return Element(
+        name=name.removesuffix("[x]"),
+        min=raw["a"],
+        max=raw["m"],
+        types=types,
+        choice=name.endswith("[x]"),
+        targets=tuple(raw.get("r", ())),
+        binding=raw.get("b", ""),
+        invariants=_invariants(version, raw.get("i")),
+    )
+
+
+@cache
+def definitions(version: Version) -> Definitions:
+    """The definitions of `version`; loaded once (about 0.1 s). Raises `KeyError` for another word."""
+    from schakel.fhir.definitions.corrections import ADDED, corrected
+
+    if version not in VERSIONS:
+        raise KeyError(version)
+    packed = files(__package__).joinpath(f"{version}.json.zst").read_bytes()
+    table = json.loads(zstandard.ZstdDecompressor().decompress(packed))
+    types = {
+        name: TypeDefinition(
+            name=name,
+            kind=raw["k"],
+            base=raw["base"],
+            abstract=raw.get("abstract", False),
+            elements={e.name: e for e in (_element(version, entry) for entry in raw["e"])},
+            regex=raw.get("regex", ""),
+            invariants=_invariants(version, raw.get("i")),
+        )
+        for name, raw in table["types"].items()
+    }
+    concrete = [n for n, t in types.items() if t.kind == "resource" and not t.abstract]
+    search: dict[str, dict[str, SearchParameter]] = {name: {} for name in concrete}
+    parameters = [
+        SearchParameter(
+            code=raw["code"],
+            base=tuple(raw["base"]),
+            type=raw["type"],
+            expression=corrected(version, raw["url"], raw["expression"]),
+            url=raw["url"],
+            targets=tuple(raw.get("target", ())),
+            components=tuple((c[0], c[1]) for c in raw.get("component", ())),
+        )
+        for raw in table["search"]
+    ]
+    for parameter in [*parameters, *ADDED[version]]:
+        for base in parameter.base:
+            for name in concrete if base in ("Resource", "DomainResource") else (base,):
+                if name in search:
+                    search[name][parameter.code] = parameter
+    return Definitions(
+        version=version,
+        release=table["release"],
+        types=types,
+        value_sets={
+            url: {system: frozenset(codes) for system, codes in expansion.items()}
+            for url, expansion in table["valueSets"].items()
+        },
+        compartments={
+            name: {kind: tuple(codes) for kind, codes in members.items()}
+            for name, members in table["compartments"].items()
+        },
+        _search=search,
+    )

@@ -1,0 +1,146 @@
+"""Minimise: of what was found, only what is about this patient, or what a released match refers to.
+
+* a resource that names a patient must name this one, and no contradiction may stand in it;
+* another Patient is never released;
+* a resource that names no patient passes only when a released match refers to it by an accepted include;
+* a Provenance passes only when all its targets are released, here or under another row of the same exchange.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from schakel.fhir.definitions import Version
+from schakel.fhir.json import Resource
+from schakel.kernel.values import BSN_OID, BSN_SYSTEM
+from schakel.store.indexing import IndexRows, indexer, patient_codes
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A resource of an answer with its index rows; `match` is False for what an include brought."""
+
+    resource: Resource
+    rows: IndexRows
+    match: bool
+
+    @property
+    def type(self) -> str:
+        return str(self.resource["resourceType"])
+
+    @property
+    def key(self) -> str:
+        """`Type/id`."""
+        return f"{self.type}/{self.resource.get('id', '')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """What was held back and why (a stable word)."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Minimised:
+    """What may go out, and what was held back."""
+
+    released: tuple[Item, ...]
+    dropped: tuple[Dropped, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The patient of a request: the BSN, and the logical ids under which this source knows it."""
+
+    bsn: str
+    ids: frozenset[str]
+
+
+def item(version: Version, resource: Resource, match: bool, own_bases: tuple[str, ...] = ()) -> Item:
+    """An `Item` of a parsed resource."""
+    return Item(resource, indexer(version, str(resource["resourceType"])).rows(resource, own_bases), match)
+
+
+def bsns(rows: IndexRows, parameter: str) -> set[str]:
+    """The BSNs among the index tokens of an identifier parameter."""
+    return {c for p, c, s in rows.token if p == parameter and s in (BSN_SYSTEM, BSN_OID)}
+
+
+def patients_named(version: Version, found: Item) -> tuple[set[str], set[str]]:
+    """The patients a resource is about: logical ids (a reference to another server as its URL) and BSNs."""
+    if found.type == "Patient":
+        return {str(found.resource.get("id", ""))}, bsns(found.rows, "identifier")
+    codes = patient_codes(version, found.type)
+    ids = {
+        target
+        for code, kind, target in found.rows.reference
+        if code in codes and (kind == "Patient" or (not kind and "/Patient/" in target))
+    }
+    numbers: set[str] = set()
+    for code in codes:
+        numbers |= bsns(found.rows, f"{code}:identifier")
+    return ids, numbers
+
+
+def about(version: Version, found: Item, subject: Subject) -> bool | None:
+    """Whether a resource is about this patient; None when it names no patient at all."""
+    ids, numbers = patients_named(version, found)
+    if not ids and not numbers:
+        return None
+    if ids and not ids & subject.ids:
+        return False
+    return not numbers or subject.bsn in numbers
+
+
+def minimise(
+    version: Version,
+    items: Sequence[Item],
+    subject: Subject,
+    includes: Iterable[str],
+    elsewhere: Callable[[str], bool],
+) -> Minimised:
+    """Divides the items of one answer. `includes` are the accepted `Type:parameter[:Target]`; `elsewhere` says
+    of a `Type/id` whether it may be released under another row."""
+    accepted = [tuple(i.split(":")) for i in includes]
+    released: list[Item] = []
+    dropped: list[Dropped] = []
+    linked: set[str] = set()
+    for found in (i for i in items if i.match):
+        if about(version, found, subject) is not True:
+            dropped.append(Dropped(found.key, "other-patient"))
+            continue
+        released.append(found)
+        for code, kind, target in found.rows.reference:
+            if any((found.type, code) == a[:2] and (len(a) < 3 or a[2] == kind) for a in accepted):
+                linked.add(f"{kind}/{target}")
+    provenances = [i for i in items if not i.match and i.type == "Provenance"]
+    for found in (i for i in items if not i.match and i.type != "Provenance"):
+        named = about(version, found, subject)
+        if named is False or (found.type == "Patient" and named is not True):
+            dropped.append(Dropped(found.key, "other-patient"))
+        elif found.key not in linked:
+            dropped.append(Dropped(found.key, "not-referred-to"))
+        else:
+            released.append(found)
+    keys = {i.key for i in released}
+    for found in provenances:
+        targets = provenance_targets(found)
+        if about(version, found, subject) is False:
+            dropped.append(Dropped(found.key, "other-patient"))
+        elif targets and all(t in keys or elsewhere(t) for t in targets):
+            released.append(found)
+        else:
+            dropped.append(Dropped(found.key, "target-not-released"))
+    return Minimised(tuple(released), tuple(dropped))
+
+
+def provenance_targets(found: Item) -> set[str]:
+    """`Type/id` of everything a Provenance is about; a target that is no literal reference counts as itself."""
+    targets = {f"{kind}/{target}" for code, kind, target in found.rows.reference if code == "target"}
+    declared = found.resource.get("target") or []
+    if len(declared) > len(targets):
+        targets.add("unresolved")
+    return targets

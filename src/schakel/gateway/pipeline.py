@@ -1,0 +1,303 @@
+"""The pipeline of the guarded door, one step after the other.
+
+identify -> authorise -> consent -> execute what was judged -> minimise -> log -> answer. A step that cannot be
+made is a refusal. Faults before the patient is known are named to the caller; after that a refusal has one status
+(403), one code and the id of the decision. The reason stands in the log (`schakel explain ID`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from schakel.fhir.definitions import Version
+from schakel.fhir.search import Query, encode
+from schakel.gateway.disclosure import Disclosure
+from schakel.gateway.minimise import Item, Minimised, Subject, minimise
+from schakel.generic.authorisation import Judgement, Row, judge
+from schakel.generic.consent import Grounds
+from schakel.generic.identity import AuthorisationServer, Grant
+from schakel.generic.logging import AuditLog, Event
+from schakel.generic.logging.events import Outcome as LogOutcome
+from schakel.kernel.clock import new_id
+from schakel.kernel.outcomes import Forbidden, Gone, Invalid, NotAllowed, NotFound, Outcome
+from schakel.server import Answer, FhirService, Interaction, Request, answer, capabilities
+from schakel.sources import Found, Included, Stored
+
+REFUSED = "refused"
+EXCHANGE = "bgz"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request at the guarded door, with what the listener knows of the caller."""
+
+    request: Request
+    authorization: str | None
+    network_address: str = ""
+    request_id: str = ""
+
+
+@dataclass(slots=True)
+class Decision:
+    """What has been decided so far; it becomes one event in the log."""
+
+    id: str = field(default_factory=new_id)
+    query: str = ""
+    subtype: str = "search-type"
+    rule: str = ""
+    ground: str = ""
+    patient: str = ""
+    checks: list[str] = field(default_factory=list)
+
+
+class Gateway:
+    """The guarded door of one organisation."""
+
+    def __init__(
+        self,
+        *,
+        ura: str,
+        name: str,
+        service: FhirService,
+        server: AuthorisationServer,
+        grounds: Grounds,
+        log: AuditLog,
+        rows: Sequence[Row],
+        own_bases: tuple[str, ...],
+    ) -> None:
+        self._ura = ura
+        self._name = name
+        self._service = service
+        self._server = server
+        self._grounds = grounds
+        self._log = log
+        self._rows = rows
+        self._disclosure = Disclosure(service, rows, own_bases)
+
+    async def answer(self, call: Call, base: str) -> Answer:
+        """The answer to a request at the guarded door. Raises an `Outcome` for every refusal."""
+        if call.request.path == "metadata" and call.request.method == "GET":
+            return Answer(200, capabilities.statement(call.request.version, base, self._rows_by_type()))
+        grant = await self._server.identify(call.authorization)
+        decision = Decision(query=f"{call.request.method} {call.request.path}")
+        async with self._refusals_logged(call, grant, decision):
+            interaction = self._parsed(call.request, decision)
+            if EXCHANGE not in grant.scope.split():
+                raise Forbidden(f"the token's scope does not include {EXCHANGE!r}", code="scope-missing")
+            decision.checks.append("identified")
+            if interaction.kind == "read":
+                return await self._read(call, grant, interaction, decision)
+            return await self._search(call, grant, interaction, decision, base)
+
+    # -- a search ------------------------------------------------------------------------------------------
+
+    async def _search(
+        self, call: Call, grant: Grant, interaction: Interaction, decision: Decision, base: str
+    ) -> Answer:
+        assert interaction.query is not None
+        query = await self._original(interaction, interaction.query, grant)
+        judgement = judge(query, self._rows)
+        decision.rule = judgement.row.id
+        decision.checks.append("form accepted")
+        subject = await self._subject(interaction.version, judgement, decision)
+        await self._consent(grant, subject, query, decision)
+        found = await self._service.search(interaction, grant.jti)
+        kept = await self._minimised(interaction.version, found, subject, query)
+        await self._logged(call, grant, decision, kept)
+        return self._service.render(base, interaction, _only(found, kept))
+
+    async def _original(self, interaction: Interaction, query: Query, grant: Grant) -> Query:
+        """The query to judge: for a page link, the query that made the page, bound to this token."""
+        if query.page is None:
+            return query
+        return await self._service.source.page_query(
+            interaction.version, query.page[0], query.type, grant.jti
+        )
+
+    async def _subject(self, version: Version, judgement: Judgement, decision: Decision) -> Subject:
+        named = judgement.patient
+        if named.bsn:
+            decision.patient = named.bsn
+            return Subject(named.bsn, await self._disclosure.patient_ids(version, named.bsn))
+        return await self._subject_of_id(version, named.id, decision)
+
+    async def _subject_of_id(self, version: Version, logical_id: str, decision: Decision) -> Subject:
+        bsn = await self._disclosure.bsn_of(version, logical_id)
+        if not bsn:
+            raise _Refused("patient-unknown")
+        decision.patient = bsn
+        return Subject(bsn, await self._disclosure.patient_ids(version, bsn))
+
+    async def _consent(self, grant: Grant, subject: Subject, query: Query, decision: Decision) -> None:
+        """Permits only under a recorded ground."""
+        text = f"{query.type}{'/$lastn' if query.last is not None else ''}?{_without_patient(query)}"
+        ground = await self._grounds.permits(grant.requester, subject.bsn, EXCHANGE, text)
+        if ground is None:
+            reason = await self._grounds.explain(grant.requester, subject.bsn, EXCHANGE)
+            raise _Refused(reason)
+        decision.ground = ground.id
+        decision.checks.append("ground found")
+
+    async def _minimised(self, version: Version, found: Found, subject: Subject, query: Query) -> Minimised:
+        items = [self._disclosure.item(version, s, True) for s in found.matches]
+        items += [self._disclosure.item(version, i.stored, False) for i in found.included]
+        elsewhere = await self._disclosure.releasable_targets(version, items, subject)
+        return minimise(version, items, subject, [str(i) for i in query.includes], elsewhere.__contains__)
+
+    # -- a read --------------------------------------------------------------------------------------------
+
+    async def _read(self, call: Call, grant: Grant, interaction: Interaction, decision: Decision) -> Answer:
+        """A resource that some row of the exchange would release to this requester for this patient."""
+        version = interaction.version
+        decision.subtype = "read"
+        try:
+            stored = await self._service.read(interaction)
+        except (NotFound, Gone) as absent:
+            raise _Refused("not-here") from absent
+        found = self._disclosure.item(version, stored, True)
+        named = self._disclosure.patient_of(version, found)
+        if named is None:
+            subject, row, ground = await self._through_link(version, grant, found)
+            decision.patient, decision.ground = subject.bsn, ground
+        else:
+            subject = await self._subject_of_id(version, named, decision)
+            permit = await self._grounds.permits(grant.requester, subject.bsn, EXCHANGE, f"{found.type}?")
+            if permit is None:
+                raise _Refused(await self._grounds.explain(grant.requester, subject.bsn, EXCHANGE))
+            decision.ground = permit.id
+            row = self._disclosure.fitting_row(version, found, subject)
+        if row is None:
+            raise _Refused("form-not-allowed")
+        decision.rule = row.id
+        decision.checks += ["resource of an accepted form", "ground found"]
+        await self._logged(call, grant, decision, Minimised((found,), ()))
+        return answer.resource(stored)
+
+    async def _through_link(
+        self, version: Version, grant: Grant, found: Item
+    ) -> tuple[Subject, Row | None, str]:
+        """For a resource without a patient: the patient, row and ground through which it may be read."""
+        for bsn in await self._grounds.patients(grant.requester, EXCHANGE):
+            subject = Subject(bsn, await self._disclosure.patient_ids(version, bsn))
+            row = await self._disclosure.linking_row(version, found, subject)
+            if row is not None:
+                ground = await self._grounds.permits(grant.requester, bsn, EXCHANGE)
+                if ground is not None:
+                    return subject, row, ground.id
+        raise _Refused("not-referred-to")
+
+    # -- parsing, logging, refusing ------------------------------------------------------------------------
+
+    def _parsed(self, request: Request, decision: Decision) -> Interaction:
+        interaction = self._service.parse(request)
+        decision.query = str(interaction)
+        if interaction.kind not in ("read", "search", "lastn"):
+            decision.subtype = interaction.kind
+            raise NotAllowed(
+                f"{interaction.kind} is not possible at this door: it gives out data by read and search",
+                code="interaction-not-allowed",
+                headers={"Allow": "GET"},
+            )
+        return interaction
+
+    async def _logged(self, call: Call, grant: Grant, decision: Decision, kept: Minimised) -> None:
+        """Writes the disclosure down; returns when it is durable."""
+        decision.checks.append("minimised")
+        if kept.dropped:
+            held = ", ".join(f"{d.key}: {d.reason}" for d in kept.dropped)
+            decision.checks.append(f"held back: {held}")
+        disclosed = tuple(
+            f"{i.key}/_history/{i.resource.get('meta', {}).get('versionId', '')}" for i in kept.released
+        )
+        await self._log.write(self._event(call, grant, decision, "0", "", disclosed))
+
+    @asynccontextmanager
+    async def _refusals_logged(self, call: Call, grant: Grant, decision: Decision) -> AsyncIterator[None]:
+        try:
+            yield
+        except _Refused as refused:
+            await self._log.write(self._event(call, grant, decision, "4", refused.reason))
+            raise self._refusal(decision) from refused
+        except Outcome as outcome:
+            await self._log.write(self._event(call, grant, decision, "4", outcome.kind))
+            if decision.patient and isinstance(outcome, Forbidden | Invalid | NotFound | Gone):
+                raise self._refusal(decision) from outcome
+            raise
+
+    @staticmethod
+    def _refusal(decision: Decision) -> Forbidden:
+        return Forbidden(
+            f"this request was refused; decision {decision.id}",
+            code=REFUSED,
+            headers={"X-Decision-ID": decision.id},
+        )
+
+    def _event(
+        self,
+        call: Call,
+        grant: Grant,
+        decision: Decision,
+        outcome: LogOutcome,
+        reason: str,
+        disclosed: tuple[str, ...] = (),
+    ) -> Event:
+        return Event(
+            subtype="search-type" if decision.subtype in ("search", "lastn") else decision.subtype,
+            action="R" if decision.subtype == "read" else "E",
+            outcome=outcome,
+            reason=reason,
+            decision=decision.id,
+            requester=grant.requester,
+            holder=self._ura,
+            holder_name=self._name,
+            user=grant.user,
+            purpose=grant.purpose,
+            treatment_relation=grant.treatment_relation,
+            patient=decision.patient,
+            query=decision.query,
+            request_id=call.request_id,
+            token=grant.jti,
+            ground=decision.ground,
+            rule=decision.rule,
+            checks=tuple(decision.checks),
+            network_address=call.network_address,
+            resources=disclosed,
+        )
+
+    def _rows_by_type(self) -> frozenset[str]:
+        return frozenset(row.type for row in self._rows)
+
+
+class _Refused(Exception):
+    """A refusal whose reason goes to the log only."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def _without_patient(query: Query) -> str:
+    """The query without what names the patient and without paging: the form that a ground may list."""
+    skipped = ("patient", "beneficiary", "identifier", "_id")
+    pairs = [
+        (name, value)
+        for name, value in query.raw
+        if name.partition(".")[0].partition(":")[0] not in skipped
+        and name not in ("_count", "_format", "_page")
+    ]
+    return encode(pairs)
+
+
+def _only(found: Found, kept: Minimised) -> Found:
+    """`found` with only what is released; a total would tell how much was held back."""
+    keys = {i.key for i in kept.released}
+    matches = tuple(s for s in found.matches if _key(s) in keys)
+    included = tuple(Included(i.stored, i.via) for i in found.included if _key(i.stored) in keys)
+    total = found.total if not kept.dropped else None
+    return Found(found.query, matches, included, total, found.next_page)
+
+
+def _key(stored: Stored) -> str:
+    return f"{stored.type}/{stored.id}"

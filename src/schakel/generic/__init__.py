@@ -1,0 +1,1 @@
+"""The generic functions, one package each. They never import one another; `compose` hands them what they need."""

@@ -1,0 +1,9 @@
+"""Authorisation: which requests an exchange allows, as data, and the judgement of one parsed request.
+
+Entry point: `judge(query, rows)`. The rows of the BgZ stand in `bgz.ROWS`. What is not in a row is refused.
+"""
+
+from schakel.generic.authorisation.bgz import ROWS, Row
+from schakel.generic.authorisation.judge import Judgement, PatientNamed, fits, judge
+
+__all__ = ["ROWS", "Judgement", "PatientNamed", "Row", "fits", "judge"]

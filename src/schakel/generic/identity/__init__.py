@@ -1,0 +1,25 @@
+"""Identity: who asks. Tokens for organisations that prove themselves by a signed assertion, and their checks.
+
+The answering side is `AuthorisationServer`: OAuth 2.0 client credentials (RFC 6749, section 4.4) with a JWT
+that the requester signed (RFC 7523, section 2.2), answered by an opaque token of which the database keeps
+the digest only. The asking side is `AssertionSigner`. `Grant` is what a valid token says. No HTTP here; the
+public keys of requesters come in through `RequesterKeys`.
+"""
+
+from schakel.generic.identity.errors import OAuthError
+from schakel.generic.identity.keys import new_key, read_key
+from schakel.generic.identity.model import Grant, User
+from schakel.generic.identity.server import AuthorisationServer, RequesterKeys, TokenAnswer
+from schakel.generic.identity.signer import AssertionSigner
+
+__all__ = [
+    "AssertionSigner",
+    "AuthorisationServer",
+    "Grant",
+    "OAuthError",
+    "RequesterKeys",
+    "TokenAnswer",
+    "User",
+    "new_key",
+    "read_key",
+]

@@ -1,0 +1,46 @@
+"""Errors of the token endpoint.
+
+    OAuthError
+    ├── InvalidRequestError        400  a field, or a claim about the user, is missing or malformed
+    ├── InvalidClientError         401  the requester did not prove who it is
+    ├── InvalidScopeError          400  a scope is not offered
+    └── UnsupportedGrantTypeError  400
+
+Source: RFC 6749, section 5.2. `message` becomes `error_description`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from schakel.kernel.outcomes import Invalid
+
+
+class OAuthError(Invalid):
+    """A refusal of the token endpoint.
+
+    `error` is its OAuth word, and `requester` the URA of the caller when its signature was verified, else ''.
+    """
+
+    error: ClassVar[str] = "invalid_request"
+
+    def __init__(self, message: str, *, code: str, expression: str = "", requester: str = "") -> None:
+        super().__init__(message, code=code, expression=expression)
+        self.requester = requester
+
+
+class InvalidRequestError(OAuthError):
+    error = "invalid_request"
+
+
+class InvalidClientError(OAuthError):
+    status, issue = 401, "login"
+    error = "invalid_client"
+
+
+class InvalidScopeError(OAuthError):
+    error = "invalid_scope"
+
+
+class UnsupportedGrantTypeError(OAuthError):
+    error = "unsupported_grant_type"

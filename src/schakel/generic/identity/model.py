@@ -1,0 +1,107 @@
+"""Who asks, as values that refuse bad input when they are made."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from schakel.kernel.outcomes import Invalid
+
+_ROLE = re.compile(r"[0-9]{2}\.[0-9]{3}")
+_CODE = re.compile(r"\S+( \S+)*")
+MAX_NAME = 200
+MAX_CODE = 64
+
+
+def check_text(value: object, where: str, longest: int) -> str:
+    """`value` when it is text of 1 to `longest` printable characters without blanks around; else Invalid."""
+    if not isinstance(value, str) or not value:
+        raise Invalid(f"{where} is missing: text is needed", code="claim-missing", expression=where)
+    if len(value) > longest:
+        raise Invalid(f"{where} is longer than {longest} characters", code="claim-invalid", expression=where)
+    if not value.isprintable() or value != value.strip():
+        raise Invalid(
+            f"{where} has a control character, or blanks around it", code="claim-invalid", expression=where
+        )
+    return value
+
+
+def check_code(value: object, where: str) -> str:
+    """`value` when it is a code of at most 64 characters: words with one blank between them; else Invalid."""
+    text = check_text(value, where, MAX_CODE)
+    if not _CODE.fullmatch(text):
+        raise Invalid(f"{where} is not a code: it has double blanks", code="claim-invalid", expression=where)
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """The professional on whose behalf is asked.
+
+    `id` is a Dezi or UZI number or the asking organisation's own account, `role` a role code (OID
+    2.16.840.1.113883.2.4.15.111) such as 01.015, `responsible` the Dezi or UZI number of the professional who
+    gave the mandate, or ''. Raises `Invalid` naming the member that is wrong.
+    """
+
+    id: str
+    name: str
+    role: str
+    responsible: str = ""
+
+    def __post_init__(self) -> None:
+        check_code(self.id, "user.id")
+        check_text(self.name, "user.name", MAX_NAME)
+        if not _ROLE.fullmatch(check_code(self.role, "user.role")):
+            raise Invalid(
+                "user.role is not a role code: two digits, a dot and three digits are needed, as in 01.015",
+                code="claim-invalid",
+                expression="user.role",
+            )
+        if self.responsible != "":
+            check_code(self.responsible, "user.responsible")
+
+    @classmethod
+    def parse(cls, value: object) -> User:
+        """The user in the JSON object `value`: {id, name, role, responsible?}. Raises `Invalid`."""
+        if not isinstance(value, dict):
+            raise Invalid(
+                "user is missing: an object {id, name, role, responsible?} is needed",
+                code="claim-missing",
+                expression="user",
+            )
+        if unknown := set(value) - {"id", "name", "role", "responsible"}:
+            raise Invalid(
+                f"user has a member that is not known: {sorted(unknown)[0][:40]!r}",
+                code="claim-invalid",
+                expression="user",
+            )
+        members = {name: value.get(name, "") for name in ("id", "name", "role", "responsible")}
+        return cls(**members)
+
+    def json(self) -> dict[str, str]:
+        """The inverse of `parse`."""
+        members = {"id": self.id, "name": self.name, "role": self.role}
+        return {**members, "responsible": self.responsible} if self.responsible else members
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a valid access token says.
+
+    `requester` is the asking organisation's URA, `jti` the token's own id (not the token), `patient` a BSN
+    when the token is for one patient only, else ''.
+    """
+
+    requester: str
+    scope: str
+    user: User | None
+    purpose: str
+    treatment_relation: str
+    jti: str
+    expires: datetime
+    patient: str = ""
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        return frozenset(self.scope.split())

@@ -1,0 +1,1 @@
+"""HTTP: the one list of routes, the listeners, content negotiation and the mapping of errors."""

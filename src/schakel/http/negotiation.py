@@ -1,0 +1,71 @@
+"""JSON or XML: what the caller takes, and turning an answer into it.
+
+Source: FHIR http.html, content types and `_format`. `_format` wins over `Accept`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+from urllib.parse import parse_qs
+
+from starlette.responses import Response
+
+from schakel.fhir import definitions, json, xml
+from schakel.fhir.definitions import Version
+from schakel.kernel.outcomes import NotAcceptable
+from schakel.server import Answer
+from schakel.server.service import JSON_TYPES, XML_TYPES
+
+Format = Literal["json", "xml"]
+_MEDIA: Mapping[Format, str] = {"json": "application/fhir+json", "xml": "application/fhir+xml"}
+_RELEASE: Mapping[Version, str] = {"stu3": "3.0", "r4": "4.0"}
+
+
+def wanted(accept: str, query: str) -> Format:
+    """The format a caller asks. Raises `NotAcceptable` when it takes neither JSON nor XML."""
+    asked = parse_qs(query).get("_format") if "_format" in query else None
+    if asked:
+        return _one(asked[0].replace(" ", "+"))
+    best: tuple[float, Format] | None = None
+    for part in accept.split(","):
+        media, *parameters = (p.strip().lower() for p in part.split(";"))
+        weight = next((_weight(p[2:]) for p in parameters if p.startswith("q=")), 1.0)
+        found: Format | None = None
+        if media in ("", "*/*", "application/*", "json") or media in JSON_TYPES:
+            found = "json"
+        elif media == "xml" or media in XML_TYPES:
+            found = "xml"
+        if found and weight > 0 and (best is None or weight > best[0]):
+            best = weight, found
+    if best is None:
+        raise NotAcceptable("answers are application/fhir+json or application/fhir+xml")
+    return best[1]
+
+
+def _one(text: str) -> Format:
+    media = text.partition(";")[0].strip().lower()
+    if media == "json" or media in JSON_TYPES:
+        return "json"
+    if media == "xml" or media in XML_TYPES:
+        return "xml"
+    raise NotAcceptable("_format is json or xml (or their FHIR media types)", expression="_format")
+
+
+def _weight(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def render(answer: Answer, form: Format, version: Version) -> Response:
+    """The answer in the wanted format."""
+    headers = dict(answer.headers)
+    if not answer.body:
+        return Response(status_code=answer.status, headers=headers)
+    body = answer.body
+    if form == "xml":
+        body = xml.dump(json.parse(body), definitions(version))
+    headers["Content-Type"] = f"{_MEDIA[form]}; fhirVersion={_RELEASE[version]}; charset=utf-8"
+    return Response(body, status_code=answer.status, headers=headers)

@@ -1,0 +1,81 @@
+"""What the routes are made from: the composed services of a node. Built by `schakel.compose`."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import asyncpg
+
+from schakel.exchanges.bgz import BgzExchange
+from schakel.fhir.definitions import Version
+from schakel.gateway import Gateway
+from schakel.generic.consent import Grounds
+from schakel.generic.identity import AssertionSigner, AuthorisationServer
+from schakel.generic.logging import AuditLog
+from schakel.kernel.outcomes import Forbidden, NotFound, Unauthenticated
+from schakel.server import FhirService
+
+
+@dataclass(frozen=True)
+class OrganisationServices:
+    """Everything one organisation has on this node."""
+
+    slug: str
+    ura: str
+    name: str
+    key_hash: bytes
+    service: FhirService
+    gateway: Gateway
+    server: AuthorisationServer
+    signer: AssertionSigner
+    grounds: Grounds
+    log: AuditLog
+    bgz: BgzExchange
+
+
+@dataclass(frozen=True)
+class Node:
+    """A running node: its organisations by slug, and where its doors are."""
+
+    pool: asyncpg.Pool
+    organisations: Mapping[str, OrganisationServices]
+    public_url: str
+    internal_url: str
+    guarded_on_front: bool
+    max_body: int
+    versions: tuple[Version, ...] = ("stu3",)
+    by_key: Mapping[bytes, OrganisationServices] = field(default_factory=dict)
+
+    def organisation(self, slug: str) -> OrganisationServices:
+        """The organisation of a path. Raises `NotFound`."""
+        found = self.organisations.get(slug)
+        if found is None:
+            raise NotFound("there is no such organisation here", code="organisation-unknown")
+        return found
+
+    def keyed(self, slug: str, key: str | None) -> OrganisationServices:
+        """The organisation whose key was given, when the path is its own.
+
+        Raises `Unauthenticated` without a known key and `Forbidden` for any other path.
+        """
+        if not key:
+            raise Unauthenticated(
+                "the internal door needs the organisation's key in X-API-Key", code="key-missing"
+            )
+        hashed = key_hash(key)
+        found = self.by_key.get(hashed)
+        if found is None or not hmac.compare_digest(found.key_hash, hashed):
+            raise Unauthenticated("the key in X-API-Key is not known", code="key-unknown")
+        if found.slug != slug:
+            raise Forbidden(
+                "the key in X-API-Key belongs to another organisation", code="key-other-organisation"
+            )
+        return found
+
+
+def key_hash(key: str) -> bytes:
+    """What is kept of a key."""
+    return hashlib.sha256(key.encode()).digest()

@@ -1,0 +1,10 @@
+"""The asking side of an exchange: get a token at a holder, fetch from many holders at once, assemble.
+
+`Peers` holds the pooled connections; `fetch` runs a list of requests at one holder and tells, per request, what
+came, what was refused and why, what failed. A slow or broken holder never hides the others.
+"""
+
+from schakel.network.fetch import HolderResult, RequestResult, fetch_holder
+from schakel.network.peers import Page, Peers
+
+__all__ = ["HolderResult", "Page", "Peers", "RequestResult", "fetch_holder"]

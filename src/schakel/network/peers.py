@@ -1,0 +1,167 @@
+"""HTTP to other organisations: pooled connections, time-outs, size limits, typed errors.
+
+Every answer is read as FHIR JSON of the version that was asked; another version is refused, not guessed at.
+"""
+
+from __future__ import annotations
+
+import json as plain_json
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from schakel.fhir import definitions, json, structure
+from schakel.fhir.definitions import Version
+from schakel.fhir.json import Resource
+from schakel.kernel.outcomes import Forbidden, Invalid, Upstream
+
+MAX_PAGE_BYTES = 50_000_000
+_MAX_ERROR_BYTES = 65_536
+_RELEASES = {"stu3": "3.0", "r4": "4.0"}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer of a holder: the Bundle and the holder's decision id, if it gave one."""
+
+    bundle: Resource
+    decision: str = ""
+
+
+class PeerRefused(Forbidden):
+    """The holder refused: `decision` is the id it gave."""
+
+    def __init__(self, message: str, decision: str = "") -> None:
+        super().__init__(message, code="peer-refused")
+        self.decision = decision
+
+
+class Peers:
+    """Connections to other organisations, kept open between requests. Close with `close`."""
+
+    def __init__(self, *, timeout: float, per_host: int = 30) -> None:
+        self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(timeout, 5))
+        self._per_host = per_host
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _client(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, limit_per_host=self._per_host, keepalive_timeout=30),
+                timeout=self._timeout,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=True,
+            )
+        return self._session
+
+    async def token(self, endpoint: str, form: dict[str, str]) -> str:
+        """An access token for a token request. Raises `PeerRefused` and `Upstream`."""
+        try:
+            async with self._client().post(endpoint, data=form, allow_redirects=False) as response:
+                body = await _limited(response, _MAX_ERROR_BYTES)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Upstream(f"the token endpoint gave no answer ({_named(error)})") from error
+        table = _object(body)
+        if response.status in (400, 401, 403):
+            word, text = table.get("error", ""), table.get("error_description", "")
+            raise PeerRefused(f"no token: {word} {text}".strip()[:300])
+        if response.status != 200:
+            raise Upstream(f"the token endpoint answered {response.status}")
+        token = table.get("access_token")
+        if not isinstance(token, str) or not re.fullmatch(r"[A-Za-z0-9\-._~+/=]{1,4096}", token):
+            raise Upstream("the token endpoint gave no usable token")
+        if str(table.get("token_type", "")).lower() != "bearer":
+            raise Upstream("the token endpoint gave a token that is no bearer token")
+        return token
+
+    async def get(self, url: str, token: str, version: Version, request_id: str) -> Page:
+        """One searchset page. Raises `PeerRefused`, `Invalid` (not what was asked) and `Upstream`."""
+        headers = {
+            "Authorization": f"Bearer {token}",
+            "Accept": "application/fhir+json",
+            "X-Request-ID": request_id,
+        }
+        try:
+            async with self._client().get(url, headers=headers, allow_redirects=False) as response:
+                body = await _limited(response, MAX_PAGE_BYTES)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Upstream(f"no answer ({_named(error)})") from error
+        decision = response.headers.get("X-Decision-ID", "")[:64]
+        if response.status in (401, 403):
+            raise PeerRefused(f"refused with {response.status}: {_diagnostics(body)}", decision)
+        if response.status != 200:
+            raise Upstream(f"answered {response.status}: {_diagnostics(body)}")
+        _check_media(response.headers.get("Content-Type", ""), version)
+        return Page(_searchset(body, version), decision)
+
+
+def same_base(url: str, base: str) -> bool:
+    """Whether `url` is below the FHIR base `base`: same scheme, host and port, path under it."""
+    one, other = urlsplit(url), urlsplit(base)
+    same = (one.scheme, one.netloc) == (other.scheme, other.netloc)
+    return same and one.path.startswith(other.path.rstrip("/") + "/") and ".." not in one.path
+
+
+def _searchset(body: bytes, version: Version) -> Resource:
+    bundle = json.parse(body)
+    if bundle.get("resourceType") != "Bundle" or bundle.get("type") != "searchset":
+        raise Invalid("the answer is no searchset Bundle")
+    errors = [i for i in structure.check(bundle, definitions(version), lenient=True) if i.severity == "error"]
+    if errors:
+        first = errors[0]
+        raise Invalid(
+            f"the answer does not follow FHIR {version.upper()}: {first.expression}: {first.message}",
+            code="wrong-version",
+        )
+    return bundle
+
+
+def _check_media(content_type: str, version: Version) -> None:
+    media, *parameters = (p.strip().lower() for p in content_type.split(";"))
+    if media not in ("application/fhir+json", "application/json", "application/json+fhir"):
+        raise Invalid(f"the answer is {media[:60]!r}, not FHIR JSON")
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name == "fhirversion" and value.strip('"') != _RELEASES[version]:
+            raise Invalid(
+                f"the answer is FHIR {value[:20]}, asked was {_RELEASES[version]}", code="wrong-version"
+            )
+
+
+async def _limited(response: aiohttp.ClientResponse, most: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_chunked(65_536):
+        size += len(chunk)
+        if size > most:
+            response.close()
+            raise Upstream(f"the answer is larger than {most} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        value = plain_json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _diagnostics(body: bytes) -> str:
+    issues = _object(body).get("issue")
+    if isinstance(issues, list) and issues and isinstance(issues[0], dict):
+        return str(issues[0].get("diagnostics", ""))[:200]
+    return ""
+
+
+def _named(error: Exception) -> str:
+    return "time-out" if isinstance(error, TimeoutError) else type(error).__name__

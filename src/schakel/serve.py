@@ -1,0 +1,34 @@
+"""Runs one node: `schakel serve`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+
+from schakel import compose
+from schakel.config import Settings
+from schakel.http.listeners import Listener, listening
+from schakel.http.node import Node
+from schakel.http.routes import application, front, internal
+
+
+def listeners(settings: Settings, node: Node) -> list[Listener]:
+    """The listeners of a node."""
+    return [
+        Listener("front", application(front(node)), settings.host, settings.front_port),
+        Listener("internal", application(internal(node)), settings.host, settings.internal_port),
+    ]
+
+
+async def serve(settings: Settings, ready: Callable[[], None], stop: asyncio.Event | None = None) -> None:
+    """Serves until SIGINT, SIGTERM or `stop`; calls `ready` when the listeners answer."""
+    stop = stop or asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stop.set)
+    async with compose.node(settings) as node, listening(listeners(settings, node)):
+        ready()
+        await stop.wait()

@@ -1,0 +1,11 @@
+"""The FHIR REST API over a `Source`: interactions, search answers, transactions, CapabilityStatement.
+
+A request is first parsed (`interaction.parse`), then executed (`FhirService`), then rendered (`answer`). A door
+may stand between the steps: what it judged is the very object that is executed.
+"""
+
+from schakel.server.answer import Answer
+from schakel.server.interaction import Interaction, Request, parse
+from schakel.server.service import FhirService
+
+__all__ = ["Answer", "FhirService", "Interaction", "Request", "parse"]

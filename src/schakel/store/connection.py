@@ -1,0 +1,38 @@
+"""A connection from the pool, with the database's own trouble turned into outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from schakel.kernel.outcomes import Busy, TooCostly
+
+_WAIT_SECONDS = 10.0
+
+
+@asynccontextmanager
+async def acquire(pool: asyncpg.Pool) -> AsyncIterator[PoolConnectionProxy]:
+    """A connection of `pool`, given back at the end.
+
+    Raises `Busy` when the database or a free connection cannot be had, or the work on it was cut off, and
+    `TooCostly` when a statement passed its time limit; never with the text of the statement.
+    """
+    try:
+        async with pool.acquire(timeout=_WAIT_SECONDS) as connection:
+            yield connection
+    except asyncpg.QueryCanceledError as error:
+        raise TooCostly("the query took longer than the limit; make it narrower") from error
+    except (
+        OSError,
+        TimeoutError,
+        asyncpg.InterfaceError,
+        asyncpg.PostgresConnectionError,
+        asyncpg.OperatorInterventionError,
+        asyncpg.InsufficientResourcesError,
+        asyncpg.DeadlockDetectedError,
+        asyncpg.SerializationError,
+    ) as error:
+        raise Busy("the database is not available; try again later", cause=type(error).__name__) from error

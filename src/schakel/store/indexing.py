@@ -1,0 +1,215 @@
+"""What a resource puts into the search index: rows per kind of search parameter, and the patient it belongs to.
+
+Compiled once per type from the search parameters of the definitions (FHIR search, STU3 3.1.1.4). Kinds token,
+reference, string, date and uri (kept with the tokens); the others are refused by name at search time.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from schakel.fhir import Definitions
+from schakel.fhir.definitions import SearchParameter, Version, definitions
+from schakel.fhir.fhirpath import Expression, Node, compile_expression
+from schakel.fhir.json import Resource
+from schakel.fhir.moments import FIRST, LAST, interval
+from schakel.kernel.outcomes import Invalid
+
+FHIR_NUMBER: Mapping[Version, int] = {"stu3": 3, "r4": 4}
+INDEXED = frozenset({"token", "reference", "string", "date", "uri"})
+"""Kinds of search parameter that have an index."""
+
+COLUMNED = frozenset({"_id", "_lastUpdated"})
+"""Parameters answered from the resource table itself."""
+
+_LITERAL = re.compile(r"(?:(.+)/)?([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
+_MAX_KEY = 400
+"""Longer strings are cut in the index (a B-tree entry has a limit); the match is then on the cut value."""
+
+
+@dataclass(slots=True)
+class IndexRows:
+    """Rows of one resource without the leading key columns: each tuple starts with the parameter."""
+
+    patient: str = ""
+    token: set[tuple[str, str, str]] = field(default_factory=set)
+    reference: set[tuple[str, str, str]] = field(default_factory=set)
+    string: set[tuple[str, str, str]] = field(default_factory=set)
+    date: set[tuple[str, datetime, datetime]] = field(default_factory=set)
+
+
+def fold(text: str) -> str:
+    """`text` without case and accents, spaces joined: what string search compares (STU3 3.1.1.4.8)."""
+    if not text.isascii():
+        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return " ".join(text.casefold().split())
+
+
+def parse_literal(reference: str, own_bases: tuple[str, ...] = ()) -> tuple[str, str]:
+    """Type and id of a reference to a resource of this server; ('', the text) for any other."""
+    match = _LITERAL.fullmatch(reference)
+    if match is None:
+        return "", reference
+    base, kind, logical_id = match.groups()
+    if base is None or base in own_bases:
+        return kind, logical_id
+    return "", reference
+
+
+def _tokens(node: Node) -> Iterator[tuple[str, str]]:
+    """(system, code) pairs of a value. Source: STU3 3.1.1.4.11, table of token types."""
+    value: Any = node.value
+    kind = node.type
+    if kind == "CodeableConcept":
+        for coding in value.get("coding", ()):
+            if "code" in coding:
+                yield coding.get("system", ""), coding["code"]
+    elif kind == "Coding":
+        if "code" in value:
+            yield value.get("system", ""), value["code"]
+    elif kind == "Identifier":
+        if "value" in value:
+            yield value.get("system", ""), value["value"]
+    elif kind == "ContactPoint":
+        if "value" in value:
+            yield "", value["value"]
+    elif isinstance(value, bool):
+        yield "", "true" if value else "false"
+    elif isinstance(value, str):
+        yield "", value
+    elif isinstance(value, int):
+        yield "", str(value)
+
+
+def _strings(node: Node) -> Iterator[str]:
+    value: Any = node.value
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict) and node.type in ("HumanName", "Address"):
+        for name, part in value.items():
+            if name.startswith("_") or name in ("use", "type", "period", "extension", "id"):
+                continue
+            if isinstance(part, str):
+                yield part
+            elif isinstance(part, list):
+                yield from (p for p in part if isinstance(p, str))
+    elif isinstance(value, dict) and node.type == "CodeableConcept" and isinstance(value.get("text"), str):
+        yield value["text"]
+
+
+def _dates(node: Node) -> Iterator[tuple[datetime, datetime]]:
+    value: Any = node.value
+    if isinstance(value, str):
+        yield interval(value)
+    elif isinstance(value, dict):
+        if node.type == "Period":
+            yield _period(value)
+        elif node.type == "Timing":
+            for event in value.get("event", ()):
+                if isinstance(event, str):
+                    yield interval(event)
+            bounds = value.get("repeat", {}).get("boundsPeriod")
+            if bounds:
+                yield _period(bounds)
+
+
+def _period(value: Mapping[str, Any]) -> tuple[datetime, datetime]:
+    low = interval(value["start"])[0] if "start" in value else FIRST
+    high = interval(value["end"])[1] if "end" in value else LAST
+    return low, max(low, high)
+
+
+_Add = Callable[[IndexRows, Node, tuple[str, ...]], None]
+
+
+def _adder(parameter: SearchParameter) -> _Add:
+    code = parameter.code
+
+    def token(rows: IndexRows, node: Node, _bases: tuple[str, ...]) -> None:
+        rows.token.update((code, value[:_MAX_KEY], system[:_MAX_KEY]) for system, value in _tokens(node))
+
+    def string(rows: IndexRows, node: Node, _bases: tuple[str, ...]) -> None:
+        rows.string.update((code, fold(text)[:_MAX_KEY], text[:_MAX_KEY]) for text in _strings(node))
+
+    def date(rows: IndexRows, node: Node, _bases: tuple[str, ...]) -> None:
+        try:
+            rows.date.update((code, low, high) for low, high in _dates(node))
+        except Invalid:
+            return  # Only lenient writes let such a value in; it is kept, and not found by this date.
+
+    def reference(rows: IndexRows, node: Node, bases: tuple[str, ...]) -> None:
+        value: Any = node.value
+        if isinstance(value, dict):
+            literal = value.get("reference")
+            identifier = value.get("identifier")
+            if isinstance(identifier, dict) and isinstance(identifier.get("value"), str):
+                system = identifier.get("system", "")
+                rows.token.add((f"{code}:identifier", identifier["value"][:_MAX_KEY], system[:_MAX_KEY]))
+        else:
+            literal = value
+        if isinstance(literal, str) and not literal.startswith("#"):
+            kind, target = parse_literal(literal, bases)
+            if parameter.targets and kind and kind not in parameter.targets:
+                return
+            rows.reference.add((code, kind, target[:_MAX_KEY]))
+
+    kinds: dict[str, _Add] = {"token": token, "uri": token, "string": string, "date": date}
+    return kinds.get(parameter.type, reference)
+
+
+class TypeIndexer:
+    """Extracts the index rows of one resource type."""
+
+    def __init__(self, resource_type: str, table: Definitions) -> None:
+        self._patient_codes = patient_codes(table.version, resource_type)
+        parts: dict[str, tuple[Expression, list[_Add]]] = {}
+        for parameter in table.search_parameters(resource_type).values():
+            if parameter.type not in INDEXED or not parameter.expression or parameter.code in COLUMNED:
+                continue
+            if parameter.expression not in parts:
+                compiled = compile_expression(parameter.expression, table, context=resource_type)
+                parts[parameter.expression] = (compiled, [])
+            parts[parameter.expression][1].append(_adder(parameter))
+        self._parts = tuple((e, tuple(adders)) for e, adders in parts.values())
+
+    def rows(self, resource: Resource, own_bases: tuple[str, ...] = ()) -> IndexRows:
+        """The index rows of `resource`; references below `own_bases` count as this server's own."""
+        rows = IndexRows()
+        for expression, adders in self._parts:
+            for node in expression.evaluate(resource):
+                for add in adders:
+                    add(rows, node, own_bases)
+        patients = {
+            target
+            for code, kind, target in rows.reference
+            if kind == "Patient" and code in self._patient_codes
+        }
+        if len(patients) == 1:
+            rows.patient = patients.pop()
+        return rows
+
+
+@cache
+def indexer(version: Version, resource_type: str) -> TypeIndexer:
+    """The indexer of a type, compiled on first use."""
+    return TypeIndexer(resource_type, definitions(version))
+
+
+@cache
+def patient_codes(version: Version, resource_type: str) -> frozenset[str]:
+    """Reference parameters by which a resource of this type belongs to a patient; empty for Patient itself.
+
+    Those of the Patient compartment, and `patient` where the type has it (STU3 leaves out some types).
+    """
+    if resource_type == "Patient":
+        return frozenset()
+    table = definitions(version)
+    known = table.search_parameters(resource_type)
+    codes = {*table.compartments["Patient"].get(resource_type, ()), "patient"}
+    return frozenset(c for c in codes if c in known and known[c].type == "reference")
