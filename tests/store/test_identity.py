@@ -456,7 +456,7 @@ async def test_what_expired_is_removed_and_what_may_come_back_is_kept(
     assert (expiry - now()).total_seconds() > 600
 
 
-# -- tokens refused --------------------------------------------------------------------------------------------
+# -- tokens refused ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("header", [None, "", "Basic eDp5", "Bearer", "Bearer ", "Bearer x", "x" * 43])

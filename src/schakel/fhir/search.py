@@ -171,7 +171,7 @@ class QueryParser:
                     raise NotSupported(f"{name}: includes that repeat are not supported", expression=name)
                 case _:
                     conditions.append(self._condition(resource_type, name, value))
-        if query.page and set(n for n, _ in pairs) - {"_page", "_format"}:
+        if query.page and {n for n, _ in pairs} - {"_page", "_format"}:
             raise Invalid("a page link is used as it was given, without other parameters", expression="_page")
         return replace(
             query,

@@ -27,7 +27,7 @@ from schakel.store import sql
 from schakel.store.database import pack, unpack
 from schakel.store.indexing import FHIR_NUMBER, IndexRows, indexer
 
-Connection: TypeAlias = PoolConnectionProxy[asyncpg.Record]
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
 PAGE_MINUTES = 10
 _TABLES = ("index_token", "index_reference", "index_string", "index_date")

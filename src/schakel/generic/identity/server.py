@@ -221,12 +221,13 @@ class AuthorisationServer:
                 code="token-scheme",
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        digest = _digest(token.strip())
+        token = token.strip()
+        digest = _digest(token)
         until, grant = self._trusted.get(digest, (0.0, None))
         if grant is not None and time.monotonic() < until:
             return grant
         self._trusted.pop(digest, None)
-        row = await self._find(token.strip())
+        row = await self._find(token)
         if row is None:
             raise Unauthenticated(
                 "the token is not known here or has expired: get a new one",
@@ -282,7 +283,7 @@ class AuthorisationServer:
 
 
 def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+    return hashlib.sha256(token.encode(errors="replace")).digest()
 
 
 def _grant(row: asyncpg.Record) -> Grant:

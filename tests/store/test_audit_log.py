@@ -1,0 +1,361 @@
+"""The log: sound FHIR, durable before the caller goes on, and out of reach for change."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schakel.fhir import definitions
+from schakel.fhir.structure import check
+from schakel.generic.identity import User
+from schakel.generic.logging import AuditLog, AuditWriter, Event, audit_event
+from schakel.generic.logging.events import OWN, RESTFUL, Action
+from schakel.kernel.clock import new_id, now
+from schakel.kernel.outcomes import Busy, Fault, NotFound
+from schakel.store.database import connect
+from schakel.store.embedded import EmbeddedServer
+
+PATIENT, OTHER = "999911120", "999990019"
+BALP = "https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit."
+MOMENT = datetime(2026, 9, 1, 8, 0, tzinfo=UTC)
+QUERY = Event(
+    subtype="search-type",
+    action="E",
+    outcome="0",
+    requester="22222222",
+    requester_name="Kliniek Oost",
+    holder="11111111",
+    holder_name="Haven",
+    user=User("900025039", "L. de Boer", "01.010", "900000008"),
+    purpose="TREAT",
+    treatment_relation="current",
+    patient=PATIENT,
+    query="GET /Condition?patient.identifier=x",
+    request_id="req-1",
+    token="5b1e",
+    ground="g-1",
+    rule="bgz-7",
+    checks=("identified", "ground found"),
+    network_address="192.0.2.7",
+    holder_address="https://haven.example/fhir",
+    resources=("Condition/a/_history/1", "Condition/b/_history/2"),
+)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def address(cluster: EmbeddedServer) -> AsyncIterator[str]:
+    yield await cluster.ensure_database("audit", "audit", "secret")
+    await cluster.drop_database("audit", "audit")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def pool(address: str) -> AsyncIterator[asyncpg.Pool]:
+    opened = await connect(address)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def writer(pool: asyncpg.Pool) -> AuditWriter:
+    return AuditWriter(pool)
+
+
+_tenants = iter(range(1, 1000))
+
+
+@pytest.fixture
+def log(writer: AuditWriter) -> AuditLog:
+    """The log of an organisation that has no events yet."""
+    return AuditLog(writer, next(_tenants))
+
+
+def ids(bodies: list[bytes]) -> list[str]:
+    return [json.loads(body)["id"] for body in bodies]
+
+
+# -- the form ------------------------------------------------------------------------------------------------
+
+
+def test_a_query_is_written_in_the_pattern_of_balp() -> None:
+    made = audit_event(QUERY, MOMENT, "e-1")
+    assert check(made, definitions("r4")) == []
+    assert made["meta"] == {"profile": [f"{BALP}PatientQuery"]}
+    assert (made["action"], made["recorded"], made["outcome"]) == ("E", "2026-09-01T08:00:00.000Z", "0")
+    assert made["type"]["code"] == "rest"
+    assert [one["code"] for one in made["subtype"]] == ["search-type"]
+    client, server, user, mandate = made["agent"]
+    assert client["type"]["coding"][0]["code"] == "110153"
+    assert client["who"]["identifier"]["value"] == "22222222"
+    assert client["network"] == {"address": "192.0.2.7", "type": "2"}
+    assert server["type"]["coding"][0]["code"] == "110152"
+    assert server["network"]["type"] == "5"
+    assert user["who"]["identifier"]["system"].endswith("/uzi")
+    assert (user["name"], user["requestor"], user["policy"]) == ("L. de Boer", True, ["urn:jti:5b1e"])
+    assert user["role"][0]["coding"][0]["code"] == "01.010"
+    assert user["purposeOfUse"] == made["purposeOfEvent"]
+    assert mandate["who"]["identifier"]["value"] == "900000008"
+    assert made["source"]["site"] == "11111111"
+    patient, query, first, second, request, decision = made["entity"]
+    assert patient["what"]["identifier"]["value"] == PATIENT
+    assert base64.b64decode(query["query"]).decode() == QUERY.query
+    assert [first["what"]["reference"], second["what"]["reference"]] == list(QUERY.resources)
+    assert request["what"]["identifier"]["value"] == "req-1"
+    assert decision["what"]["identifier"]["value"] == f"urn:uuid:{QUERY.decision}"
+    assert {one["type"]: one["valueString"] for one in decision["detail"]} == {
+        "autorisatieProtocol": "bgz-7",
+        "behandelrelatieProtocol": "current",
+        "toestemmingsProfiel": "g-1",
+        "controles": "identified; ground found",
+    }
+
+
+def test_a_query_has_one_entity_of_the_type_that_balp_keeps_for_the_query() -> None:
+    entities = audit_event(QUERY, MOMENT, "e-1")["entity"]
+    assert [one["role"]["code"] for one in entities if one["type"]["code"] == "2"] == ["24"]
+
+
+def test_of_a_read_the_holder_is_the_source() -> None:
+    made = audit_event(
+        replace(QUERY, subtype="read", action="R", resources=("Flag/a/_history/1",)), MOMENT, "e"
+    )
+    assert made["meta"] == {"profile": [f"{BALP}PatientRead"]}
+    assert [one["type"]["coding"][0]["code"] for one in made["agent"][:2]] == ["110152", "110153"]
+    data = [one for one in made["entity"] if one["type"]["code"] == "2"]
+    assert [one["what"]["reference"] for one in data] == ["Flag/a/_history/1"]
+
+
+def test_what_is_fetched_elsewhere_is_a_disclosure_seen_by_the_recipient() -> None:
+    made = audit_event(replace(QUERY, subtype="exchange", action="C", view="recipient"), MOMENT, "e")
+    assert made["meta"] == {"profile": [f"{BALP}PrivacyDisclosure.Recipient"]}
+    assert made["type"]["code"] == "110107"
+    assert made["subtype"][0]["code"] == "disclose"
+    assert made["source"]["site"] == "22222222"
+    recipient = next(one for one in made["agent"] if one["type"]["coding"][0]["code"] == "110152")
+    assert recipient["who"] == made["source"]["observer"]
+
+
+@pytest.mark.parametrize(
+    ("change", "profile"),
+    [
+        ({"outcome": "4"}, ""),
+        ({"network_address": ""}, ""),
+        ({"holder_address": ""}, ""),
+        ({"query": ""}, ""),
+        ({"subtype": "transaction"}, ""),
+        ({"patient": ""}, "Query"),
+        ({"subtype": "read", "action": "R"}, ""),
+        ({"subtype": "vread", "action": "R", "resources": QUERY.resources[:1]}, "PatientRead"),
+        ({"subtype": "update", "action": "U", "resources": QUERY.resources[:1]}, "PatientUpdate"),
+        ({"subtype": "exchange", "action": "R"}, "PrivacyDisclosure.Source"),
+        ({"subtype": "exchange", "action": "R", "view": "recipient"}, ""),
+        ({"subtype": "exchange", "action": "R", "patient": ""}, ""),
+    ],
+)
+def test_a_profile_is_claimed_only_when_all_it_asks_is_there(change: dict[str, Any], profile: str) -> None:
+    made = audit_event(replace(QUERY, **change), MOMENT, "e")
+    assert made.get("meta", {}).get("profile", []) == ([f"{BALP}{profile}"] if profile else [])
+    assert check(made, definitions("r4")) == []
+
+
+@pytest.mark.parametrize("subtype", sorted({*RESTFUL, *OWN, "exchange", "purge"}))
+def test_every_kind_of_event_is_sound(subtype: str) -> None:
+    for bare in (False, True):
+        event = replace(QUERY, subtype=subtype)
+        if bare:
+            event = Event(subtype=subtype, action="E", outcome="8", requester="22222222", holder="11111111")
+        assert check(audit_event(event, MOMENT, "e"), definitions("r4")) == []
+
+
+@pytest.mark.parametrize("action", ["C", "R", "U", "D", "E"])
+def test_a_user_without_dezi_number_is_known_by_the_account(action: Action) -> None:
+    event = replace(QUERY, action=action, user=User("ldboer", "L. de Boer", "01.010"))
+    made = audit_event(event, MOMENT, "e")
+    assert made["agent"][2]["altId"] == "ldboer"
+    assert made["agent"][2]["who"] == {"identifier": {"value": "ldboer"}}
+    assert len(made["agent"]) == 3
+    assert check(made, definitions("r4")) == []
+
+
+def test_without_a_user_the_requester_carries_token_and_purpose() -> None:
+    made = audit_event(replace(QUERY, user=None), MOMENT, "e")
+    assert made["agent"][0]["policy"] == ["urn:jti:5b1e"]
+    assert made["agent"][0]["purposeOfUse"] == made["purposeOfEvent"]
+    assert check(made, definitions("r4")) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(), st.text(max_size=300), st.text(max_size=60))
+def test_whatever_a_caller_sends_the_event_is_sound(query: str, request_id: str, seen: str) -> None:
+    event = replace(QUERY, query=query, request_id=request_id, network_address=seen)
+    made = audit_event(event, MOMENT, "e")
+    assert check(made, definitions("r4")) == []
+
+
+# -- written and read ----------------------------------------------------------------------------------------
+
+
+async def test_what_was_written_is_read_back(log: AuditLog) -> None:
+    before = now() - timedelta(milliseconds=1)
+    name = await log.write(QUERY)
+    read = json.loads(await log.read(name))
+    recorded = datetime.fromisoformat(read["recorded"])
+    assert before <= recorded <= now()
+    assert read == audit_event(QUERY, recorded, name)
+
+
+async def test_another_connection_sees_an_event_as_soon_as_it_is_acknowledged(
+    log: AuditLog, address: str
+) -> None:
+    name = await log.write(QUERY)
+    connection = await asyncpg.connect(address)
+    try:
+        assert (
+            await connection.fetchval("SELECT count(*) FROM audit_event WHERE id = $1", uuid.UUID(name)) == 1
+        )
+    finally:
+        await connection.close()
+
+
+async def test_the_newest_event_comes_first(log: AuditLog) -> None:
+    written = []
+    for _ in range(5):
+        written.append(await log.write(QUERY))
+        await asyncio.sleep(0.002)
+    assert ids(await log.search()) == written[::-1]
+    assert ids(await log.search(count=2, offset=1)) == [written[3], written[2]]
+
+
+async def test_events_are_found_by_patient_time_and_decision(log: AuditLog) -> None:
+    decision = new_id()
+    mine = await log.write(replace(QUERY, decision=decision))
+    await asyncio.sleep(0.003)
+    middle = now()
+    await asyncio.sleep(0.003)
+    other = await log.write(replace(QUERY, decision=decision, patient=OTHER))
+    none = await log.write(replace(QUERY, patient=""))
+    assert ids(await log.search(patient=PATIENT)) == [mine]
+    assert ids(await log.search(until=middle)) == [mine]
+    assert set(ids(await log.search(since=middle))) == {other, none}
+    assert ids(await log.search(decision=decision)) == [other, mine]
+    assert ids(await log.search(decision=decision, patient=OTHER)) == [other]
+    assert ids(await log.explain(decision)) == [mine, other]
+    assert await log.search(patient="") == []
+
+
+async def test_a_neighbour_sees_nothing(log: AuditLog, writer: AuditWriter) -> None:
+    name = await log.write(QUERY)
+    neighbour = AuditLog(writer, next(_tenants))
+    assert await neighbour.search() == []
+    assert await neighbour.search(patient=PATIENT) == []
+    for ask in (neighbour.read(name), neighbour.explain(QUERY.decision)):
+        with pytest.raises(NotFound):
+            await ask
+
+
+@pytest.mark.parametrize("name", ["", "x", "00000000-0000-0000-0000-000000000000"])
+async def test_what_is_not_there_is_not_found(log: AuditLog, name: str) -> None:
+    for ask in (log.read(name), log.explain(name)):
+        with pytest.raises(NotFound) as caught:
+            await ask
+        assert caught.value.kind == "event-unknown"
+
+
+# -- out of reach ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit_event SET patient = ''",
+        "DELETE FROM audit_event",
+        "DELETE FROM audit_event WHERE false",
+        "TRUNCATE audit_event",
+        "INSERT INTO audit_event SELECT * FROM audit_event ON CONFLICT (tenant, id) DO UPDATE SET body = ''",
+        "MERGE INTO audit_event a USING audit_event b ON a.id = b.id WHEN MATCHED THEN DELETE",
+    ],
+)
+async def test_the_database_refuses_to_change_the_log(
+    log: AuditLog, pool: asyncpg.Pool, statement: str
+) -> None:
+    name = await log.write(QUERY)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="new events only"):
+        await pool.execute(statement)
+    assert await log.read(name)
+
+
+async def test_keys_of_what_the_generic_functions_keep_lead_with_the_tenant(pool: asyncpg.Pool) -> None:
+    rows = await pool.fetch(
+        "SELECT i.indexrelid::regclass::text AS name, a.attname AS first FROM pg_index i "
+        "JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] "
+        "WHERE i.indrelid IN ('used_assertion'::regclass, 'access_token'::regclass, "
+        "'disclosure_ground'::regclass, 'audit_event'::regclass)"
+    )
+    assert len(rows) == 11
+    assert [row["name"] for row in rows if row["first"] != "tenant"] == []
+
+
+# -- many at once, and trouble ---------------------------------------------------------------------------------
+
+
+async def test_many_writers_share_a_commit_and_none_is_lost(
+    pool: asyncpg.Pool, writer: AuditWriter, log: AuditLog
+) -> None:
+    other = AuditLog(writer, next(_tenants))
+    names = await asyncio.gather(*((log, other)[n % 2].write(QUERY) for n in range(1500)))
+    found = ids(await log.search(count=2000)) + ids(await other.search(count=2000))
+    assert sorted(found) == sorted(names)
+    commits = await pool.fetchval(
+        "SELECT count(DISTINCT xmin::text) FROM audit_event WHERE id = ANY ($1::uuid[])", names
+    )
+    assert 3 <= commits < 100
+
+
+async def test_when_the_log_cannot_be_written_nobody_goes_on(pool: asyncpg.Pool, log: AuditLog) -> None:
+    await pool.execute("ALTER TABLE audit_event ADD CONSTRAINT full_disk CHECK (false) NOT VALID")
+    try:
+        answers = await asyncio.gather(*(log.write(QUERY) for _ in range(20)), return_exceptions=True)
+    finally:
+        await pool.execute("ALTER TABLE audit_event DROP CONSTRAINT full_disk")
+    assert [type(one) for one in answers] == [Busy] * 20
+    assert {one.kind for one in answers if isinstance(one, Busy)} == {"log-unavailable"}
+    assert await log.search() == []
+    assert ids(await log.search()) == [] != [await log.write(QUERY)]
+
+
+async def test_without_its_database_nobody_goes_on(address: str) -> None:
+    closed = await connect(address)
+    await closed.close()
+    with pytest.raises(Busy):
+        await AuditLog(AuditWriter(closed), 1).write(QUERY)
+
+
+async def test_a_caller_that_gives_up_does_not_disturb_the_others(log: AuditLog) -> None:
+    impatient = asyncio.create_task(log.write(QUERY))
+    others = [asyncio.create_task(log.write(QUERY)) for _ in range(10)]
+    await asyncio.sleep(0)
+    impatient.cancel()
+    names = await asyncio.gather(*others)
+    assert set(names) <= set(ids(await log.search()))
+    with pytest.raises(asyncio.CancelledError):
+        await impatient
+
+
+@pytest.mark.parametrize("change", [{"patient": "99991112"}, {"patient": "\0" * 9}, {"decision": "x"}])
+async def test_an_event_that_is_none_spoils_no_other(log: AuditLog, change: dict[str, Any]) -> None:
+    wrong, right = await asyncio.gather(
+        log.write(replace(QUERY, **change)), log.write(QUERY), return_exceptions=True
+    )
+    assert isinstance(wrong, Fault)
+    assert ids(await log.search()) == [right]
