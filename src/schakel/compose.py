@@ -25,6 +25,7 @@ from schakel.network import Peers
 from schakel.server import FhirService
 from schakel.server.service import WriteRules
 from schakel.store.database import connect
+from schakel.store.indexing import indexer
 from schakel.store.resources import Limits, RidBlocks, Store
 
 VERSIONS: tuple[Version, ...] = ("stu3",)
@@ -49,6 +50,9 @@ async def _compose(settings: Settings, pool: asyncpg.Pool, peers: Peers) -> Node
         Address(p.ura, p.name, p.issuer, p.token_endpoint, {str(v): url for v, url in p.fhir.items()}, p.jwks)
         for p in settings.directory
     )
+    for version in VERSIONS:
+        for kind in {row.type for row in ROWS}:
+            indexer(version, kind)  # Compiled now, so that the first question is as fast as the next.
     rids = RidBlocks()
     writer = AuditWriter(pool)
     organisations: dict[str, OrganisationServices] = {}
@@ -125,6 +129,7 @@ def _organisation(
         peers=peers,
         log=log,
         timeout=settings.source_timeout,
+        address=settings.public_url,
     )
     return OrganisationServices(
         slug=slug,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import Callable
 
@@ -30,5 +31,9 @@ async def serve(settings: Settings, ready: Callable[[], None], stop: asyncio.Eve
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, stop.set)
     async with compose.node(settings) as node, listening(listeners(settings, node)):
+        # What is loaded by now stays: the collector need not look at the definitions again and again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
         ready()
         await stop.wait()

@@ -15,7 +15,7 @@ from schakel.fhir.definitions import Version
 from schakel.fhir.search import Query, encode
 from schakel.gateway.disclosure import Disclosure
 from schakel.gateway.minimise import Item, Minimised, Subject, minimise
-from schakel.generic.authorisation import Judgement, Row, judge
+from schakel.generic.authorisation import PatientNamed, Row, judge
 from schakel.generic.consent import Grounds
 from schakel.generic.identity import AuthorisationServer, Grant
 from schakel.generic.logging import AuditLog, Event
@@ -45,6 +45,7 @@ class Decision:
 
     id: str = field(default_factory=new_id)
     query: str = ""
+    base: str = ""
     subtype: str = "search-type"
     rule: str = ""
     ground: str = ""
@@ -81,7 +82,7 @@ class Gateway:
         if call.request.path == "metadata" and call.request.method == "GET":
             return Answer(200, capabilities.statement(call.request.version, base, self._rows_by_type()))
         grant = await self._server.identify(call.authorization)
-        decision = Decision(query=f"{call.request.method} {call.request.path}")
+        decision = Decision(query=_request_line(call.request), base=base)
         async with self._refusals_logged(call, grant, decision):
             interaction = self._parsed(call.request, decision)
             if EXCHANGE not in grant.scope.split():
@@ -101,12 +102,12 @@ class Gateway:
         judgement = judge(query, self._rows)
         decision.rule = judgement.row.id
         decision.checks.append("form accepted")
-        subject = await self._subject(interaction.version, judgement, decision)
-        await self._consent(grant, subject, query, decision)
+        bsn = await self._patient(interaction.version, judgement.patient, decision)
+        await self._consent(grant, bsn, query, decision)
         found = await self._service.search(interaction, grant.jti)
-        kept = await self._minimised(interaction.version, found, subject, query)
+        kept = await self._minimised(interaction.version, found, bsn, query)
         await self._logged(call, grant, decision, kept)
-        return self._service.render(base, interaction, _only(found, kept))
+        return _with_decision(self._service.render(base, interaction, _only(found, kept)), decision)
 
     async def _original(self, interaction: Interaction, query: Query, grant: Grant) -> Query:
         """The query to judge: for a page link, the query that made the page, bound to this token."""
@@ -116,33 +117,30 @@ class Gateway:
             interaction.version, query.page[0], query.type, grant.jti
         )
 
-    async def _subject(self, version: Version, judgement: Judgement, decision: Decision) -> Subject:
-        named = judgement.patient
-        if named.bsn:
-            decision.patient = named.bsn
-            return Subject(named.bsn, await self._disclosure.patient_ids(version, named.bsn))
-        return await self._subject_of_id(version, named.id, decision)
-
-    async def _subject_of_id(self, version: Version, logical_id: str, decision: Decision) -> Subject:
-        bsn = await self._disclosure.bsn_of(version, logical_id)
+    async def _patient(self, version: Version, named: PatientNamed, decision: Decision) -> str:
+        """The BSN of the patient that a request names."""
+        bsn = named.bsn or await self._disclosure.bsn_of(version, named.id)
         if not bsn:
             raise _Refused("patient-unknown")
         decision.patient = bsn
-        return Subject(bsn, await self._disclosure.patient_ids(version, bsn))
+        return bsn
 
-    async def _consent(self, grant: Grant, subject: Subject, query: Query, decision: Decision) -> None:
+    async def _consent(self, grant: Grant, bsn: str, query: Query, decision: Decision) -> None:
         """Permits only under a recorded ground."""
         text = f"{query.type}{'/$lastn' if query.last is not None else ''}?{_without_patient(query)}"
-        ground = await self._grounds.permits(grant.requester, subject.bsn, EXCHANGE, text)
+        ground = await self._grounds.permits(grant.requester, bsn, EXCHANGE, text)
         if ground is None:
-            reason = await self._grounds.explain(grant.requester, subject.bsn, EXCHANGE)
-            raise _Refused(reason)
+            raise _Refused(await self._grounds.explain(grant.requester, bsn, EXCHANGE, text))
         decision.ground = ground.id
         decision.checks.append("ground found")
 
-    async def _minimised(self, version: Version, found: Found, subject: Subject, query: Query) -> Minimised:
+    async def _minimised(self, version: Version, found: Found, bsn: str, query: Query) -> Minimised:
         items = [self._disclosure.item(version, s, True) for s in found.matches]
         items += [self._disclosure.item(version, i.stored, False) for i in found.included]
+        ids = (
+            found.patients if found.patients is not None else await self._disclosure.patient_ids(version, bsn)
+        )
+        subject = Subject(bsn, ids)
         elsewhere = await self._disclosure.releasable_targets(version, items, subject)
         return minimise(version, items, subject, [str(i) for i in query.includes], elsewhere.__contains__)
 
@@ -162,10 +160,12 @@ class Gateway:
             subject, row, ground = await self._through_link(version, grant, found)
             decision.patient, decision.ground = subject.bsn, ground
         else:
-            subject = await self._subject_of_id(version, named, decision)
-            permit = await self._grounds.permits(grant.requester, subject.bsn, EXCHANGE, f"{found.type}?")
+            bsn = await self._patient(version, PatientNamed(id=named), decision)
+            subject = Subject(bsn, frozenset({named}))
+            text = f"{found.type}?"
+            permit = await self._grounds.permits(grant.requester, bsn, EXCHANGE, text)
             if permit is None:
-                raise _Refused(await self._grounds.explain(grant.requester, subject.bsn, EXCHANGE))
+                raise _Refused(await self._grounds.explain(grant.requester, bsn, EXCHANGE, text))
             decision.ground = permit.id
             row = self._disclosure.fitting_row(version, found, subject)
         if row is None:
@@ -173,7 +173,7 @@ class Gateway:
         decision.rule = row.id
         decision.checks += ["resource of an accepted form", "ground found"]
         await self._logged(call, grant, decision, Minimised((found,), ()))
-        return answer.resource(stored)
+        return _with_decision(answer.resource(stored), decision)
 
     async def _through_link(
         self, version: Version, grant: Grant, found: Item
@@ -192,7 +192,6 @@ class Gateway:
 
     def _parsed(self, request: Request, decision: Decision) -> Interaction:
         interaction = self._service.parse(request)
-        decision.query = str(interaction)
         if interaction.kind not in ("read", "search", "lastn"):
             decision.subtype = interaction.kind
             raise NotAllowed(
@@ -263,6 +262,7 @@ class Gateway:
             rule=decision.rule,
             checks=tuple(decision.checks),
             network_address=call.network_address,
+            holder_address=decision.base,
             resources=disclosed,
         )
 
@@ -276,6 +276,19 @@ class _Refused(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+def _with_decision(given: Answer, decision: Decision) -> Answer:
+    """The answer with the id that leads to the token, the rule, the ground and the data versions behind it."""
+    return Answer(given.status, given.body, {**given.headers, "X-Decision-ID": decision.id})
+
+
+def _request_line(request: Request) -> str:
+    """The request as it was made; a form is shown as the query it stands for."""
+    text = request.query or (
+        request.body[:4000].decode("utf-8", "replace") if request.method == "POST" else ""
+    )
+    return f"{request.method} {request.path}?{text}" if text else f"{request.method} {request.path}"
 
 
 def _without_patient(query: Query) -> str:

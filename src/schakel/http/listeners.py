@@ -66,6 +66,7 @@ async def listening(listeners: Sequence[Listener]) -> AsyncIterator[None]:
                 listener.app,
                 log_config=None,
                 access_log=False,
+                proxy_headers=False,
                 server_header=False,
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=5,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import asyncpg
+from starlette.requests import Request
 
 from schakel.exchanges.bgz import BgzExchange
 from schakel.fhir.definitions import Version
@@ -55,6 +56,10 @@ class Node:
         if found is None:
             raise NotFound("there is no such organisation here", code="organisation-unknown")
         return found
+
+    def own(self, request: Request) -> OrganisationServices:
+        """The organisation whose internal door is knocked at, with its own key."""
+        return self.keyed(request.path_params["organisation"], request.headers.get("x-api-key"))
 
     def keyed(self, slug: str, key: str | None) -> OrganisationServices:
         """The organisation whose key was given, when the path is its own.

@@ -3,58 +3,77 @@
 from __future__ import annotations
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from schakel.http.handlers import Handlers
+from schakel.http.errors import problem
+from schakel.http.fhir import Fhir
+from schakel.http.health import Health
+from schakel.http.log import Log
 from schakel.http.node import Node
+from schakel.http.oauth import OAuth
+from schakel.http.own import Own
+from schakel.http.reading import Handler, plain
+from schakel.kernel.outcomes import NotAllowed
 
-_FHIR_METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
+_METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
 
 
-def _health(handlers: Handlers) -> list[BaseRoute]:
-    return [Route("/health/live", handlers.live), Route("/health/ready", handlers.ready)]
+def _health(health: Health) -> list[BaseRoute]:
+    return [Route("/health/live", health.live), Route("/health/ready", health.ready)]
+
+
+def _nothing(health: Health) -> BaseRoute:
+    return Route("/{path:path}", health.nothing, methods=_METHODS)
+
+
+def _fhir(handler: Handler) -> list[BaseRoute]:
+    return [
+        Route("/{organisation}/fhir/{version}", handler, methods=_METHODS),
+        Route("/{organisation}/fhir/{version}/{path:path}", handler, methods=_METHODS),
+    ]
 
 
 def front(node: Node) -> list[BaseRoute]:
     """Routes of the front listener."""
-    h = Handlers(node)
-    routes: list[BaseRoute] = [
-        *_health(h),
-        Route("/.well-known/oauth-authorization-server/{organisation}", h.metadata),
-        Route("/{organisation}/oauth2/token", h.token, methods=["POST"]),
-        Route("/{organisation}/oauth2/jwks", h.jwks),
+    health, oauth = Health(node), OAuth(node)
+    return [
+        *_health(health),
+        Route("/.well-known/oauth-authorization-server/{organisation}", plain(oauth.metadata)),
+        Route("/{organisation}/oauth2/token", oauth.token, methods=["POST"]),
+        Route("/{organisation}/oauth2/jwks", plain(oauth.jwks)),
+        *(_fhir(Fhir(node).guarded) if node.guarded_on_front else []),
+        _nothing(health),
     ]
-    if node.guarded_on_front:
-        routes += _fhir(h.guarded_fhir)
-    return [*routes, Route("/{path:path}", h.nothing, methods=_FHIR_METHODS)]
 
 
 def internal(node: Node) -> list[BaseRoute]:
     """Routes of the internal listener."""
-    h = Handlers(node)
+    health, oauth, own, log = Health(node), OAuth(node), Own(node), Log(node)
     return [
-        *_health(h),
-        Route("/metrics", h.metrics),
-        *_fhir(h.internal_fhir),
-        Route("/{organisation}/exchanges/bgz", h.fetch_bgz, methods=["POST"]),
-        Route("/{organisation}/grounds", h.grounds, methods=["GET", "POST"]),
-        Route("/{organisation}/grounds/{id}", h.end_ground, methods=["DELETE"]),
-        Route("/{organisation}/log/fhir/r4/AuditEvent", h.log_events, methods=["GET"]),
-        Route("/{organisation}/log/fhir/r4/AuditEvent/{id}", h.log_event, methods=["GET"]),
-        Route("/{organisation}/oauth2/introspect", h.introspect, methods=["POST"]),
-        Route("/{path:path}", h.nothing, methods=_FHIR_METHODS),
+        *_health(health),
+        Route("/metrics", health.metrics),
+        *_fhir(Fhir(node).internal),
+        Route("/{organisation}/exchanges/bgz", plain(own.fetch_bgz), methods=["POST"]),
+        Route("/{organisation}/grounds", plain(own.grounds), methods=["GET", "POST"]),
+        Route("/{organisation}/grounds/{id}", plain(own.end_ground), methods=["DELETE"]),
+        Route("/{organisation}/log/fhir/r4/AuditEvent", log.log_events, methods=["GET"]),
+        Route("/{organisation}/log/fhir/r4/AuditEvent/{id}", log.log_event, methods=["GET"]),
+        Route("/{organisation}/oauth2/introspect", plain(oauth.introspect), methods=["POST"]),
+        _nothing(health),
     ]
 
 
-def _fhir(handler: object) -> list[BaseRoute]:
-    return [
-        Route("/{organisation}/fhir/{version}", handler, methods=_FHIR_METHODS),  # type: ignore[arg-type]
-        Route("/{organisation}/fhir/{version}/{path:path}", handler, methods=_FHIR_METHODS),  # type: ignore[arg-type]
-    ]
+async def _not_routed(_request: Request, error: Exception) -> Response:
+    """The answer to a method that a path does not have."""
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    return problem(NotAllowed("this method is not possible here", headers=headers))
 
 
 def application(routes: list[BaseRoute]) -> Starlette:
     """An ASGI application of these routes."""
-    app = Starlette(routes=routes)
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _not_routed})
     app.router.redirect_slashes = False
     return app

@@ -38,13 +38,18 @@ class Included:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One page of a search. `total` is None when it was not counted; `next_page` is the key and offset of
-    what follows. `query` is the query that ran: for a later page the one the page was made by."""
+    """One page of a search.
+
+    `total` is None when it was not counted; `next_page` is the key and offset of what follows; `patients` are the
+    ids of the patients that the search was limited to, None when the source does not say. `query` is the query
+    that ran: for a later page the one the page was made by.
+    """
 
     query: Query
     matches: tuple[Stored, ...]
     included: tuple[Included, ...] = ()
     total: int | None = None
+    patients: frozenset[str] | None = None
     next_page: tuple[str, int] | None = None
 
 

@@ -29,6 +29,7 @@ async def acquire(pool: asyncpg.Pool) -> AsyncIterator[PoolConnectionProxy]:
         OSError,
         TimeoutError,
         asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
         asyncpg.PostgresConnectionError,
         asyncpg.OperatorInterventionError,
         asyncpg.InsufficientResourcesError,

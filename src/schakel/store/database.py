@@ -23,6 +23,13 @@ def unpack(body: bytes) -> bytes:
     return _decompress(body, max_output_size=_MAX_BODY) if body else b""
 
 
+async def _clean(connection: asyncpg.Connection) -> None:
+    """Readies a connection for its next user. Ours set nothing on a session, so that only an open transaction
+    could be left; asking the database to reset what was never set would cost a round trip each time."""
+    if connection.is_in_transaction():
+        await connection.execute("ROLLBACK")
+
+
 async def connect(
     dsn: str, *, connections: int = 10, timeout: float = 10.0, statement_seconds: float = 20.0
 ) -> asyncpg.Pool:
@@ -38,6 +45,7 @@ async def connect(
             max_size=connections,
             timeout=timeout,
             command_timeout=60,
+            reset=_clean,
             server_settings={
                 "application_name": "schakel",
                 "jit": "off",

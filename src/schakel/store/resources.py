@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeAlias
@@ -21,15 +20,17 @@ from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource, dump
 from schakel.fhir.search import Query, QueryParser, pairs_of
 from schakel.kernel.clock import instant, now
-from schakel.kernel.outcomes import Busy, Conflict, Gone, Invalid, NotFound, PreconditionFailed, TooCostly
+from schakel.kernel.outcomes import Conflict, Gone, Invalid, NotFound, PreconditionFailed, TooCostly
 from schakel.sources import Found, Included, Stored, Write, Written
 from schakel.store import sql
+from schakel.store.connection import acquire
 from schakel.store.database import pack, unpack
 from schakel.store.indexing import FHIR_NUMBER, IndexRows, indexer
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
 PAGE_MINUTES = 10
+_ATTEMPTS = 3
 _TABLES = ("index_token", "index_reference", "index_string", "index_date")
 _RETRIED = (
     asyncpg.UniqueViolationError,
@@ -116,31 +117,10 @@ class Store:
         self._own_bases = own_bases
         self.limits = limits or Limits()
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
-        """A connection; database trouble becomes `Busy` or `TooCostly` without its text."""
-        try:
-            async with self._pool.acquire(timeout=10) as connection:
-                yield connection
-        except asyncpg.QueryCanceledError as error:
-            raise TooCostly("the query took longer than the limit; make it narrower") from error
-        except (
-            OSError,
-            TimeoutError,
-            asyncpg.InterfaceError,
-            asyncpg.InternalClientError,
-            asyncpg.PostgresConnectionError,
-            asyncpg.OperatorInterventionError,
-            asyncpg.InsufficientResourcesError,
-        ) as error:
-            raise Busy(
-                "the database is not available; try again later", cause=type(error).__name__
-            ) from error
-
     # -- reading -------------------------------------------------------------------------------------------
 
     async def read(self, version: Version, kind: str, logical_id: str) -> Stored:
-        async with self._connection() as connection:
+        async with acquire(self._pool) as connection:
             row = await connection.fetchrow(
                 "SELECT type, id, version, updated, body, deleted FROM resource "
                 "WHERE tenant = $1 AND fhir = $2 AND type = $3 AND id = $4",
@@ -153,7 +133,7 @@ class Store:
 
     async def read_version(self, version: Version, kind: str, logical_id: str, number: int) -> Stored:
         key = (self._tenant, FHIR_NUMBER[version], kind, logical_id, number)
-        async with self._connection() as connection:
+        async with acquire(self._pool) as connection:
             row = await connection.fetchrow(
                 "SELECT type, id, version, updated, body, deleted FROM resource "
                 "WHERE tenant = $1 AND fhir = $2 AND type = $3 AND id = $4 AND version = $5 UNION ALL "
@@ -170,7 +150,7 @@ class Store:
             return await self._page(version, query, caller)
         limit = self.limits.page if query.count is None else min(query.count, self.limits.page_max)
         total = None
-        async with self._connection() as connection:
+        async with acquire(self._pool) as connection:
             rows: list[asyncpg.Record] = []
             if limit > 0:
                 statement = self._statement(version)
@@ -187,7 +167,10 @@ class Store:
             next_page = None
             if more:
                 next_page = (await self._remember(connection, version, query, caller), limit)
-        return Found(query, *_split(rows, matches[:limit]), total=total, next_page=next_page)
+        limited = matches[0]["patients"] if matches else None
+        patients = frozenset(p for p in limited if p) if limited is not None else None
+        page = _split(rows, matches[:limit])
+        return Found(query, *page, total=total, patients=patients, next_page=next_page)
 
     async def _remember(self, connection: Connection, version: Version, query: Query, caller: str) -> str:
         statement = self._statement(version)
@@ -239,7 +222,7 @@ class Store:
         return row
 
     async def page_query(self, version: Version, key: str, kind: str, caller: str) -> Query:
-        async with self._connection() as connection:
+        async with acquire(self._pool) as connection:
             row = await self._remembered(connection, version, key, kind, caller)
         return self._parsed(version, row["query"])
 
@@ -251,7 +234,7 @@ class Store:
     async def _page(self, version: Version, query: Query, caller: str) -> Found:
         assert query.page is not None
         key, offset = query.page
-        async with self._connection() as connection:
+        async with acquire(self._pool) as connection:
             row = await self._remembered(connection, version, key, query.type, caller)
             first = self._parsed(version, row["query"])
             size = self.limits.page if first.count is None else min(first.count, self.limits.page_max)
@@ -277,19 +260,23 @@ class Store:
         keys = [(w.type, w.id) for w in writes]
         if len(set(keys)) < len(keys):
             raise Invalid("a transaction may change a resource once", code="duplicate-change")
-        for attempt in range(3):
+        async with acquire(self._pool) as connection:
+            out = await self._attempt(connection, version, writes)
+            if self._rids.statistics_are_stale(len(writes)):
+                await connection.execute(f"ANALYZE resource, {', '.join(_TABLES)}")
+        return out
+
+    async def _attempt(
+        self, connection: Connection, version: Version, writes: Sequence[Write]
+    ) -> list[Written]:
+        """One transaction, tried again when another one was in the way."""
+        for attempt in range(_ATTEMPTS):
             try:
-                async with self._connection() as connection:
-                    async with connection.transaction():
-                        out = await self._write(connection, version, writes)
-                    if self._rids.statistics_are_stale(len(writes)):
-                        await connection.execute(f"ANALYZE resource, {', '.join(_TABLES)}")
-                    return out
-            except _RETRIED as error:
-                if attempt == 2:
-                    raise Conflict("another change to the same resource came first; try again") from error
+                async with connection.transaction():
+                    return await self._write(connection, version, writes)
+            except _RETRIED:
                 await asyncio.sleep(0.01 * (attempt + 1))
-        raise AssertionError("unreachable")
+        raise Conflict("another change to the same resource came first; try again")
 
     async def _write(
         self, connection: Connection, version: Version, writes: Sequence[Write]
@@ -384,7 +371,7 @@ class Store:
         What names this patient and others as well stays. Source: $purge (R5), and the right to erasure.
         """
         tenant, fhir = self._tenant, FHIR_NUMBER[version]
-        async with self._connection() as connection, connection.transaction():
+        async with acquire(self._pool) as connection, connection.transaction():
             rows = await connection.fetch(
                 "SELECT rid, type, id FROM resource r WHERE tenant = $1 AND fhir = $2 AND (patient = $3 "
                 "OR type = 'Patient' AND id = $3 OR (type, id) IN (SELECT type, id FROM history "

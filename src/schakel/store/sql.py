@@ -297,7 +297,7 @@ def search(statement: Statement, query: Query, limit: int) -> str:
     resources that the first `limit` include.
 
     Columns: rid, type, id, version, updated, body, place (0 for included ones), via (keys of the matches that
-    led to an included one).
+    led to an included one), patients (ids that the search was limited to, and '').
     """
     build = _Search(statement, query)
     order = build.order("r")
@@ -308,7 +308,8 @@ def search(statement: Statement, query: Query, limit: int) -> str:
         f"found AS MATERIALIZED ({found} ORDER BY place LIMIT {statement.argument(limit + 1)}), "
         f"page AS (SELECT rid, type, id, version FROM found WHERE place <= {statement.argument(limit)})"
     )
-    tail = f"SELECT {COLUMNS}, place, NULL::bigint[] AS via FROM found"
+    limited = "(SELECT ids FROM scope)" if build.scope else "NULL::text[]"
+    tail = f"SELECT {COLUMNS}, place, NULL::bigint[] AS via, {limited} AS patients FROM found"
     if query.includes or query.revincludes:
         text += f", linked AS ({_links(statement, query.includes, query.revincludes)})"
         tail += f" UNION ALL {_INCLUDED}"
@@ -316,7 +317,7 @@ def search(statement: Statement, query: Query, limit: int) -> str:
 
 
 _INCLUDED = (
-    "SELECT i.rid, i.type, i.id, i.version, i.updated, i.body, 0, chosen.via FROM "
+    "SELECT i.rid, i.type, i.id, i.version, i.updated, i.body, 0, chosen.via, NULL::text[] FROM "
     "(SELECT linked.rid, array_agg(linked.source) AS via FROM linked "
     "WHERE linked.rid NOT IN (SELECT rid FROM page) GROUP BY linked.rid) chosen CROSS JOIN LATERAL "
     "(SELECT * FROM resource i WHERE i.tenant = $1 AND i.fhir = $2 AND i.rid = chosen.rid OFFSET 0) i"
@@ -383,7 +384,7 @@ def remembered(statement: Statement, query: Query, ids: list[str], versions: lis
         "AND h.version = wanted.version AND NOT h.deleted)"
     )
     text = f"WITH {wanted}, {found}, page AS (SELECT rid, type, id, version FROM found)"
-    tail = f"SELECT {COLUMNS}, place, NULL::bigint[] AS via FROM found"
+    tail = f"SELECT {COLUMNS}, place, NULL::bigint[] AS via, NULL::text[] AS patients FROM found"
     if query.includes or query.revincludes:
         text += f", linked AS ({_links(statement, query.includes, query.revincludes)})"
         tail += f" UNION ALL {_INCLUDED}"

@@ -18,7 +18,7 @@ from schakel.generic.identity import AssertionSigner, User
 from schakel.generic.logging import AuditLog, Event
 from schakel.generic.logging.events import Outcome as LogOutcome
 from schakel.kernel.clock import instant, new_id, now
-from schakel.kernel.outcomes import Invalid, Outcome
+from schakel.kernel.outcomes import Invalid, NotFound, Outcome
 from schakel.kernel.values import URA_SYSTEM, Bsn, Ura
 from schakel.network import HolderResult, Peers, RequestResult, fetch_holder
 from schakel.network.fetch import Status, overall
@@ -103,6 +103,7 @@ class BgzExchange:
         peers: Peers,
         log: AuditLog,
         timeout: float,
+        address: str,
     ) -> None:
         self._ura = ura
         self._name = name
@@ -111,6 +112,7 @@ class BgzExchange:
         self._peers = peers
         self._log = log
         self._timeout = timeout
+        self._address = address
 
     async def fetch(self, ask: Ask) -> bytes:
         """JSON `{id, status, bundle, holders}`; durable in our own log before it is returned. Nothing is stored."""
@@ -225,10 +227,16 @@ class BgzExchange:
             },
         }
 
+    def _base_of(self, ura: str) -> str:
+        try:
+            return self._directory.find(ura).fhir.get(_VERSION, "")
+        except NotFound:
+            return ""
+
     def _event(self, ask: Ask, exchange: str, result: HolderResult) -> Event:
         return Event(
             subtype="exchange",
-            action="R",
+            action="C",
             outcome=_OUTCOMES[result.status],
             reason=result.status if result.status != "complete" else "",
             decision=exchange,
@@ -240,6 +248,8 @@ class BgzExchange:
             treatment_relation=ask.treatment_relation,
             patient=ask.patient,
             query="fetch BgZ",
+            network_address=self._address,
+            holder_address=self._base_of(result.ura),
             request_id=exchange,
             view="recipient",
             resources=tuple(result.resources),

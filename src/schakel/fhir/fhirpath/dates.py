@@ -22,6 +22,9 @@ _SECONDS: dict[str, Decimal] = {
     "second": Decimal(1),
     "millisecond": Decimal("0.001"),
 }
+_MOST = 10**15
+"""Larger amounts lead out of the calendar in any unit."""
+
 _RANK = {"year": 1, "month": 2, "week": 3, "day": 3, "hour": 4, "minute": 5, "second": 6, "millisecond": 6}
 
 
@@ -132,6 +135,8 @@ class Temporal:
         Fractions count for seconds only. A unit finer than the precision is first cut down to whole units of
         the precision (365 days a year, 30 days a month). A time of day goes round the clock.
         """
+        if abs(amount) > _MOST:
+            return None
         if self.kind == "System.Time":
             return self._time_plus(amount, unit)
         if unit not in ("second", "millisecond"):

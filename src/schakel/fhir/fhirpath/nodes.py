@@ -48,8 +48,23 @@ def boolean(value: bool) -> Nodes:
     return TRUE if value else FALSE
 
 
+MAX_STRING = 10_000_000
+"""Longest string an expression may make, in characters."""
+
+
 def string(value: str) -> Nodes:
+    """A string that an expression made. Raises `TooCostly` when it is too long."""
+    bounded(len(value))
     return [Node(value, "System.String")]
+
+
+def bounded(length: int) -> None:
+    """Refuse to make a string of this length when it is too long. Raises `TooCostly`."""
+    if length > MAX_STRING:
+        raise TooCostly(
+            f"FHIRPath: the expression makes a string of more than {MAX_STRING} characters",
+            code="fhirpath-too-costly",
+        )
 
 
 def integer(value: int) -> Nodes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import calendar
 from collections.abc import Callable
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal, DecimalException
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_UP, Decimal, DecimalException
 from typing import Any
 
 from schakel.fhir.fhirpath.dates import Temporal
@@ -40,6 +40,14 @@ def _tried(calculation: Callable[[], Any]) -> Nodes:
     return number(result)
 
 
+def _integral(value: Decimal, rounding: str) -> Nodes:
+    """`value` as an Integer, or nothing when it does not fit."""
+    if value.adjusted() > 10:
+        return EMPTY
+    whole_number = int(value.to_integral_value(rounding))
+    return number(whole_number) if -(2**31) <= whole_number < 2**31 else EMPTY
+
+
 @function("abs")
 def _abs(evaluation: Evaluation, nodes: Nodes) -> Nodes:
     node = single(nodes, "abs()")
@@ -55,19 +63,19 @@ def _abs(evaluation: Evaluation, nodes: Nodes) -> Nodes:
 @function("ceiling", result=_INTEGER)
 def _ceiling(evaluation: Evaluation, nodes: Nodes) -> Nodes:
     value = _number(nodes, "ceiling()")
-    return EMPTY if value is None else _tried(lambda: int(Decimal(value).to_integral_value(ROUND_CEILING)))
+    return EMPTY if value is None else _integral(Decimal(value), ROUND_CEILING)
 
 
 @function("floor", result=_INTEGER)
 def _floor(evaluation: Evaluation, nodes: Nodes) -> Nodes:
     value = _number(nodes, "floor()")
-    return EMPTY if value is None else _tried(lambda: int(Decimal(value).to_integral_value(ROUND_FLOOR)))
+    return EMPTY if value is None else _integral(Decimal(value), ROUND_FLOOR)
 
 
 @function("truncate", result=_INTEGER)
 def _truncate(evaluation: Evaluation, nodes: Nodes) -> Nodes:
     value = _number(nodes, "truncate()")
-    return EMPTY if value is None else _tried(lambda: int(Decimal(value)))
+    return EMPTY if value is None else _integral(Decimal(value), ROUND_DOWN)
 
 
 @function("exp", result=_DECIMAL)

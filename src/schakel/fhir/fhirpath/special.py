@@ -46,6 +46,12 @@ def _special(name: str, least: int, most: int) -> Callable[[Build], Build]:
     return add
 
 
+def _counted(evaluation: Evaluation, nodes: Nodes) -> Nodes:
+    if evaluation.budget is not None:
+        evaluation.spend(len(nodes))
+    return nodes
+
+
 @_special("where", 1, 1)
 def _where(compiler: Compiler, tree: Call, focus: Types) -> Code:
     base = compiler.base(tree.base, focus)
@@ -55,7 +61,7 @@ def _where(compiler: Compiler, tree: Call, focus: Types) -> Code:
     def run(evaluation: Evaluation, focus: Nodes) -> Nodes:
         out: Nodes = []
         outer = evaluation.index
-        for index, node in enumerate(before(evaluation, focus)):
+        for index, node in enumerate(_counted(evaluation, before(evaluation, focus))):
             evaluation.index = index
             found = criterion(evaluation, [node])
             if found is TRUE or (found is not FALSE and truth(found)):
@@ -84,7 +90,7 @@ def _all(compiler: Compiler, tree: Call, focus: Types) -> Code:
     def run(evaluation: Evaluation, focus: Nodes) -> Nodes:
         outer = evaluation.index
         answer = TRUE
-        for index, node in enumerate(before(evaluation, focus)):
+        for index, node in enumerate(_counted(evaluation, before(evaluation, focus))):
             evaluation.index = index
             found = criterion(evaluation, [node])
             if found is not TRUE and not truth(found):
@@ -106,7 +112,7 @@ def _select(compiler: Compiler, tree: Call, focus: Types) -> Code:
     def run(evaluation: Evaluation, focus: Nodes) -> Nodes:
         out: Nodes = []
         outer = evaluation.index
-        for index, node in enumerate(before(evaluation, focus)):
+        for index, node in enumerate(_counted(evaluation, before(evaluation, focus))):
             evaluation.index = index
             out += project(evaluation, [node])
         evaluation.index = outer
@@ -160,7 +166,7 @@ def _aggregate(compiler: Compiler, tree: Call, focus: Types) -> Code:
     def run(evaluation: Evaluation, focus: Nodes) -> Nodes:
         outer, total = evaluation.index, evaluation.total
         evaluation.total = EMPTY if initial is None else initial(evaluation, focus)
-        for index, node in enumerate(before(evaluation, focus)):
+        for index, node in enumerate(_counted(evaluation, before(evaluation, focus))):
             evaluation.index = index
             evaluation.total = step(evaluation, [node])
         result = evaluation.total
@@ -257,7 +263,7 @@ def _union(compiler: Compiler, tree: Call, focus: Types) -> Code:
     base, other = compiler.base(tree.base, focus), compiler.compile(tree.arguments[0], focus)
     left, right = base.run, other.run
     types = None if base.types is None or other.types is None else base.types | other.types
-    return Code(lambda e, focus: distinct([*left(e, focus), *right(e, focus)]), types)
+    return Code(lambda e, focus: distinct(_counted(e, [*left(e, focus), *right(e, focus)])), types)
 
 
 @_special("combine", 1, 1)
@@ -265,7 +271,7 @@ def _combine(compiler: Compiler, tree: Call, focus: Types) -> Code:
     base, other = compiler.base(tree.base, focus), compiler.compile(tree.arguments[0], focus)
     left, right = base.run, other.run
     types = None if base.types is None or other.types is None else base.types | other.types
-    return Code(lambda e, focus: [*left(e, focus), *right(e, focus)], types)
+    return Code(lambda e, focus: _counted(e, [*left(e, focus), *right(e, focus)]), types)
 
 
 @_special("children", 0, 0)

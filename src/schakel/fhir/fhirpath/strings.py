@@ -13,8 +13,8 @@ from typing import Any
 
 import re2
 
-from schakel.fhir.fhirpath.nodes import EMPTY, Evaluation, Nodes, boolean, integer, string
-from schakel.fhir.fhirpath.registry import function, text, whole
+from schakel.fhir.fhirpath.nodes import EMPTY, Evaluation, Nodes, boolean, bounded, integer, string
+from schakel.fhir.fhirpath.registry import checked, function, text, whole
 from schakel.kernel.outcomes import Invalid
 
 _STRING = "System.String"
@@ -112,6 +112,7 @@ def _replace(evaluation: Evaluation, nodes: Nodes, part: Nodes, by: Nodes) -> No
     value, old, new = text(nodes, "replace()"), text(part, "replace()"), text(by, "replace()")
     if value is None or old is None or new is None:
         return EMPTY
+    bounded(len(value) + value.count(old) * len(new))
     return string(value.replace(old, new))
 
 
@@ -139,6 +140,7 @@ def _replace_matches(evaluation: Evaluation, nodes: Nodes, regex: Nodes, by: Nod
         return EMPTY
     if not wanted:
         return string(value)
+    bounded(len(value) * max(len(new), 1))
     compiled = pattern(wanted)
     return string(str(compiled.sub(lambda match: _substituted(match, new), value)))
 
@@ -170,6 +172,7 @@ def _length(evaluation: Evaluation, nodes: Nodes) -> Nodes:
 @function("toChars", result=_STRING)
 def _to_chars(evaluation: Evaluation, nodes: Nodes) -> Nodes:
     value = text(nodes, "toChars()")
+    checked(evaluation, len(value or ""))
     return [node for character in value or "" for node in string(character)]
 
 
@@ -184,13 +187,16 @@ def _split(evaluation: Evaluation, nodes: Nodes, separator: Nodes) -> Nodes:
     value, by = text(nodes, "split()"), text(separator, "split()")
     if value is None or by is None:
         return EMPTY
-    return [node for part in (value.split(by) if by else value) for node in string(part)]
+    parts = value.split(by) if by else list(value)
+    checked(evaluation, len(parts))
+    return [node for part in parts for node in string(part)]
 
 
 @function("join", 0, 1, result=_STRING)
 def _join(evaluation: Evaluation, nodes: Nodes, separator: Nodes | None = None) -> Nodes:
     by = text(separator, "join()") if separator else ""
     parts = [text([node], "join()") for node in nodes]
+    bounded(len(by or "") * len(parts))
     return string((by or "").join(part for part in parts if part is not None)) if nodes else EMPTY
 
 

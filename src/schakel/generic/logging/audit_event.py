@@ -12,6 +12,7 @@ import base64
 import ipaddress
 import re
 from datetime import datetime
+from functools import cache, lru_cache
 from typing import Any
 
 from schakel.fhir.json import Resource
@@ -61,7 +62,7 @@ _READING_ACTIONS = frozenset({"R", "E"})
 
 
 def audit_event(event: Event, recorded: datetime, logical_id: str) -> Resource:
-    """`event` as AuditEvent with this id, recorded at this moment."""
+    """`event` as AuditEvent with this id, recorded at this moment; made to be written, not to be changed."""
     kind, subtypes = _codes(event)
     return _present(
         {
@@ -176,6 +177,7 @@ def _source(event: Event) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=1024)
 def _network_type(address: str) -> str:
     """1 name of a machine, 2 IP address, 5 URI (R4 network-type)."""
     if "://" in address:
@@ -265,15 +267,20 @@ def _purpose(event: Event) -> list[dict[str, Any]]:
 
 def _printable(text: str) -> str:
     """`text` of a caller as a FHIR string: escaped where it cannot be printed, cut off when too long."""
+    if text.isprintable() and len(text) <= 200:
+        return text.strip() or "-"
     shown = (one if one.isprintable() else one.encode("unicode_escape").decode() for one in text[:200])
     return "".join(shown).strip() or "-"
 
 
+@cache
 def _coding(coded: Coded) -> dict[str, str]:
+    """The same object each time: codes are few and events many. Nobody changes it."""
     system, code, display = coded
     return _present({"system": system, "code": code, "display": display})
 
 
+@cache
 def _concept(coded: Coded) -> dict[str, Any]:
     return {"coding": [_coding(coded)]}
 

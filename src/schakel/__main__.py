@@ -1,0 +1,5 @@
+"""`python -m schakel` is `schakel`."""
+
+from schakel.cli import main
+
+main()

@@ -1,0 +1,41 @@
+"""`schakel check`: does an endpoint conform?"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from schakel.conformance import CheckOptions, LoadResult, ScriptResult, check, exit_code, report
+
+
+def run_check(options: CheckOptions, junit: Path | None, json: Path | None) -> int:
+    """Runs the suite; the report goes to stdout, to the files that are asked for, and progress to a terminal."""
+    progress = _Progress(sys.stderr.isatty())
+    result = asyncio.run(check(options, progress.script, progress.load))
+    progress.clear()
+    print(report.text(result), end="")
+    report.write(result, junit_file=junit, json_file=json)
+    return exit_code(result)
+
+
+class _Progress:
+    """One line on a terminal that says what was done last."""
+
+    def __init__(self, terminal: bool) -> None:
+        self._terminal = terminal
+        self._done = 0
+
+    def load(self, load: LoadResult) -> None:
+        self._show(f"loaded {load.path}: {load.done} requests")
+
+    def script(self, script: ScriptResult) -> None:
+        self._done += 1
+        self._show(f"{self._done} scripts; {script.words}: {script.path}")
+
+    def clear(self) -> None:
+        self._show("")
+
+    def _show(self, text: str) -> None:
+        if self._terminal:
+            print(f"\r\x1b[K{text[:99]}", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,111 @@
+"""`schakel demo`: a whole region on this machine, until Ctrl-C, or for one check."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from schakel.demo.region import Running, Wanted, running
+from schakel.demo.screen import Screen
+from schakel.kernel.outcomes import Invalid
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """The options of the command; see `schakel.cli`. `patients` and `seed` are None when not given."""
+
+    patients: int | None = None
+    port: int = 8400
+    data: Path | None = None
+    seed: int | None = None
+    browser: bool = True
+    check: bool = False
+    json: Path | None = None
+
+
+def demo(options: DemoOptions) -> int:
+    """Runs the region until it is told to stop; the exit code. Raises an `Outcome` for what is in the way."""
+    if options.json is not None and not options.check:
+        raise Invalid("--json goes with --check")
+    if options.check and options.patients is not None and options.patients < 2:
+        raise Invalid("--check needs a patient to ask for and another to be refused: --patients 2 or more")
+    screen = Screen(sys.stdout)
+    return asyncio.run(_until_stopped(_run(options, screen), screen))
+
+
+async def _until_stopped(work: Coroutine[Any, Any, int], screen: Screen) -> int:
+    """The result of `work`, or 0 when a signal ended it; further signals change nothing while it is undone."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    stopped = False
+
+    def stop() -> None:
+        nonlocal stopped
+        screen.line("Stopping." if not stopped else "Still stopping: this takes a few seconds at most.")
+        if not stopped:
+            stopped = True
+            task.cancel()
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if not stopped:
+            raise
+        screen.line("Everything has stopped.")
+        return 0
+
+
+async def _run(options: DemoOptions, screen: Screen) -> int:
+    wanted = Wanted(options.data, options.patients, options.seed, options.port)
+    async with running(wanted, screen) as region:
+        if options.check:
+            from schakel.demo.check import check
+
+            return await check(region.folder.path, screen, options.json)
+        _welcome(region, options, screen)
+        raise await region.failed()
+
+
+def _welcome(region: Running, options: DemoOptions, screen: Screen) -> None:
+    """Where everything is, and what to do first."""
+    published = region.published
+    screen.line()
+    screen.table(
+        [("organisation", "slug", "front (others, bearer token)", "internal (own EHR, X-API-Key)")]
+        + [(one["name"], one["slug"], one["front"], one["internal"]) for one in published["organisations"]]
+    )
+    screen.line()
+    folder = region.folder.path
+    screen.line(f"Keys, people, patients: {region.folder.published}")
+    north, south = published["organisations"][:2]
+    patient = next((p for p in published["patients"] if p["grounds"]), None)
+    screen.line("Try, in another terminal:")
+    key = f"-H 'X-API-Key: {north['internal_key']}'"
+    if patient is None:
+        screen.line(f"  curl {key} {north['internal']}/fhir/stu3/metadata")
+    else:
+        bsn = f"http://fhir.nl/fhir/NamingSystem/bsn|{patient['bsn']}"
+        screen.line(f"  curl -G {key} {north['internal']}/fhir/stu3/Condition \\")
+        screen.line(f"    --data-urlencode 'patient.identifier={bsn}'")
+        screen.line(
+            f"  schakel fetch bgz --data {folder} --organisation {south['slug']} --patient {patient['bsn']} "
+            f"--holder {north['slug']}"
+        )
+        screen.line(f"  schakel explain DECISION --data {folder} --organisation {north['slug']}")
+    if options.browser:
+        screen.line("There is no portal in this version yet, so no browser is opened.")
+    screen.line(f"Ready after {screen.seconds:.1f} s. Ctrl-C stops everything.")
+
+
+with contextlib.suppress(AttributeError):
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]

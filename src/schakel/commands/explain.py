@@ -1,0 +1,164 @@
+"""`schakel explain ID`: what the log holds of one decision, in words, for a security officer."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from schakel.commands.doors import Client, Door, Places
+from schakel.commands.reasons import explained
+from schakel.kernel.outcomes import NotFound
+
+Event = dict[str, Any]
+
+_HEAD = 15
+_OUTCOMES = {
+    "0": "permitted",
+    "4": "refused",
+    "8": "failed",
+    "12": "failed",
+}
+_DONE = {"C": "create", "R": "read", "U": "change", "D": "delete", "E": "search"}
+
+
+def explain(places: Places, doors: Sequence[Door], decision: str) -> int:
+    """Prints every event of the decision, of the organisations in `doors`, in the order of time."""
+    found = asyncio.run(_found(doors, decision))
+    if not found:
+        where = doors[0].name if len(doors) == 1 else f"the {len(doors)} organisations of {places.source}"
+        raise NotFound(f"the log of {where} has no decision {decision!r}")
+    for door, event in found:
+        print(f"In the log of {door.name} ({door.ura})")
+        for line in _lines(places, event):
+            print(f"  {line}")
+        print()
+    return 0
+
+
+async def _found(doors: Sequence[Door], decision: str) -> list[tuple[Door, Event]]:
+    logs = await asyncio.gather(*(_events(door, decision) for door in doors))
+    found = [(door, event) for door, events in zip(doors, logs, strict=True) for event in events]
+    return sorted(found, key=lambda one: str(one[1].get("recorded", "")))
+
+
+async def _events(door: Door, decision: str) -> list[Event]:
+    """All events of the decision in the log of one organisation; a text that is no id is the id of nothing."""
+    params = [("entity:identifier", decision), ("_count", "1000")]
+    async with Client(door) as client:
+        try:
+            bundle = (await client.good("GET", "log/fhir/r4/AuditEvent", params=params)).table()
+        except NotFound:
+            return []
+    return [entry["resource"] for entry in bundle.get("entry", [])]
+
+
+def _lines(places: Places, event: Event) -> Iterator[str]:
+    """One event: a word and what it says per line."""
+    for word, text in _facts(places, event):
+        if text:
+            first, *more = text.splitlines()
+            yield f"{word:<{_HEAD}}{first}"
+            for line in more:
+                yield f"{'':<{_HEAD}}{line}"
+
+
+def _facts(places: Places, event: Event) -> Iterator[tuple[str, str]]:
+    agents = event.get("agent", [])
+    organisations = [
+        a for a in agents if a.get("requestor") is False and "type" in a and not _part(a, "RESP")
+    ]
+    users = [a for a in agents if a.get("requestor")]
+    decision = _entity(event, "decision")
+    details = {d.get("type"): d.get("valueString", "") for d in (decision or {}).get("detail", [])}
+    yield "when", str(event.get("recorded", ""))
+    yield "what", _kind(event)
+    if organisations:
+        yield "asked by", _organisation(places, organisations[0])
+    for user in users:
+        yield "user", _user(user)
+    for agent in agents:
+        if _part(agent, "RESP"):
+            yield "responsible", _number(agent)
+    if len(organisations) > 1:
+        yield "asked of", _organisation(places, organisations[1])
+    yield "patient", _patient(event)
+    yield (
+        "purpose",
+        ", ".join(c.get("code", "") for p in event.get("purposeOfEvent", []) for c in p["coding"]),
+    )
+    yield "request", _query(event)
+    yield "outcome", _OUTCOMES.get(str(event.get("outcome")), "unknown")
+    yield "reason", explained(str(event.get("outcomeDesc", "")))
+    yield "explanation", details.get("toelichting", "")
+    yield "rule", details.get("autorisatieProtocol", "")
+    yield "ground", details.get("toestemmingsProfiel", "")
+    yield "treatment", details.get("behandelrelatieProtocol", "")
+    yield "checks done", "\n".join(details.get("controles", "").split("; "))
+    yield "disclosed", "\n".join(_disclosed(event))
+    yield "token", ", ".join(_tokens(agents))
+    yield "request id", _identifier(_entity(event, "XrequestId"))
+    yield "decision", _identifier(decision).removeprefix("urn:uuid:")
+
+
+def _kind(event: Event) -> str:
+    codings = [*event.get("subtype", []), event.get("type", {})]
+    words = next((c.get("display") or c.get("code") for c in codings if c), "")
+    return f"{words} ({_DONE.get(str(event.get('action')), 'other')})"
+
+
+def _organisation(places: Places, agent: Event) -> str:
+    who = agent.get("who", {})
+    ura = who.get("identifier", {}).get("value", "")
+    named = f"{who['display']} ({ura})" if who.get("display") else places.named(ura)
+    address = agent.get("network", {}).get("address")
+    return f"{named} from {address}" if address else named
+
+
+def _user(agent: Event) -> str:
+    roles = ", ".join(c.get("code", "") for role in agent.get("role", []) for c in role.get("coding", []))
+    return f"{agent.get('name', '')} ({_number(agent)}), role {roles or 'unknown'}"
+
+
+def _number(agent: Event) -> str:
+    return str(agent.get("who", {}).get("identifier", {}).get("value", ""))
+
+
+def _part(agent: Event, code: str) -> bool:
+    return any(c.get("code") == code for c in agent.get("type", {}).get("coding", []))
+
+
+def _patient(event: Event) -> str:
+    for entity in event.get("entity", []):
+        if entity.get("what", {}).get("type") == "Patient":
+            number = entity["what"].get("identifier", {}).get("value", "")
+            return f"BSN {number} {entity.get('name', '')}".strip()
+    return ""
+
+
+def _query(event: Event) -> str:
+    texts = (entity.get("query") for entity in event.get("entity", []))
+    return "\n".join(base64.b64decode(text).decode(errors="replace") for text in texts if text)
+
+
+def _disclosed(event: Event) -> Iterable[str]:
+    for entity in event.get("entity", []):
+        reference = entity.get("what", {}).get("reference")
+        if reference:
+            yield str(reference)
+
+
+def _tokens(agents: Iterable[Event]) -> Iterable[str]:
+    for agent in agents:
+        yield from (policy.removeprefix("urn:jti:") for policy in agent.get("policy", []))
+
+
+def _entity(event: Event, code: str) -> Event | None:
+    """The entity whose type has this code."""
+    entities: list[Event] = event.get("entity", [])
+    return next((one for one in entities if one.get("type", {}).get("code") == code), None)
+
+
+def _identifier(entity: Event | None) -> str:
+    return str((entity or {}).get("what", {}).get("identifier", {}).get("value", ""))

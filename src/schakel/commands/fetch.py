@@ -1,0 +1,93 @@
+"""`schakel fetch bgz`: ask for the BgZ of a patient as the organisation's EHR would."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from schakel.commands.doors import Answer, Client, Door, Places
+from schakel.commands.tables import columns, count, shortened
+from schakel.generic.identity import User
+from schakel.kernel.values import BSN_SYSTEM, Bsn
+
+
+@dataclass(frozen=True, slots=True)
+class BgzAsk:
+    """What to ask; holders by slug or URA."""
+
+    patient: str
+    holders: Sequence[str]
+    user: User
+    purpose: str
+    treatment_relation: str
+
+
+def fetch_bgz(places: Places, door: Door, ask: BgzAsk, json: Path | None) -> int:
+    """Fetches, prints what each holder gave per request; 0 when all is complete, 1 otherwise."""
+    body = {
+        "patient": str(Bsn(ask.patient)),
+        "holders": [places.ura(name) for name in ask.holders],
+        "user": ask.user.json(),
+        "purpose": ask.purpose,
+        "treatment_relation": ask.treatment_relation,
+    }
+    answer = asyncio.run(_asked(door, body))
+    table = answer.table()
+    if json is not None:
+        json.write_bytes(answer.body)
+    for holder in table["holders"]:
+        for line in _holder(holder, places.named(holder["ura"])):
+            print(line)
+    print(_totals(table))
+    return 0 if table["status"] == "complete" else 1
+
+
+async def _asked(door: Door, body: dict[str, Any]) -> Answer:
+    async with Client(door) as client:
+        return await client.good("POST", "exchanges/bgz", json=body)
+
+
+def _holder(holder: dict[str, Any], name: str) -> Iterator[str]:
+    """A line for the holder and a table of its requests, with below each what was dropped and why not more.
+
+    A reason that holds for the holder as a whole is said once.
+    """
+    requests = holder["requests"]
+    whole = holder.get("reason") or ""
+    yield f"{name}: {holder['status']}{f' ({whole})' if whole else ''}"
+    head = ("nr", "status", "entries", "dropped", "request")
+    rows = [head] + [
+        (str(r["number"]), r["status"], str(r["entries"]), str(len(r["dropped"])), _request(r["query"]))
+        for r in requests
+    ]
+    lines = columns(rows, right=frozenset({0, 2, 3}))
+    yield f"  {next(lines)}"
+    for request, line in zip(requests, lines, strict=True):
+        yield f"  {line}"
+        if request["reason"] and request["reason"] != whole:
+            decision = f" (decision {request['decision']})" if request["decision"] else ""
+            yield f"        {request['reason']}{decision}"
+        for dropped in request["dropped"]:
+            yield f"        dropped {dropped['resource']}: {dropped['reason']}"
+    yield ""
+
+
+def _request(query: str) -> str:
+    """The search without what all searches share: the patient and the wish for Provenance."""
+    kind, _, text = query.partition("?")
+    own = [part for part in unquote(text).split("&") if BSN_SYSTEM not in part and "Provenance" not in part]
+    return shortened(f"{kind} {' '.join(own)}", 60)
+
+
+def _totals(table: dict[str, Any]) -> str:
+    requests = [r for holder in table["holders"] for r in holder["requests"]]
+    entries = sum(r["entries"] for r in requests)
+    dropped = sum(len(r["dropped"]) for r in requests)
+    return (
+        f"{table['status']}: {count(len(table['holders']), 'holder')}, {count(len(requests), 'request')}, "
+        f"{count(entries, 'entry', 'entries')}, {dropped} dropped; exchange {table['id']}"
+    )

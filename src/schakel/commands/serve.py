@@ -1,0 +1,41 @@
+"""`schakel serve`: one node, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+
+from schakel import config, technical_log
+from schakel.config import Settings
+from schakel.serve import serve as run_node
+
+
+def serve(config_file: Path, log_level: str) -> int:
+    """Serves the node of `config_file` until SIGINT or SIGTERM; then requests under way are finished."""
+    settings = config.load(config_file)
+    technical_log.configure(log_level)
+    _run(run_node(settings, ready=_announcing(settings)))
+    return 0
+
+
+def _announcing(settings: Settings) -> Callable[[], None]:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    names = ", ".join(o.slug for o in settings.organisations)
+    line = (
+        f"ready: front http://{host}:{settings.front_port}, internal http://{host}:{settings.internal_port} "
+        f"({names}); Ctrl-C stops"
+    )
+    return lambda: print(line, flush=True)
+
+
+def _run(work: Coroutine[object, object, None]) -> None:
+    """Runs `work` on uvloop where there is one."""
+    if sys.platform == "win32":
+        asyncio.run(work)
+        return
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work)

@@ -1,0 +1,85 @@
+"""The settings of the two nodes, written as `schakel serve` reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import orjson
+
+from schakel.demo import cast, toml
+from schakel.demo.doors import HOST, Doors
+from schakel.demo.folder import DemoFolder
+from schakel.generic.identity import AssertionSigner, new_key
+
+WORKERS_CONNECTIONS = 12
+
+
+def ensure_keys(folder: DemoFolder) -> dict[str, Path]:
+    """The signing key (JWK file) of each organisation by slug; those that are not there yet are made."""
+    paths = {}
+    for organisation in cast.ORGANISATIONS:
+        path = folder.path / "keys" / f"{organisation.slug}.jwk.json"
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            folder.write(path, orjson.dumps(new_key()))
+        paths[organisation.slug] = path
+    return paths
+
+
+def write_configurations(
+    folder: DemoFolder, doors: Sequence[Doors], databases: Mapping[str, str], keys: Mapping[str, Path]
+) -> dict[str, Path]:
+    """One file for each operator. `databases` are addresses by operator, `keys` the files of `ensure_keys`."""
+    by_operator = {one.operator: one for one in doors}
+    directory: list[toml.Value] = [
+        _peer(organisation, by_operator[organisation.operator], keys[organisation.slug])
+        for organisation in cast.ORGANISATIONS
+    ]
+    paths = {}
+    for one in doors:
+        table: dict[str, toml.Value] = {
+            "database": databases[one.operator],
+            "connections": WORKERS_CONNECTIONS,
+            "public_url": one.front,
+            "internal_url": one.internal,
+            "host": HOST,
+            "front_port": one.front_port,
+            "internal_port": one.internal_port,
+            "guarded_on_front": True,
+            "organisations": [
+                _organisation(organisation, folder.internal_keys[organisation.slug], keys[organisation.slug])
+                for organisation in cast.ORGANISATIONS
+                if organisation.operator == one.operator
+            ],
+            "directory": directory,
+        }
+        paths[one.operator] = folder.path / f"{one.operator}.toml"
+        heading = f"# The node of the {one.operator} operator of a demo region; written anew at each start.\n"
+        folder.write(paths[one.operator], (heading + toml.document(table)).encode())
+    return paths
+
+
+def _organisation(organisation: cast.Organisation, internal_key: str, key: Path) -> dict[str, toml.Value]:
+    return {
+        "slug": organisation.slug,
+        "ura": organisation.ura,
+        "name": organisation.name,
+        "type_code": organisation.type_code,
+        "internal_key": internal_key,
+        "signing_key": key,
+        "write_check": "lenient",
+        "erasure": "test",
+    }
+
+
+def _peer(organisation: cast.Organisation, at: Doors, key: Path) -> dict[str, toml.Value]:
+    issuer = f"{at.front}/{organisation.slug}"
+    return {
+        "ura": organisation.ura,
+        "name": organisation.name,
+        "issuer": issuer,
+        "token_endpoint": f"{issuer}/oauth2/token",
+        "fhir": {"stu3": f"{issuer}/fhir/stu3"},
+        "jwks": AssertionSigner(organisation.ura, key).jwks(),
+    }

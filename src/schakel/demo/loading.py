@@ -1,0 +1,148 @@
+"""Loads the region through the internal doors: what charts share first, then charts in transactions.
+
+Each organisation is loaded at its own pace; the two nodes work at the same time. The resources are made
+while others are under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
+
+from schakel.demo import cast
+from schakel.demo.doors import FHIR_JSON, Client
+from schakel.demo.patients import NamedPatient, Region
+from schakel.fhir.json import Resource, dump
+from schakel.kernel.clock import instant, now
+from schakel.kernel.outcomes import Fault
+
+MOST_RESOURCES = 300
+"""A transaction is closed when it has so many; a chart is never divided."""
+
+_AT_ONCE = 2
+"""Transactions under way at one node; more would only wait for each other on two cores."""
+
+_TERM = timedelta(days=365)
+
+GROUNDS: tuple[tuple[cast.Organisation, cast.Organisation, tuple[int, ...]], ...] = (
+    (cast.HOSPITAL_NORTH, cast.HOSPITAL_SOUTH, (1, 3, 5, 7)),
+    (cast.HOSPITAL_SOUTH, cast.HOSPITAL_NORTH, (1, 4, 6)),
+    (cast.HOSPITAL_NORTH, cast.GENERAL_PRACTICE, (2,)),
+)
+"""Holder, requester, and the numbers of the named patients whose BgZ the holder may give to the requester."""
+
+Told = Callable[[int, int, int], None]
+"""Is told how many charts are in, of how many, and how many resources that is."""
+
+
+async def load(
+    client: Client, region: Region, addresses: Mapping[str, str], keys: Mapping[str, str], told: Told
+) -> int:
+    """Load every organisation of `region`; the number of resources.
+
+    `addresses` are of the internal doors and `keys` their keys, by slug. Raises `Fault` when a door refuses.
+    """
+    loader = _Loader(client, region, addresses, keys, told)
+    async with asyncio.TaskGroup() as group:
+        for operator in cast.OPERATORS:
+            group.create_task(loader.operator(operator))
+    return loader.resources
+
+
+async def write_grounds(
+    client: Client, named: tuple[NamedPatient, ...], addresses: Mapping[str, str], keys: Mapping[str, str]
+) -> None:
+    """Write the grounds of `GROUNDS` for the patients that are there."""
+    until = instant(now() + _TERM)
+    for holder, requester, numbers in GROUNDS:
+        for number in numbers:
+            if number <= len(named):
+                ground = {
+                    "requester": requester.ura,
+                    "patient": named[number - 1].bsn,
+                    "exchange": "bgz",
+                    "until": until,
+                    "reason": f"Demo: verwijzing naar {requester.name}",
+                }
+                reply = await client.send(
+                    "POST",
+                    f"{addresses[holder.slug]}/grounds",
+                    headers={"X-API-Key": keys[holder.slug], "Content-Type": "application/json"},
+                    data=dump(ground),
+                )
+                if reply.status != 201:
+                    raise Fault(f"{holder.slug} refused a ground for disclosure: {reply.said()}")
+
+
+class _Loader:
+    def __init__(
+        self,
+        client: Client,
+        region: Region,
+        addresses: Mapping[str, str],
+        keys: Mapping[str, str],
+        told: Told,
+    ) -> None:
+        self._client = client
+        self._region = region
+        self._addresses = addresses
+        self._keys = keys
+        self._told = told
+        self._charts = 0
+        self._expected = sum(len(region.known_at(one.slug)) for one in cast.ORGANISATIONS)
+        self.resources = 0
+
+    async def operator(self, operator: cast.Operator) -> None:
+        """Load the organisations of one node, with a few transactions under way at a time."""
+        places = asyncio.Semaphore(_AT_ONCE)
+
+        async def post(slug: str, charts: int, resources: list[Resource]) -> None:
+            try:
+                await self._post(slug, charts, resources)
+            finally:
+                places.release()
+
+        async with asyncio.TaskGroup() as group:
+            for organisation in cast.ORGANISATIONS:
+                if organisation.operator == operator:
+                    slug = organisation.slug
+                    if shared := list(self._region.shared(slug)):
+                        await self._post(slug, 0, shared)
+                    for charts, resources in self._batches(slug):
+                        await places.acquire()
+                        group.create_task(post(slug, charts, resources))
+
+    def _batches(self, slug: str) -> Iterator[tuple[int, list[Resource]]]:
+        """Whole charts together, up to about `MOST_RESOURCES`, with how many charts they are."""
+        charts, waiting = 0, list[Resource]()
+        for person in self._region.known_at(slug):
+            chart = self._region.chart(slug, person)
+            if waiting and len(waiting) + len(chart) > MOST_RESOURCES:
+                yield charts, waiting
+                charts, waiting = 0, []
+            charts, waiting = charts + 1, waiting + chart
+        if waiting:
+            yield charts, waiting
+
+    async def _post(self, slug: str, charts: int, resources: list[Resource]) -> None:
+        reply = await self._client.send(
+            "POST",
+            f"{self._addresses[slug]}/fhir/stu3",
+            headers={"X-API-Key": self._keys[slug], "Content-Type": FHIR_JSON},
+            data=_transaction(resources),
+        )
+        if reply.status != 200:
+            raise Fault(f"{slug} refused what was loaded, with status {reply.status}: {reply.said()}")
+        self._charts += charts
+        self.resources += len(resources)
+        self._told(self._charts, self._expected, self.resources)
+
+
+def _transaction(resources: Iterable[Resource]) -> bytes:
+    """A transaction that puts each resource under its own id."""
+    entries = [
+        {"resource": one, "request": {"method": "PUT", "url": f"{one['resourceType']}/{one['id']}"}}
+        for one in resources
+    ]
+    return dump({"resourceType": "Bundle", "type": "transaction", "entry": entries})

@@ -1,0 +1,88 @@
+"""The node processes of the region: started through the keeper, so that none outlives this program.
+
+The keeper (`schakel.store.keeper`) ends its program when the pipe to us closes, which it also does when we are
+killed. It gives its program a bare environment: no setting of the caller (`SCHAKEL_...`) reaches a node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
+
+from schakel.kernel.outcomes import Fault
+from schakel.store import keeper
+from schakel.store.cluster_folder import last_lines
+
+_FINISHING_SECONDS = 8.0
+"""How long a node may take to finish the requests under way (its own limit is 5)."""
+
+_ENDING_SECONDS = 6.0
+
+
+class NodeProcess:
+    """One node that runs. Made by `start`."""
+
+    def __init__(self, name: str, pid: int, keeper_process: Process, log: Path) -> None:
+        self.name = name
+        self.pid = pid
+        self._keeper = keeper_process
+        self._log = log
+
+    @classmethod
+    async def start(cls, name: str, configuration: Path, log: Path) -> NodeProcess:
+        """Start `schakel serve` with this configuration; what it says goes to `log`, written anew."""
+        command = [sys.executable, "-I", "-S", keeper.__file__, "-1", "-1"]
+        command += [sys.executable, "-P", "-m", "schakel", "serve", "--config", str(configuration)]
+        with log.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=PIPE, stdout=PIPE, stderr=output, cwd="/", start_new_session=True
+            )
+        node = cls(name, 0, process, log)
+        try:
+            assert process.stdout is not None  # noqa: S101 - asked for above
+            said = (await process.stdout.readline()).strip()
+            if not said.isdigit():
+                raise node.died()
+            node.pid = int(said)
+        except BaseException:
+            await node.stop()
+            raise
+        return node
+
+    @property
+    def running(self) -> bool:
+        return self._keeper.returncode is None
+
+    async def ended(self) -> None:
+        """Returns when the node has ended, for whatever reason."""
+        await self._keeper.wait()
+
+    def died(self) -> Fault:
+        """The error that says a node ended by itself, with the end of its log."""
+        with contextlib.suppress(OSError):
+            said = last_lines(self._log.read_text(errors="replace"))
+            if said:
+                return Fault(f"the node of the {self.name} operator ended. Its log ends with:\n{said}")
+        return Fault(f"the node of the {self.name} operator ended without a word in its log")
+
+    async def stop(self) -> None:
+        """Let the node finish what is under way; then end it, and its keeper."""
+        assert self._keeper.stdin is not None  # noqa: S101 - a pipe
+        with contextlib.suppress(ConnectionError, RuntimeError):
+            self._keeper.stdin.write(b"f")
+        if not await self._gone(_FINISHING_SECONDS):
+            self._keeper.stdin.close()
+            if not await self._gone(_ENDING_SECONDS):
+                self._keeper.kill()
+                await self._keeper.wait()
+        self._keeper.stdin.close()
+
+    async def _gone(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._keeper.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True

@@ -1,0 +1,309 @@
+"""The region as a whole: brought up in order, watched while it runs, taken down in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from schakel.demo import cast, people
+from schakel.demo.configuration import ensure_keys, write_configurations
+from schakel.demo.doors import Client, Doors, doors, ensure_free
+from schakel.demo.folder import DemoFolder, opened, remove_leftovers
+from schakel.demo.loading import load, write_grounds
+from schakel.demo.patients import NamedPatient, named_patients, region
+from schakel.demo.processes import NodeProcess
+from schakel.demo.screen import Screen
+from schakel.kernel.outcomes import Fault, Invalid, Upstream
+from schakel.store.embedded import EmbeddedServer
+
+_READY_SECONDS = 60.0
+_LOOK_SECONDS = 2.0
+_DATABASE_SECONDS = 20.0
+"""How long the nodes may be without their database before the region is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for; `patients` and `seed` are None for what a kept folder holds, else 100 and 1."""
+
+    data: Path | None = None
+    patients: int | None = None
+    seed: int | None = None
+    port: int = 8400
+
+
+class Running:
+    """A region that is up. `published` is what stands in `demo.json`."""
+
+    def __init__(
+        self, folder: DemoFolder, published: dict[str, Any], nodes: tuple[NodeProcess, ...], client: Client
+    ) -> None:
+        self.folder = folder
+        self.published = published
+        self._nodes = nodes
+        self._client = client
+
+    async def failed(self) -> Fault:
+        """Returns, with what to say, when the region can no longer work: a node or the database is gone."""
+        looking = asyncio.create_task(self._without_database())
+        ended = [asyncio.create_task(node.ended()) for node in self._nodes]
+        try:
+            await asyncio.wait([looking, *ended], return_when=asyncio.FIRST_COMPLETED)
+            for node in self._nodes:
+                if not node.running:
+                    return node.died()
+            return Fault(
+                "the database of the region is gone; see "
+                f"{self.folder.postgres / 'server.log'} when the folder is a kept one"
+            )
+        finally:
+            for task in (looking, *ended):
+                task.cancel()
+
+    async def _without_database(self) -> None:
+        """Returns when a node has been without its database for too long."""
+        since: float | None = None
+        while since is None or time.monotonic() - since < _DATABASE_SECONDS:
+            await asyncio.sleep(_LOOK_SECONDS)
+            states = [await _ready(self._client, f"{o['internal']}/..") for o in self._one_of_each()]
+            since = None if all(states) else since or time.monotonic()
+
+    def _one_of_each(self) -> list[dict[str, Any]]:
+        by_operator = {one["operator"]: one for one in self.published["organisations"]}
+        return list(by_operator.values())
+
+
+@asynccontextmanager
+async def running(wanted: Wanted, screen: Screen) -> AsyncIterator[Running]:
+    """The region, up and loaded, until the end of the block; then nothing of it is left but a kept folder.
+
+    Raises `Invalid`, `Busy` and `Fault`, each with what is wrong and what to do.
+    """
+    all_doors = doors(wanted.port)
+    if wanted.patients is not None and not 0 <= wanted.patients <= people.MAX_PERSONS:
+        raise Invalid(f"--patients is a number from 0 to {people.MAX_PERSONS}, not {wanted.patients}")
+    ensure_free(all_doors)
+    _without_core_files()
+    for path in remove_leftovers():
+        screen.line(f"Removed {path}, which an earlier run that was killed had left behind.")
+    async with contextlib.AsyncExitStack() as undo:
+        folder = undo.enter_context(opened(wanted.data, wanted.patients, wanted.seed))
+        contents = folder.contents
+        what = "no patients" if not contents.patients else f"{contents.patients} synthetic patients"
+        screen.line(f"A region of eight care organisations with {what}, at two operators.")
+        screen.line(f"Data in {folder.path} ({'removed at the end' if contents.temporary else 'kept'}).")
+        nodes, databases = await _nodes(undo, folder, all_doors, screen)
+        client = await undo.enter_async_context(Client())
+        await _await_ready(client, nodes, all_doors)
+        screen.progress("database and nodes are up", last=True)
+        named = await _guarded(nodes, _loaded(client, folder, all_doors, databases, screen))
+        published = await _describe(client, folder, all_doors, nodes, named)
+        folder.write(folder.published, orjson.dumps(published, option=orjson.OPT_INDENT_2))
+        yield Running(folder, published, nodes, client)
+
+
+async def _nodes(
+    undo: contextlib.AsyncExitStack, folder: DemoFolder, all_doors: tuple[Doors, ...], screen: Screen
+) -> tuple[tuple[NodeProcess, ...], dict[str, str]]:
+    """The database server and the node of each operator, started; the address of each database."""
+    screen.progress("starting the database")
+    contents = folder.contents
+    server = await EmbeddedServer.start(folder.postgres, fsync=not contents.temporary)
+    undo.push_async_callback(server.stop)
+    databases = {}
+    for operator in cast.OPERATORS:
+        name = f"schakel_{operator}"
+        if not folder.kept:
+            await server.drop_database(name, name)
+        databases[operator] = await server.ensure_database(name, name, secrets.token_urlsafe(24))
+    screen.progress("starting the nodes")
+    configurations = write_configurations(folder, all_doors, databases, ensure_keys(folder))
+    nodes = []
+    for operator, path in configurations.items():
+        node = await NodeProcess.start(operator, path, path.with_suffix(".log"))
+        undo.push_async_callback(node.stop)
+        nodes.append(node)
+    return tuple(nodes), databases
+
+
+async def _await_ready(client: Client, nodes: tuple[NodeProcess, ...], all_doors: tuple[Doors, ...]) -> None:
+    """Returns when every listener says that it is ready. Raises `Fault` when a node ends or takes too long."""
+    end = time.monotonic() + _READY_SECONDS
+    waiting = [address for one in all_doors for address in (one.front, one.internal)]
+    while waiting:
+        for node in nodes:
+            if not node.running:
+                raise node.died()
+        if time.monotonic() > end:
+            raise Fault(f"{waiting[0]} was not ready within {_READY_SECONDS:.0f} seconds")
+        waiting = [address for address in waiting if not await _ready(client, address)]
+        if waiting:
+            await asyncio.sleep(0.05)
+
+
+async def _ready(client: Client, address: str) -> bool:
+    try:
+        return (await client.send("GET", f"{address}/health/ready")).status == 200
+    except Upstream:
+        return False
+
+
+async def _guarded(nodes: tuple[NodeProcess, ...], work: Any) -> Any:
+    """The result of `work`; when a node ends meanwhile, that is the error."""
+    task = asyncio.ensure_future(work)
+    ended = [asyncio.create_task(node.ended()) for node in nodes]
+    try:
+        await asyncio.wait([task, *ended], return_when=asyncio.FIRST_COMPLETED)
+        for node in nodes:
+            if not node.running:
+                raise node.died()
+        return await task
+    finally:
+        for one in (task, *ended):
+            one.cancel()
+        await asyncio.gather(task, *ended, return_exceptions=True)
+
+
+async def _loaded(
+    client: Client,
+    folder: DemoFolder,
+    all_doors: tuple[Doors, ...],
+    databases: Mapping[str, str],
+    screen: Screen,
+) -> tuple[NamedPatient, ...]:
+    """Load what the folder does not hold yet; the named patients."""
+    contents = folder.contents
+    where = region(contents.patients, contents.seed, today=contents.today)
+    named = named_patients(where)
+    if folder.kept:
+        screen.progress("the region is there already, and was not loaded again", last=True)
+        return named
+    addresses = {slug: internal for slug, (_, internal) in _addresses(all_doors).items()}
+
+    def told(charts: int, expected: int, resources: int) -> None:
+        screen.progress(f"loading: {charts} of {expected} charts, {resources} resources")
+
+    resources = await load(client, where, addresses, folder.internal_keys, told)
+    await write_grounds(client, named, addresses, folder.internal_keys)
+    folder.note_loaded()
+    if contents.patients:
+        screen.progress(f"{contents.patients} patients are in: {resources} resources", last=True)
+    return named
+
+
+def _addresses(all_doors: tuple[Doors, ...]) -> dict[str, tuple[str, str]]:
+    """Front and internal address of each organisation, by slug."""
+    by_operator = {one.operator: one for one in all_doors}
+    return {
+        one.slug: (
+            f"{by_operator[one.operator].front}/{one.slug}",
+            f"{by_operator[one.operator].internal}/{one.slug}",
+        )
+        for one in cast.ORGANISATIONS
+    }
+
+
+async def _describe(
+    client: Client,
+    folder: DemoFolder,
+    all_doors: tuple[Doors, ...],
+    nodes: tuple[NodeProcess, ...],
+    named: tuple[NamedPatient, ...],
+) -> dict[str, Any]:
+    """What `demo.json` says."""
+    addresses = _addresses(all_doors)
+    processes = [{"name": "demo", "pid": os.getpid()}]
+    processes += [{"name": f"node-{node.name}", "pid": node.pid} for node in nodes]
+    return {
+        "processes": processes,
+        "organisations": [
+            {
+                "slug": one.slug,
+                "name": one.name,
+                "ura": one.ura,
+                "sector": one.sector,
+                "operator": one.operator,
+                "front": addresses[one.slug][0],
+                "internal": addresses[one.slug][1],
+                "back": None,
+                "internal_key": folder.internal_keys[one.slug],
+            }
+            for one in cast.ORGANISATIONS
+        ],
+        "services": [],
+        "people": [
+            {
+                "organisation": place.slug,
+                "id": who.number,
+                "name": who.name,
+                "role": who.role_code,
+                "function": who.function,
+                "responsible": who.responsible or None,
+            }
+            for place, who in cast.people()
+        ],
+        "patients": [
+            {
+                "bsn": one.bsn,
+                "name": one.name,
+                "birth_date": one.birth_date.isoformat(),
+                "known_at": list(one.known_at),
+                "story": one.story,
+                "grounds": await _grounds(client, one, addresses, folder.internal_keys),
+            }
+            for one in named
+        ],
+        "test_keys": {slug: str(path) for slug, path in ensure_keys(folder).items()},
+    }
+
+
+async def _grounds(
+    client: Client,
+    patient: NamedPatient,
+    addresses: Mapping[str, tuple[str, str]],
+    keys: Mapping[str, str],
+) -> list[dict[str, str]]:
+    """The grounds that hold now for a patient, as the holders list them: who may get what from whom."""
+    found = []
+    for slug in patient.known_at:
+        reply = await client.send(
+            "GET",
+            f"{addresses[slug][1]}/grounds?patient={patient.bsn}&active=true",
+            headers={"X-API-Key": keys[slug]},
+        )
+        if reply.status != 200:
+            raise Fault(f"{slug} does not list its grounds: {reply.said()}")
+        found += [
+            {
+                "holder": slug,
+                "requester": _slug_of(ground["requester"]),
+                "what": ground.get("exchange") or "; ".join(ground["queries"]),
+                "until": ground["until"],
+            }
+            for ground in reply.json()["grounds"]
+        ]
+    return found
+
+
+def _slug_of(ura: str) -> str:
+    """The slug of an organisation of the region, else its URA."""
+    with contextlib.suppress(KeyError):
+        return cast.organisation(ura).slug
+    return ura
+
+
+def _without_core_files() -> None:
+    """Processes that must end at once are ended by SIGQUIT, which would leave a core file."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))

@@ -1,0 +1,73 @@
+"""The FHIR doors: internal for the organisation's own EHR, guarded for others."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+
+from schakel.fhir.definitions import Version
+from schakel.gateway import Call
+from schakel.http.errors import fhir_error
+from schakel.http.negotiation import render, wanted
+from schakel.http.node import Node
+from schakel.http.reading import read_limited
+from schakel.kernel.outcomes import NotFound
+from schakel.server import Request
+
+
+class Fhir:
+    """Handlers of FHIR requests."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def _version(self, request: HttpRequest) -> Version:
+        for version in get_args(Version):
+            if request.path_params["version"] == version and version in self._node.versions:
+                return version  # type: ignore[no-any-return]
+        raise NotFound("this FHIR version is not served here", code="fhir-version-unknown")
+
+    async def _fhir_request(self, request: HttpRequest, version: Version) -> Request:
+        return Request(
+            version,
+            request.method,
+            request.path_params["path"].strip("/"),
+            request.scope["query_string"].decode("latin-1"),
+            {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in request.scope["headers"]},
+            await read_limited(request, self._node.max_body),
+        )
+
+    async def internal(self, request: HttpRequest) -> Response:
+        """The organisation's own FHIR API."""
+        version: Version = "stu3"
+        try:
+            organisation = self._node.own(request)
+            version = self._version(request)
+            form = wanted(request.headers.get("accept", ""), request.url.query)
+            base = f"{self._node.internal_url}/{organisation.slug}/fhir/{version}"
+            fhir = await self._fhir_request(request, version)
+            answer = await organisation.service.answer(fhir, base, "internal")
+            return render(answer, form, version)
+        except Exception as error:
+            return fhir_error(request, error, version)
+
+    async def guarded(self, request: HttpRequest) -> Response:
+        """FHIR through the gateway."""
+        version: Version = "stu3"
+        try:
+            slug = request.path_params["organisation"]
+            organisation = self._node.organisation(slug)
+            version = self._version(request)
+            form = wanted(request.headers.get("accept", ""), request.url.query)
+            base = f"{self._node.public_url}/{slug}/fhir/{version}"
+            call = Call(
+                await self._fhir_request(request, version),
+                request.headers.get("authorization"),
+                request.client.host if request.client else "",
+                request.headers.get("x-request-id", "")[:128],
+            )
+            return render(await organisation.gateway.answer(call, base), form, version)
+        except Exception as error:
+            return fhir_error(request, error, version)

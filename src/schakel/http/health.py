@@ -1,0 +1,42 @@
+"""Health and metrics."""
+
+from __future__ import annotations
+
+from prometheus_client import generate_latest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from schakel.http.errors import as_outcome, fhir_error, problem
+from schakel.http.node import Node
+from schakel.http.reading import as_json
+from schakel.kernel.outcomes import NotFound
+
+
+class Health:
+    """Handlers that say how the node is doing."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    async def live(self, _request: Request) -> Response:
+        """The process answers."""
+        return as_json({"status": "up"})
+
+    async def ready(self, _request: Request) -> Response:
+        """The database answers."""
+        try:
+            await self._node.pool.fetchval("SELECT 1", timeout=2)
+        except Exception as error:  # Whatever is wrong with the database, the answer is the same.
+            as_outcome(error)
+            return as_json({"status": "down", "database": "unreachable"}, 503)
+        return as_json({"status": "up", "database": "up"})
+
+    async def metrics(self, _request: Request) -> Response:
+        """Prometheus metrics."""
+        return Response(generate_latest(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def nothing(self, request: Request) -> Response:
+        """A path that is not there."""
+        if "/fhir/" in request.url.path:
+            return fhir_error(request, NotFound("there is nothing at this path"), "stu3")
+        return problem(NotFound("there is nothing at this path"))

@@ -1,0 +1,110 @@
+"""The NEN 7513 log as FHIR R4 AuditEvents, read only; reading it is logged too."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from schakel.fhir.moments import interval
+from schakel.fhir.search import encode, pairs_of, split_prefix
+from schakel.generic.logging import Event
+from schakel.http.errors import fhir_error
+from schakel.http.negotiation import render, wanted
+from schakel.http.node import Node, OrganisationServices
+from schakel.kernel.clock import new_id
+from schakel.kernel.outcomes import NotSupported
+from schakel.kernel.values import BSN_SYSTEM, Bsn
+from schakel.server import Answer
+
+
+class Log:
+    """Handlers of the log."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    async def log_events(self, request: Request) -> Response:
+        """The NEN 7513 log as a searchset of AuditEvents; reading it is logged too."""
+        try:
+            organisation = self._node.own(request)
+            base = f"{self._node.internal_url}/{organisation.slug}/log/fhir/r4"
+            return await self._log_search(request, organisation, base)
+        except Exception as error:
+            return fhir_error(request, error, "r4")
+
+    async def _log_search(self, request: Request, organisation: OrganisationServices, base: str) -> Response:
+        patient: str | None = None
+        decision: str | None = None
+        since: datetime | None = None
+        until: datetime | None = None
+        count, offset = 100, 0
+        for name, value in pairs_of(request.url.query):
+            match name:
+                case "patient.identifier" | "patient:identifier":
+                    patient = Bsn(value.removeprefix(f"{BSN_SYSTEM}|"))
+                case "entity:identifier":
+                    decision = value.removeprefix("urn:ietf:rfc:3986|").removeprefix("urn:uuid:")
+                case "date":
+                    prefix, text = split_prefix(value)
+                    if prefix not in ("ge", "le", "eq"):
+                        raise NotSupported("date takes ge, le or a day", expression="date")
+                    since = interval(text)[0] if prefix in ("ge", "eq") else since
+                    until = interval(text)[1] if prefix in ("le", "eq") else until
+                case "_count" if value.isascii() and value.isdigit():
+                    count = max(1, min(int(value[:6]), 1000))
+                case "_offset" if value.isascii() and value.isdigit():
+                    offset = int(value[:9])
+                case "_format":
+                    pass
+                case _:
+                    raise NotSupported(
+                        f"parameter {name[:40]!r} is not supported on the log", expression=name[:40]
+                    )
+        form = wanted(request.headers.get("accept", ""), request.url.query)
+        await organisation.log.write(
+            Event(
+                subtype="log",
+                action="R",
+                outcome="0",
+                decision=new_id(),
+                requester=organisation.ura,
+                holder=organisation.ura,
+                holder_name=organisation.name,
+                patient=patient or "",
+                query=f"GET AuditEvent?{request.url.query}",
+            )
+        )
+        events = await organisation.log.search(
+            patient=patient, since=since, until=until, decision=decision, count=count + 1, offset=offset
+        )
+        links = [{"relation": "self", "url": f"{base}/AuditEvent?{request.url.query}"}]
+        if len(events) > count:
+            pairs = [(n, v) for n, v in pairs_of(request.url.query) if n != "_offset"]
+            following = encode([*pairs, ("_offset", str(offset + count))])
+            links.append({"relation": "next", "url": f"{base}/AuditEvent?{following}"})
+        entries = [
+            {
+                "fullUrl": f"{base}/AuditEvent/{orjson.loads(e)['id']}",
+                "resource": orjson.Fragment(e),
+                "search": {"mode": "match"},
+            }
+            for e in events[:count]
+        ]
+        bundle: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset", "link": links}
+        if entries:
+            bundle["entry"] = entries
+        return render(Answer(200, orjson.dumps(bundle)), form, "r4")
+
+    async def log_event(self, request: Request) -> Response:
+        """One event of the log."""
+        try:
+            organisation = self._node.own(request)
+            form = wanted(request.headers.get("accept", ""), request.url.query)
+            body = await organisation.log.read(request.path_params["id"])
+            return render(Answer(200, body), form, "r4")
+        except Exception as error:
+            return fhir_error(request, error, "r4")

@@ -1,0 +1,76 @@
+"""What every handler needs: reading a body within limits, JSON answers, and errors as problem documents."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from schakel.fhir.search import pairs_of
+from schakel.http.errors import problem
+from schakel.kernel.outcomes import Invalid, TooLarge
+
+Handler = Callable[[Request], Awaitable[Response]]
+FORM = "application/x-www-form-urlencoded"
+
+
+async def read_limited(request: Request, most: int) -> bytes:
+    """The body, at most `most` bytes. Raises `TooLarge`."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > most:
+            raise TooLarge(f"a body may have {most} bytes (setting limits.body)")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def as_json(value: object, status: int = 200) -> Response:
+    """A JSON answer that no cache keeps."""
+    body = value if isinstance(value, bytes) else orjson.dumps(value)
+    return Response(body, status, {"Cache-Control": "no-store"}, "application/json")
+
+
+def plain(handler: Handler) -> Handler:
+    """`handler` with its errors turned into problem documents."""
+
+    async def guarded(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except Exception as error:
+            return problem(error)
+
+    guarded.__doc__ = handler.__doc__
+    return guarded
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """The form in a body. Raises `Invalid`: other media, a query beside it, a parameter twice."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+        raise Invalid(f"Content-Type must be {FORM}")
+    if request.url.query:
+        raise Invalid("parameters go in the form, not in the address")
+    body = await read_limited(request, 64_000)
+    try:
+        pairs = pairs_of(body.decode("ascii"))
+    except UnicodeDecodeError as error:
+        raise Invalid("the form must be percent-encoded ASCII") from error
+    form = dict(pairs)
+    if len(form) < len(pairs):
+        raise Invalid("a parameter of the form is given twice")
+    return form
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in a body. Raises `Invalid`."""
+    try:
+        table = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Invalid(f"the body is not JSON: {error}") from error
+    if not isinstance(table, dict):
+        raise Invalid("the body must be a JSON object")
+    return table
