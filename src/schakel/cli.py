@@ -64,6 +64,33 @@ app = typer.Typer(
 )
 
 
+OrganisationOption = Annotated[
+    str, typer.Option("--organisation", metavar="SLUG|URA", help="Which organisation we act for.")
+]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="The folder of a running demo; or give --config.")
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="The configuration of a running node.")
+]
+PatientOption = Annotated[str, typer.Option("--patient", metavar="BSN", help="Whose data.")]
+UserIdOption = Annotated[
+    str | None,
+    typer.Option("--user-id", metavar="NUMBER", help="Who asks: Dezi or UZI number, or local account."),
+]
+UserNameOption = Annotated[str | None, typer.Option("--user-name", metavar="NAME", help="The name.")]
+RoleOption = Annotated[
+    str | None, typer.Option("--role", metavar="CODE", help="The role code, such as 01.015.")
+]
+ResponsibleOption = Annotated[
+    str | None, typer.Option("--responsible", metavar="NUMBER", help="Who gave the mandate.")
+]
+PurposeOption = Annotated[str, typer.Option("--purpose", metavar="CODE", help="Purpose of use.")]
+TreatmentRelationOption = Annotated[
+    str, typer.Option("--treatment-relation", metavar="WORD", help="The relation with the patient.")
+]
+
+
 def _pairs(values: Iterable[str], option: str) -> tuple[tuple[str, str], ...]:
     """`NAME=VALUE` texts as pairs."""
     pairs = []
@@ -113,15 +140,17 @@ def serve(
 @app.command()
 def demo(
     patients: Annotated[
-        int, typer.Option(metavar="N", min=0, max=20_000, help="Patients in the region.")
-    ] = 100,
+        int | None, typer.Option(metavar="N", min=0, max=20_000, help="Patients in the region (100).")
+    ] = None,
     port: Annotated[
         int, typer.Option(metavar="N", min=1, max=65_000, help="First port; all others follow it.")
     ] = 8400,
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep the data here; without it nothing is kept.")
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Another seed makes other patients.")] = 1,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Another seed makes other patients (1).")
+    ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Open no browser.")] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Do the main job once, show what each step proved, and stop.")
@@ -133,13 +162,7 @@ def demo(
     """Run a whole region on this machine: eight organisations with synthetic patients."""
     from schakel.commands.demo import DemoOptions, demo
 
-    if json and not check:
-        raise Invalid("--json goes with --check")
-    return demo(
-        DemoOptions(
-            patients=patients, port=port, data=data, seed=seed, browser=not no_browser, check=check, json=json
-        )
-    )
+    return demo(DemoOptions(patients, port, data, seed, not no_browser, check, json))
 
 
 @app.command()
@@ -188,6 +211,195 @@ def check(
         key=key,
     )
     return run_check(options, junit, json)
+
+
+@app.command("import")
+def import_(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="FHIR JSON and XML, or folders.")],
+    organisation: OrganisationOption,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    fhir: Annotated[str, typer.Option(metavar="VERSION", help="FHIR version: stu3 or r4.")] = "stu3",
+) -> int:
+    """Write FHIR files and Bundles into an organisation, and report what was refused and why."""
+    from schakel.commands.doors import places
+    from schakel.commands.import_files import import_files
+
+    match fhir:
+        case "stu3" | "r4":
+            return import_files(places(data, config).find(organisation), paths, fhir)
+        case _:
+            raise Invalid("--fhir is stu3 or r4")
+
+
+fetch = typer.Typer(
+    help="Ask other organisations for a patient's data, as the EHR would.", no_args_is_help=True
+)
+app.add_typer(fetch, name="fetch")
+
+
+@fetch.command("bgz")
+def fetch_bgz(
+    organisation: OrganisationOption,
+    patient: PatientOption,
+    holder: Annotated[
+        list[str], typer.Option(metavar="URA|SLUG", help="Who holds the data; may be given more than once.")
+    ],
+    data: DataOption = None,
+    config: ConfigOption = None,
+    user_id: UserIdOption = None,
+    user_name: UserNameOption = None,
+    role: RoleOption = None,
+    responsible: ResponsibleOption = None,
+    purpose: PurposeOption = "TREAT",
+    treatment_relation: TreatmentRelationOption = "current",
+    json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the whole answer here.")
+    ] = None,
+) -> int:
+    """Fetch the BgZ of a patient; prints what each holder gave per request. Exit code 0 when complete."""
+    from schakel.commands.doors import places
+    from schakel.commands.fetch import BgzAsk, fetch_bgz
+    from schakel.commands.who import user
+
+    known = places(data, config)
+    door = known.find(organisation)
+    who = user(known, door, id=user_id, name=user_name, role=role, responsible=responsible)
+    return fetch_bgz(known, door, BgzAsk(patient, holder, who, purpose, treatment_relation), json)
+
+
+ground = typer.Typer(help="Grounds for disclosure: write, list and end them.", no_args_is_help=True)
+app.add_typer(ground, name="ground")
+
+
+@ground.command("add")
+def ground_add(
+    organisation: OrganisationOption,
+    requester: Annotated[str, typer.Option(metavar="URA|SLUG", help="Who may get the data.")],
+    patient: PatientOption,
+    until: Annotated[str, typer.Option(metavar="DATE", help="Last day, or a moment with its zone.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, in one line.")],
+    exchange: Annotated[
+        str | None, typer.Option(metavar="NAME", help="For a whole exchange, such as bgz; or give --query.")
+    ] = None,
+    query: Annotated[
+        list[str] | None, typer.Option(metavar="QUERY", help="For this search; may be given more than once.")
+    ] = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> int:
+    """Write a ground: this requester may get this of this patient until then."""
+    from schakel.commands import ground
+    from schakel.commands.doors import places
+
+    known = places(data, config)
+    return ground.add(
+        known,
+        known.find(organisation),
+        requester=requester,
+        patient=patient,
+        exchange=exchange,
+        queries=query or (),
+        until=until,
+        reason=reason,
+    )
+
+
+@ground.command("list")
+def ground_list(
+    organisation: OrganisationOption,
+    patient: Annotated[str | None, typer.Option(metavar="BSN", help="Only of this patient.")] = None,
+    requester: Annotated[str | None, typer.Option(metavar="URA|SLUG", help="Only of this requester.")] = None,
+    active: Annotated[bool, typer.Option("--active", help="Only those that hold now.")] = False,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> int:
+    """List the grounds of an organisation, the newest first."""
+    from schakel.commands import ground
+    from schakel.commands.doors import places
+
+    known = places(data, config)
+    return ground.show(known, known.find(organisation), patient=patient, requester=requester, active=active)
+
+
+@ground.command("end")
+def ground_end(
+    id: Annotated[str, typer.Argument(metavar="ID", help="The ground's id, as `add` and `list` show it.")],
+    organisation: OrganisationOption,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> int:
+    """End a ground from this moment."""
+    from schakel.commands import ground
+    from schakel.commands.doors import places
+
+    known = places(data, config)
+    return ground.end(known, known.find(organisation), id)
+
+
+@app.command()
+def explain(
+    id: Annotated[str, typer.Argument(metavar="ID", help="The decision's id, as the answer gave it.")],
+    organisation: Annotated[
+        str | None, typer.Option(metavar="SLUG|URA", help="In whose log to look; without it in all of them.")
+    ] = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> int:
+    """Say what the log holds of a decision: who, for which patient, what, permitted or refused, and why."""
+    from schakel.commands.doors import places
+    from schakel.commands.explain import explain
+
+    known = places(data, config)
+    return explain(known, [known.find(organisation)] if organisation else known.organisations, id)
+
+
+@app.command()
+def token(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="The folder of a running demo.")],
+    organisation: Annotated[str, typer.Option(metavar="HOLDER", help="Whose server gives it (slug or URA).")],
+    requester: Annotated[
+        str | None, typer.Option("--for", metavar="REQUESTER", help="Who asks for it (slug or URA).")
+    ] = None,
+    scope: Annotated[str | None, typer.Option(metavar="SCOPE", help="What it is for, such as bgz.")] = None,
+    patient: Annotated[
+        str | None, typer.Option(metavar="BSN", help="A patient's own token (MedMij); not in this version.")
+    ] = None,
+    dpop: Annotated[
+        Path | None, typer.Option(metavar="KEYFILE", help="Bind it to this key; not in this version.")
+    ] = None,
+    user_id: UserIdOption = None,
+    user_name: UserNameOption = None,
+    role: RoleOption = None,
+    responsible: ResponsibleOption = None,
+    purpose: PurposeOption = "TREAT",
+    treatment_relation: TreatmentRelationOption = "current",
+) -> int:
+    """Get an access token in a demo, signed with its test keys; it is the last line."""
+    from schakel.commands.doors import places
+    from schakel.commands.token import token
+    from schakel.commands.who import user
+
+    if patient:
+        raise NotSupported(
+            "--patient gives a patient's token for MedMij, which this version does not have yet"
+        )
+    if dpop:
+        raise NotSupported("--dpop binds a token to a key (RFC 9449), which this version does not do yet")
+    if not (requester and scope):
+        raise Invalid("give --for REQUESTER and --scope SCOPE")
+    known = places(data, None)
+    asking = known.find(requester)
+    who = user(known, asking, id=user_id, name=user_name, role=role, responsible=responsible)
+    return token(
+        known,
+        known.find(organisation),
+        asking,
+        scope=scope,
+        user=who,
+        purpose=purpose,
+        treatment_relation=treatment_relation,
+    )
 
 
 def main() -> NoReturn:

@@ -33,7 +33,7 @@ class Fhir:
         return Request(
             version,
             request.method,
-            request.path_params["path"].strip("/"),
+            request.path_params.get("path", "").strip("/"),
             request.scope["query_string"].decode("latin-1"),
             {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in request.scope["headers"]},
             await read_limited(request, self._node.max_body),

@@ -6,10 +6,9 @@ from prometheus_client import generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from schakel.http.errors import as_outcome, fhir_error, problem
+from schakel.http.errors import as_outcome
 from schakel.http.node import Node
 from schakel.http.reading import as_json
-from schakel.kernel.outcomes import NotFound
 
 
 class Health:
@@ -34,9 +33,3 @@ class Health:
     async def metrics(self, _request: Request) -> Response:
         """Prometheus metrics."""
         return Response(generate_latest(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    async def nothing(self, request: Request) -> Response:
-        """A path that is not there."""
-        if "/fhir/" in request.url.path:
-            return fhir_error(request, NotFound("there is nothing at this path"), "stu3")
-        return problem(NotFound("there is nothing at this path"))

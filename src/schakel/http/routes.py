@@ -16,17 +16,13 @@ from schakel.http.node import Node
 from schakel.http.oauth import OAuth
 from schakel.http.own import Own
 from schakel.http.reading import Handler, plain
-from schakel.kernel.outcomes import NotAllowed
+from schakel.kernel.outcomes import NotAllowed, NotFound
 
 _METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
 
 
 def _health(health: Health) -> list[BaseRoute]:
     return [Route("/health/live", health.live), Route("/health/ready", health.ready)]
-
-
-def _nothing(health: Health) -> BaseRoute:
-    return Route("/{path:path}", health.nothing, methods=_METHODS)
 
 
 def _fhir(handler: Handler) -> list[BaseRoute]:
@@ -45,7 +41,6 @@ def front(node: Node) -> list[BaseRoute]:
         Route("/{organisation}/oauth2/token", oauth.token, methods=["POST"]),
         Route("/{organisation}/oauth2/jwks", plain(oauth.jwks)),
         *(_fhir(Fhir(node).guarded) if node.guarded_on_front else []),
-        _nothing(health),
     ]
 
 
@@ -62,14 +57,14 @@ def internal(node: Node) -> list[BaseRoute]:
         Route("/{organisation}/log/fhir/r4/AuditEvent", log.log_events, methods=["GET"]),
         Route("/{organisation}/log/fhir/r4/AuditEvent/{id}", log.log_event, methods=["GET"]),
         Route("/{organisation}/oauth2/introspect", plain(oauth.introspect), methods=["POST"]),
-        _nothing(health),
     ]
 
 
-async def _not_routed(_request: Request, error: Exception) -> Response:
-    """The answer to a method that a path does not have."""
-    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
-    return problem(NotAllowed("this method is not possible here", headers=headers))
+async def _not_routed(request: Request, error: Exception) -> Response:
+    """The answer to a path that is not there, or a method that it does not have."""
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        return problem(NotAllowed("this method is not possible here", headers=dict(error.headers or {})))
+    return problem(NotFound("there is nothing at this path"))
 
 
 def application(routes: list[BaseRoute]) -> Starlette:

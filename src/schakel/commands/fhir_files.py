@@ -1,0 +1,168 @@
+"""FHIR resources in files: JSON and XML, alone or in Bundles, in folders; nothing lost in reading.
+
+A Bundle of type collection, searchset or document gives its entries; a transaction stays whole. References to
+the `fullUrl` of an entry become references to the entry's type and id, as in a FHIR transaction.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from schakel.fhir import definitions, json, xml
+from schakel.fhir.definitions import Version
+from schakel.fhir.json import Resource
+from schakel.kernel.outcomes import Invalid, Outcome
+from schakel.server.service import rewrite
+
+_SUFFIXES = frozenset({".json", ".xml"})
+_OPENED = frozenset({"collection", "searchset", "document"})
+_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+_TYPE = re.compile(r"[A-Za-z]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One resource as JSON. `id` is '' when the server must give one.
+
+    `together` is not '' when it must be written in one transaction with all items that have the same: those
+    refer to each other by `full_url`.
+    """
+
+    file: str
+    type: str
+    id: str
+    body: bytes
+    place: str = ""
+    full_url: str = ""
+    together: str = ""
+
+    @property
+    def name(self) -> str:
+        """How a person finds it in the file."""
+        named = f"{self.type}/{self.id}" if self.id else f"{self.type} without id"
+        return f"{named} at {self.place}" if self.place else named
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A transaction Bundle as JSON; `methods` are those of its entries."""
+
+    file: str
+    body: bytes
+    methods: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"transaction of {len(self.methods)} entries, refused whole"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What was not written and why; it stands for `resources` resources."""
+
+    file: str
+    resource: str
+    message: str
+    resources: int = 1
+
+
+def files(paths: Iterable[Path]) -> list[Path]:
+    """The files that `paths` name: folders are walked, in the order of names, for .json and .xml.
+
+    Hidden files and folders are left out. Raises `Invalid` for a path that is not there.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.is_dir():
+            found |= dict.fromkeys(_walked(path))
+        elif path.exists():
+            found[path] = None
+        else:
+            raise Invalid(f"there is no file or folder {path}")
+    return list(found)
+
+
+def _walked(folder: Path) -> Iterator[Path]:
+    for here, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and Path(name).suffix.lower() in _SUFFIXES:
+                yield Path(here, name)
+
+
+def read(path: Path, version: Version) -> Iterator[Item | Transaction | Refused]:
+    """What stands in one file."""
+    try:
+        data = path.read_bytes()
+        is_xml = data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+        resource = xml.parse(data, definitions(version)) if is_xml else json.parse(data)
+    except OSError as error:
+        yield Refused(str(path), "file", f"cannot be read: {error.strerror}")
+    except Outcome as outcome:
+        yield Refused(str(path), "file", outcome.message)
+    else:
+        if resource.get("resourceType") == "Bundle":
+            yield from _bundle(str(path), resource)
+        else:
+            yield _item(str(path), resource)
+
+
+def _bundle(file: str, bundle: Resource) -> Iterator[Item | Transaction | Refused]:
+    kind = bundle.get("type")
+    entries = bundle.get("entry", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        yield Refused(file, "Bundle", "Bundle.entry is not a list of entries")
+    elif kind == "transaction":
+        requests = [entry.get("request") for entry in entries]
+        methods = tuple(str(r.get("method")) if isinstance(r, dict) else "" for r in requests)
+        yield Transaction(file, json.dump(bundle), methods)
+    elif kind not in _OPENED:
+        yield Refused(
+            file,
+            "Bundle",
+            f"a Bundle of type {str(kind)[:40]!r} is not imported; transaction, collection, searchset and "
+            "document are",
+        )
+    else:
+        yield from _entries(file, entries)
+
+
+def _entries(file: str, entries: list[Resource]) -> Iterator[Item | Refused]:
+    """The resources of a Bundle, their references to each other's `fullUrl` resolved."""
+    resolved: dict[str, str] = {}
+    left = False
+    for entry in entries:
+        resource, url = entry.get("resource"), entry.get("fullUrl")
+        if isinstance(resource, dict) and isinstance(url, str):
+            if resource.get("id"):
+                resolved[url] = f"{resource.get('resourceType')}/{resource['id']}"
+            else:
+                left = True
+    for number, entry in enumerate(entries):
+        search = entry.get("search")
+        if isinstance(search, dict) and search.get("mode") == "outcome":
+            continue
+        place = f"entry[{number}]"
+        resource = entry.get("resource")
+        if not isinstance(resource, dict):
+            yield Refused(file, place, "the entry has no resource")
+            continue
+        rewrite(resource, resolved)
+        url = entry.get("fullUrl")
+        together = file if left else ""
+        yield _item(file, resource, place, url if left and isinstance(url, str) else "", together)
+
+
+def _item(
+    file: str, resource: Resource, place: str = "", full_url: str = "", together: str = ""
+) -> Item | Refused:
+    kind, logical_id = resource.get("resourceType"), resource.get("id", "")
+    if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
+        return Refused(file, place or "file", "not a FHIR resource: resourceType is missing")
+    if not isinstance(logical_id, str) or (logical_id and not _ID.fullmatch(logical_id)):
+        return Refused(file, place or kind, "the id is no FHIR id: 1 to 64 letters, digits, '-' and '.'")
+    return Item(file, kind, logical_id, json.dump(resource), place, full_url, together)
