@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from schakel.commands.doors import Answer, Client, Door, Places
 from schakel.commands.tables import columns, count, shortened
 from schakel.generic.identity import User
 from schakel.kernel.values import BSN_SYSTEM, Bsn
+
+
+_system = re.compile(r"(?:https?://|urn:)[^|,\s]*\|").sub
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +81,10 @@ def _holder(holder: dict[str, Any], name: str) -> Iterator[str]:
 
 
 def _request(query: str) -> str:
-    """The search without what all searches share: the patient and the wish for Provenance."""
+    """The search without what all searches share (the patient, the wish for Provenance) and code systems."""
     kind, _, text = query.partition("?")
     own = [part for part in unquote(text).split("&") if BSN_SYSTEM not in part and "Provenance" not in part]
-    return shortened(f"{kind} {' '.join(own)}", 60)
+    return shortened(_system("", f"{kind} {' '.join(own)}"), 64)
 
 
 def _totals(table: dict[str, Any]) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from schakel.commands.doors import Client, Door, Places
 from schakel.commands.tables import columns, count, shortened
+from schakel.kernel.clock import AMSTERDAM
 from schakel.kernel.values import Bsn
 
 
@@ -54,21 +56,22 @@ def show(places: Places, door: Door, *, patient: str | None, requester: str | No
     if requester:
         params.append(("requester", places.ura(requester)))
     grounds = asyncio.run(_ask(door, "GET", "grounds", params=params))["grounds"]
-    head = ("id", "requester", "patient", "for", "until", "ended", "reason")
+    head = ("id", "requester", "patient", "for", "until", "ended")
     rows = [head] + [
         (
             ground["id"],
             ground["requester"],
             ground["patient"],
             ground.get("exchange") or count(len(ground["queries"]), "query", "queries"),
-            ground["until"][:16],
-            (ground["ended"] or "-")[:16],
-            shortened(ground["reason"], 60),
+            _minute(ground["until"]),
+            _minute(ground["ended"]),
         )
         for ground in grounds
     ]
-    for line in columns(rows) if grounds else ():
+    for number, line in enumerate(columns(rows) if grounds else ()):
         print(line)
+        if number:
+            print(f"  {shortened(grounds[number - 1]['reason'], 98)}")
     print(f"{count(len(grounds), 'ground')} at {door.name}")
     return 0
 
@@ -78,6 +81,13 @@ def end(places: Places, door: Door, ground_id: str) -> int:
     ground = asyncio.run(_ask(door, "DELETE", f"grounds/{ground_id}"))
     print(f"ended {ground['ended']}: {_sentence(places, ground)}")
     return 0
+
+
+def _minute(moment: str | None) -> str:
+    """The minute of an instant, as read in the Netherlands."""
+    if moment is None:
+        return "-"
+    return datetime.fromisoformat(moment).astimezone(AMSTERDAM).strftime("%Y-%m-%d %H:%M")
 
 
 async def _ask(

@@ -13,7 +13,7 @@
     ├── PreconditionFailed 412
     ├── TooLarge           413
     ├── UnsupportedMedia   415
-    ├── NotSupported       501  a part of FHIR that this server does not have
+    ├── NotSupported       400  a part of FHIR that this server does not have; no 5xx, the caller can mend it
     ├── TooCostly          400  larger or longer than a limit allows
     ├── Busy               503  try again
     ├── Upstream           502  another party failed
@@ -117,7 +117,7 @@ class UnsupportedMedia(Outcome):
 
 
 class NotSupported(Outcome):
-    status, issue, code = 501, "not-supported", "not-supported"
+    status, issue, code = 400, "not-supported", "not-supported"
 
 
 class TooCostly(Outcome):

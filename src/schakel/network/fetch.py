@@ -44,7 +44,8 @@ class RequestResult:
             "query": self.query,
             "status": self.status,
             "entries": self.entries,
-            "dropped": [{"resource": d.key, "reason": d.reason} for d in self.dropped],
+            "dropped": len(self.dropped),
+            "held_back": [{"resource": d.key, "reason": d.reason} for d in self.dropped],
             "decision": self.decision,
             "reason": self.reason,
         }
