@@ -6,6 +6,7 @@ in one sentence on stderr, never in a stack trace.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,10 +24,15 @@ class _Group(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             code = super().invoke(ctx)
+            sys.stdout.flush()
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except BaseExceptionGroup as group:
             raise _exit_of(_first(group)) from group
+        except BrokenPipeError:
+            # Whoever read our output has left, such as `head`; nothing is wrong and nothing is left to say.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
         except (Outcome, OSError) as error:
             raise _exit_of(error) from error
         if code:

@@ -21,10 +21,12 @@ from schakel.generic.consent import Grounds
 from schakel.generic.identity import AssertionSigner, AuthorisationServer
 from schakel.generic.logging import AuditLog, AuditWriter
 from schakel.http.node import Node, OrganisationServices, key_hash
+from schakel.kernel.outcomes import Invalid
 from schakel.network import Peers
 from schakel.server import FhirService
 from schakel.server.service import WriteRules
-from schakel.store.database import connect
+from schakel.store.connection import acquire
+from schakel.store.database import connect, disconnect
 from schakel.store.indexing import indexer
 from schakel.store.resources import Limits, RidBlocks, Store
 
@@ -33,7 +35,10 @@ VERSIONS: tuple[Version, ...] = ("stu3",)
 
 @asynccontextmanager
 async def node(settings: Settings) -> AsyncIterator[Node]:
-    """A composed node; its connections are closed at the end. Raises `Busy` without a database."""
+    """A composed node; its connections are closed at the end.
+
+    Raises `Busy` without a database, and `Invalid` or `Fault` when a setting, a key or the database is not right.
+    """
     pool = await connect(
         settings.database, connections=settings.connections, statement_seconds=settings.limits.query_seconds
     )
@@ -42,7 +47,7 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
         yield await _compose(settings, pool, peers)
     finally:
         await peers.close()
-        await pool.close()
+        await disconnect(pool)
 
 
 async def _compose(settings: Settings, pool: asyncpg.Pool, peers: Peers) -> Node:
@@ -76,13 +81,21 @@ async def _compose(settings: Settings, pool: asyncpg.Pool, peers: Peers) -> Node
 
 async def _tenant(pool: asyncpg.Pool, organisation: Organisation) -> int:
     """The tenant of an organisation; made at its first start. The URA is what stays, slug and name may change."""
-    number: int = await pool.fetchval(
-        "INSERT INTO tenant (slug, ura, name) VALUES ($1, $2, $3) "
-        "ON CONFLICT (ura) DO UPDATE SET slug = excluded.slug, name = excluded.name RETURNING id",
-        organisation.slug,
-        organisation.ura,
-        organisation.name,
-    )
+    async with acquire(pool) as connection:
+        try:
+            number: int = await connection.fetchval(
+                "INSERT INTO tenant (slug, ura, name) VALUES ($1, $2, $3) "
+                "ON CONFLICT (ura) DO UPDATE SET slug = excluded.slug, name = excluded.name RETURNING id",
+                organisation.slug,
+                organisation.ura,
+                organisation.name,
+            )
+        except asyncpg.UniqueViolationError as error:
+            raise Invalid(
+                f"in this database the slug {organisation.slug!r} belongs to an organisation with another ura; "
+                "choose another slug, or start the node of that organisation with another one first",
+                code="slug-taken",
+            ) from error
     return number
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from schakel.kernel.outcomes import Invalid
 from schakel.kernel.values import Ura
@@ -139,6 +139,8 @@ def load(path: Path) -> Settings:
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise Invalid(f"the configuration {path} is not right:\n  " + "\n  ".join(lines)) from error
+    except SettingsError as error:
+        raise Invalid(f"a variable SCHAKEL_... is not right: {error}") from error
     _check_unique(path, settings)
     organisations = tuple(
         o.model_copy(update={"signing_key": path.parent / o.signing_key}) for o in settings.organisations

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from schakel.commands.doors import Client, Door, Places
 from schakel.commands.reasons import explained
+from schakel.kernel.clock import AMSTERDAM
 from schakel.kernel.outcomes import NotFound
 
 Event = dict[str, Any]
@@ -20,7 +22,9 @@ _OUTCOMES = {
     "8": "failed",
     "12": "failed",
 }
-_DONE = {"C": "create", "R": "read", "U": "change", "D": "delete", "E": "search"}
+_KINDS = {"search-type": "search", "search-system": "search of everything"}
+_DONE = {"C": " written", "U": " changed", "D": " deleted"}
+"""Said of what is no interaction with a name of its own, such as a ground."""
 
 
 def explain(places: Places, doors: Sequence[Door], decision: str) -> int:
@@ -72,7 +76,7 @@ def _facts(places: Places, event: Event) -> Iterator[tuple[str, str]]:
     users = [a for a in agents if a.get("requestor")]
     decision = _entity(event, "decision")
     details = {d.get("type"): d.get("valueString", "") for d in (decision or {}).get("detail", [])}
-    yield "when", str(event.get("recorded", ""))
+    yield "when", _moment(str(event.get("recorded", "")))
     yield "what", _kind(event)
     if organisations:
         yield "asked by", _organisation(places, organisations[0])
@@ -103,9 +107,21 @@ def _facts(places: Places, event: Event) -> Iterator[tuple[str, str]]:
 
 
 def _kind(event: Event) -> str:
-    codings = [*event.get("subtype", []), event.get("type", {})]
-    words = next((c.get("display") or c.get("code") for c in codings if c), "")
-    return f"{words} ({_DONE.get(str(event.get('action')), 'other')})"
+    """What happened, by the most specific of the event's codes."""
+    codings: list[Event] = [event.get("type", {}), *event.get("subtype", [])]
+    coding = codings[-1]
+    if "display" not in coding:
+        return _KINDS.get(coding.get("code", ""), str(coding.get("code", "unknown")))
+    return f"{coding['display']}{_DONE.get(str(event.get('action')), '')}"
+
+
+def _moment(text: str) -> str:
+    """An instant as a clock in the Netherlands shows it, with the zone."""
+    try:
+        moment = datetime.fromisoformat(text).astimezone(AMSTERDAM)
+    except ValueError:
+        return text
+    return moment.isoformat(" ", "milliseconds")
 
 
 def _organisation(places: Places, agent: Event) -> str:
@@ -113,7 +129,7 @@ def _organisation(places: Places, agent: Event) -> str:
     ura = who.get("identifier", {}).get("value", "")
     named = f"{who['display']} ({ura})" if who.get("display") else places.named(ura)
     address = agent.get("network", {}).get("address")
-    return f"{named} from {address}" if address else named
+    return f"{named} at {address}" if address else named
 
 
 def _user(agent: Event) -> str:

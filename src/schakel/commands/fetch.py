@@ -15,7 +15,6 @@ from schakel.commands.tables import columns, count, shortened
 from schakel.generic.identity import User
 from schakel.kernel.values import BSN_SYSTEM, Bsn
 
-
 _system = re.compile(r"(?:https?://|urn:)[^|,\s]*\|").sub
 
 
@@ -65,7 +64,7 @@ def _holder(holder: dict[str, Any], name: str) -> Iterator[str]:
     yield f"{name}: {holder['status']}{f' ({whole})' if whole else ''}"
     head = ("nr", "status", "entries", "dropped", "request")
     rows = [head] + [
-        (str(r["number"]), r["status"], str(r["entries"]), str(len(r["dropped"])), _request(r["query"]))
+        (str(r["number"]), r["status"], str(r["entries"]), str(r["dropped"]), _request(r["query"]))
         for r in requests
     ]
     lines = columns(rows, right=frozenset({0, 2, 3}))
@@ -73,9 +72,10 @@ def _holder(holder: dict[str, Any], name: str) -> Iterator[str]:
     for request, line in zip(requests, lines, strict=True):
         yield f"  {line}"
         if request["reason"] and request["reason"] != whole:
-            decision = f" (decision {request['decision']})" if request["decision"] else ""
-            yield f"        {request['reason']}{decision}"
-        for dropped in request["dropped"]:
+            decision = request["decision"]
+            known = not decision or decision in request["reason"]
+            yield f"        {request['reason']}{'' if known else f'; decision {decision}'}"
+        for dropped in request["held_back"]:
             yield f"        dropped {dropped['resource']}: {dropped['reason']}"
     yield ""
 
@@ -90,7 +90,7 @@ def _request(query: str) -> str:
 def _totals(table: dict[str, Any]) -> str:
     requests = [r for holder in table["holders"] for r in holder["requests"]]
     entries = sum(r["entries"] for r in requests)
-    dropped = sum(len(r["dropped"]) for r in requests)
+    dropped = sum(r["dropped"] for r in requests)
     return (
         f"{table['status']}: {count(len(table['holders']), 'holder')}, {count(len(requests), 'request')}, "
         f"{count(entries, 'entry', 'entries')}, {dropped} dropped; exchange {table['id']}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from schakel.commands.doors import Client, Door
 from schakel.commands.fhir_files import Item, Refused, Transaction, files, read
-from schakel.commands.loading import Loader, Report, Warned, unambiguous
+from schakel.commands.loading import Loader, Report, Warned, located, unambiguous
 from schakel.commands.tables import count
 from schakel.fhir.definitions import Version
 
@@ -98,5 +98,5 @@ def _warnings(warnings: Sequence[Warned]) -> Iterator[str]:
         same[one.expression, one.message].append(one)
     for (expression, message), about in same.items():
         more = f" and {len(about) - 1:,} more" if len(about) > 1 else ""
-        yield f"  {f'{expression}: ' if expression else ''}{message}"
+        yield f"  {located(expression, message)}"
         yield f"    {about[0].file}: {about[0].resource}{more}"

@@ -251,6 +251,11 @@ def _errors(answer: Answer) -> list[tuple[str, str]]:
         return []
 
 
+def located(element: str, message: str) -> str:
+    """`message` led by the element it is about, unless it says so itself."""
+    return message if not element or message.startswith(element) else f"{element}: {message}"
+
+
 def _bad(answer: Answer, size: int) -> dict[int, str]:
     """The entries that a refusal names, with why: one line for each error, led by the element."""
     found: dict[int, list[str]] = defaultdict(list)
@@ -259,5 +264,5 @@ def _bad(answer: Answer, size: int) -> dict[int, str]:
         if named and int(named[1]) < size:
             element = expression[named.end() :]
             text = message.removeprefix(f"Bundle.entry[{named[1]}]: ")
-            found[int(named[1])].append(f"{element}: {text}" if element else text)
+            found[int(named[1])].append(located(element, text))
     return {number: "\n".join(lines) for number, lines in found.items()}

@@ -9,14 +9,22 @@ from pathlib import Path
 
 from schakel import config, technical_log
 from schakel.config import Settings
+from schakel.kernel.outcomes import Invalid, Outcome
 from schakel.serve import serve as run_node
 
 
 def serve(config_file: Path, log_level: str) -> int:
-    """Serves the node of `config_file` until SIGINT or SIGTERM; then requests under way are finished."""
+    """Serves the node of `config_file` until SIGINT or SIGTERM; then requests under way are finished.
+
+    Raises `Invalid` when the node cannot start.
+    """
     settings = config.load(config_file)
     technical_log.configure(log_level)
-    _run(run_node(settings, ready=_announcing(settings)))
+    try:
+        _run(run_node(settings, ready=_announcing(settings)))
+    except Outcome as error:
+        # What keeps a node from starting stands in its configuration, or in what that points to.
+        raise Invalid(error.message, code=error.kind, cause=error.cause) from error
     return 0
 
 

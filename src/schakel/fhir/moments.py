@@ -16,16 +16,23 @@ LAST = datetime(9999, 12, 30, tzinfo=UTC)
 """The ends of an open period; a day inside what a time zone can shift out of range."""
 
 _FORM = re.compile(
-    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?)?)?)?"
+    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?)?)?)?",
+    re.ASCII,
 )
 
 
 def interval(text: str) -> tuple[datetime, datetime]:
-    """First moment of a FHIR date, dateTime or instant, and the first moment after it. Raises `Invalid`."""
+    """First moment of a FHIR date, dateTime or instant, and the first moment after it. Raises `Invalid`.
+
+    Days, months and years end by the calendar of their zone, so that a day may have 23 or 25 hours. A time that
+    the clock shows twice is the first one. A leap second counts as the second before it.
+    """
     match = _FORM.fullmatch(text)
     if match is None:
         raise Invalid(f"not a date or time: {text[:40]!r} (use YYYY, YYYY-MM, YYYY-MM-DD or an instant)")
     year, month, day, hour, minute, second, fraction, zone = match.groups()
+    if second == "60":
+        second = "59"
     try:
         start = datetime(
             int(year),
@@ -33,25 +40,31 @@ def interval(text: str) -> tuple[datetime, datetime]:
             int(day or 1),
             int(hour or 0),
             int(minute or 0),
-            min(int(second or 0), 59),
+            int(second or 0),
             int((fraction or "0")[:6].ljust(6, "0")),
             tzinfo=_zone(zone),
         )
-        if month is None:
-            end = start.replace(year=start.year + 1)
-        elif day is None:
-            end = (start + timedelta(days=32)).replace(day=1)
-        elif hour is None:
-            end = start + timedelta(days=1)
-        elif second is None:
-            end = start + timedelta(minutes=1)
-        elif fraction is None:
-            end = start + timedelta(seconds=1)
-        else:
-            end = start + timedelta(microseconds=10 ** max(0, 6 - len(fraction)))
-        return _utc(start), _utc(end)
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         raise Invalid(f"no such date or time: {text[:40]!r}") from error
+    if hour is None:
+        return _utc(start), _utc(_next(start, month, day))
+    first = _utc(start)
+    if second is None:
+        return first, first + timedelta(minutes=1)
+    if fraction is None:
+        return first, first + timedelta(seconds=1)
+    return first, first + timedelta(microseconds=10 ** max(0, 6 - len(fraction)))
+
+
+def _next(start: datetime, month: str | None, day: str | None) -> datetime:
+    """Midnight after the year, month or day that begins at `start`."""
+    if start.year >= LAST.year:
+        return LAST  # The calendar of Python ends here; so does every open period.
+    if month is None:
+        return start.replace(year=start.year + 1)
+    if day is None:
+        return (start + timedelta(days=32)).replace(day=1)
+    return start + timedelta(days=1)
 
 
 def _zone(text: str | None) -> tzinfo:
@@ -61,8 +74,9 @@ def _zone(text: str | None) -> tzinfo:
 
 
 def _utc(moment: datetime) -> datetime:
-    if moment.year <= 1:
+    """`moment` in UTC; in the first and the last year the end of an open period, which no zone can pass."""
+    if moment.year <= FIRST.year:
         return FIRST
-    if moment.year >= 9999:
+    if moment.year >= LAST.year:
         return LAST
     return moment.astimezone(UTC)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from prometheus_client import generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,6 +11,10 @@ from starlette.responses import Response
 from schakel.http.errors import as_outcome
 from schakel.http.node import Node
 from schakel.http.reading import as_json
+from schakel.store.connection import acquire
+
+_PATIENCE = 2.0
+"""Seconds in which the database must answer, all in all."""
 
 
 class Health:
@@ -24,7 +30,8 @@ class Health:
     async def ready(self, _request: Request) -> Response:
         """The database answers."""
         try:
-            await self._node.pool.fetchval("SELECT 1", timeout=2)
+            async with asyncio.timeout(_PATIENCE), acquire(self._node.pool) as connection:
+                await connection.fetchval("SELECT 1")
         except Exception as error:  # Whatever is wrong with the database, the answer is the same.
             as_outcome(error)
             return as_json({"status": "down", "database": "unreachable"}, 503)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -15,9 +16,12 @@ from starlette.applications import Starlette
 from schakel.kernel.outcomes import Busy
 
 
+_BACKLOG = 2048
+
+
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """An application and where it listens."""
+    """An application and where it listens: settings `host` and `<name>_port`."""
 
     name: str
     app: Starlette
@@ -33,19 +37,21 @@ class _Server(uvicorn.Server):
         yield
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises `Busy` with a sentence when the address is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def bind(listener: Listener) -> socket.socket:
+    """A listening socket. Raises `Busy` with a sentence when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        sock.bind((host, port))
+        sock.bind((listener.host, listener.port))
+        sock.listen(_BACKLOG)  # Already here: two sockets that do not listen may have the same port.
     except OSError as error:
         sock.close()
+        taken = error.errno == errno.EADDRINUSE
         raise Busy(
-            f"port {port} on {host} cannot be used ({error.strerror}): another program may have it; "
-            "choose another port",
-            code="port-taken",
+            f"port {listener.port} on {listener.host} cannot be used ({error.strerror}); change the setting "
+            + (f"{listener.name}_port, or stop the program that has the port" if taken else "host"),
+            code="port-taken" if taken else "address-unusable",
         ) from error
     return sock
 
@@ -53,9 +59,10 @@ def bind(host: str, port: int) -> socket.socket:
 @asynccontextmanager
 async def listening(listeners: Sequence[Listener]) -> AsyncIterator[None]:
     """Serves all listeners while the block runs; requests under way are finished at the end (5 s)."""
-    sockets = []
+    sockets: list[socket.socket] = []
     try:
-        sockets = [bind(listener.host, listener.port) for listener in listeners]
+        for listener in listeners:
+            sockets.append(bind(listener))
     except Busy:
         for sock in sockets:
             sock.close()
@@ -68,6 +75,7 @@ async def listening(listeners: Sequence[Listener]) -> AsyncIterator[None]:
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
+                backlog=_BACKLOG,
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=5,
                 lifespan="off",

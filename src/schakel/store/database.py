@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import asyncpg
 import zstandard
 
-from schakel.kernel.outcomes import Busy, Fault
+from schakel.kernel.outcomes import Busy, Fault, Invalid
+from schakel.store.connection import AWAY
 from schakel.store.migrations import migrate
+
+_OLDEST = 15
+"""The first PostgreSQL that has all we use."""
+_SILENCE_SECONDS = 1.0
+"""What we wait longer for a statement than the database itself should."""
+_CLOSE_SECONDS = 0.5
 
 _compress = zstandard.ZstdCompressor(level=3).compress
 _decompress = zstandard.ZstdDecompressor().decompress
@@ -34,17 +43,19 @@ async def connect(
     dsn: str, *, connections: int = 10, timeout: float = 10.0, statement_seconds: float = 20.0
 ) -> asyncpg.Pool:
     """A pool on the database at `dsn`, migrated. `timeout` (to connect) is in seconds; a statement that takes
-    longer than `statement_seconds` is ended by the database.
+    longer than `statement_seconds` is ended by the database, and by us when the database is silent.
 
-    Raises `Busy` when the server cannot be reached and `Fault` when it is too old.
+    Raises `Invalid` when `dsn` is no address or a newer program changed the database, `Busy` when the server
+    cannot be reached or refuses us, and `Fault` when it is too old or gives us too few rights.
     """
+    await _prepare(dsn, timeout)
     try:
-        pool = await asyncpg.create_pool(
+        return await asyncpg.create_pool(
             dsn,
             min_size=1,
             max_size=connections,
             timeout=timeout,
-            command_timeout=60,
+            command_timeout=statement_seconds + _SILENCE_SECONDS,
             reset=_clean,
             server_settings={
                 "application_name": "schakel",
@@ -52,15 +63,55 @@ async def connect(
                 "statement_timeout": str(int(statement_seconds * 1000)),
             },
         )
-    except (OSError, asyncpg.PostgresError, TimeoutError) as error:
-        raise Busy(
-            f"the database cannot be reached or refuses us: {type(error).__name__}: {error}; "
-            "check the setting `database` and that PostgreSQL runs",
-            code="database-unreachable",
+    except (*AWAY, asyncpg.PostgresError) as error:
+        raise _unreachable(error) from error
+
+
+async def disconnect(pool: asyncpg.Pool) -> None:
+    """Closes the connections of `pool`; those that do not end at once are cut off."""
+    try:
+        await asyncio.wait_for(pool.close(), _CLOSE_SECONDS)
+    except (*AWAY, asyncpg.PostgresError):
+        pool.terminate()
+
+
+async def _prepare(dsn: str, timeout: float) -> None:
+    """Checks and migrates the database, over a connection of its own: a migration may take long."""
+    try:
+        connection = await asyncpg.connect(dsn, timeout=timeout)
+    except ValueError as error:  # Of which the text may hold a part of the password.
+        raise Invalid(
+            "the setting `database` is not the address of a database; an example is "
+            "postgresql://user:password@host:5432/name",
+            code="database-address",
         ) from error
-    async with pool.acquire() as connection:
-        if connection.get_server_version().major < 15:
-            await pool.close()
-            raise Fault("PostgreSQL 15 or newer is needed", code="database-too-old")
+    except (*AWAY, asyncpg.PostgresError) as error:
+        raise _unreachable(error) from error
+    try:
+        version = connection.get_server_version()
+        if version.major < _OLDEST:
+            raise Fault(
+                f"the database is PostgreSQL {version.major}.{version.minor}; "
+                f"{_OLDEST} or newer is needed (setting `database`)",
+                code="database-too-old",
+            )
         await migrate(connection)
-    return pool
+    except (*AWAY, asyncpg.PostgresError) as error:
+        if isinstance(error, asyncpg.InsufficientPrivilegeError | asyncpg.ReadOnlySQLTransactionError):
+            raise Fault(
+                f"the database lets us not do what is needed ({error.args[0]}): give the role in the setting "
+                "`database` the right to create and change tables, best by making it the owner",
+                code="database-rights",
+            ) from error
+        raise _unreachable(error) from error
+    finally:
+        connection.terminate()
+
+
+def _unreachable(error: Exception) -> Busy:
+    said = str(error.args[-1]) if error.args else "no answer in time"
+    return Busy(
+        f"the database cannot be reached or refuses us ({type(error).__name__}: {said}); "
+        "check the setting `database` and that PostgreSQL runs",
+        code="database-unreachable",
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeAlias
@@ -23,7 +24,7 @@ from schakel.kernel.clock import instant, now
 from schakel.kernel.outcomes import Conflict, Gone, Invalid, NotFound, PreconditionFailed, TooCostly
 from schakel.sources import Found, Included, Stored, Write, Written
 from schakel.store import sql
-from schakel.store.connection import acquire
+from schakel.store.connection import AWAY, acquire
 from schakel.store.database import pack, unpack
 from schakel.store.indexing import FHIR_NUMBER, IndexRows, indexer
 
@@ -263,7 +264,8 @@ class Store:
         async with acquire(self._pool) as connection:
             out = await self._attempt(connection, version, writes)
             if self._rids.statistics_are_stale(len(writes)):
-                await connection.execute(f"ANALYZE resource, {', '.join(_TABLES)}")
+                with suppress(asyncpg.PostgresError, *AWAY):  # They only help; the write itself is done.
+                    await connection.execute(f"ANALYZE resource, {', '.join(_TABLES)}")
         return out
 
     async def _attempt(

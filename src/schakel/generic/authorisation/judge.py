@@ -6,7 +6,8 @@ must be accounted for by the row; one parameter, value, include or modifier more
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from schakel.fhir.search import Condition, Query
@@ -15,6 +16,7 @@ from schakel.kernel.outcomes import Forbidden, Invalid
 from schakel.kernel.values import BSN_SYSTEM, Bsn
 
 PROVENANCE = "Provenance:target"
+_BY_ID = re.compile(r"(?:Patient/)?([A-Za-z0-9\-.]{1,64})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +79,25 @@ def _patient(query: Query) -> tuple[PatientNamed, list[Condition]]:
     own = query.type == "Patient"
     named = [c for c in query.conditions if _names_patient(c, own)]
     if len(named) != 1 or len(_innermost(named[0]).values) != 1:
-        raise Forbidden(
-            "the search must name one patient, once: by BSN (patient.identifier, or identifier on Patient) "
-            "or by id (patient, or _id on Patient)",
-            code="patient-not-named",
-        )
+        raise _not_named()
     [condition] = named
     others = [c for c in query.conditions if c is not condition]
     if condition.inner is not None:
         return _by_bsn(condition.inner.values[0]), others
     if condition.parameter.code == "identifier":
         return _by_bsn(condition.values[0]), others
-    return PatientNamed(id=condition.values[0].removeprefix("Patient/")), others
+    by_id = _BY_ID.fullmatch(condition.values[0])
+    if by_id is None:
+        raise _not_named()
+    return PatientNamed(id=by_id[1]), others
+
+
+def _not_named() -> Forbidden:
+    return Forbidden(
+        "the search must name one patient, once: by BSN (patient.identifier, or identifier on Patient) "
+        "or by id (patient, or _id on Patient)",
+        code="patient-not-named",
+    )
 
 
 def _innermost(condition: Condition) -> Condition:
@@ -127,12 +136,3 @@ def fits(row: Row, kind: str, tokens: Iterable[tuple[str, str, str]]) -> bool:
     for parameter, code, system in tokens:
         held.setdefault(parameter, set()).update((code, f"{system}|{code}"))
     return all(held.get(p, set()) & wanted for p, wanted in row.parameters.items())
-
-
-def including(rows: Iterable[Row]) -> Mapping[str, list[Row]]:
-    """Rows by `Type:parameter` of their includes."""
-    out: dict[str, list[Row]] = {}
-    for row in rows:
-        for include in row.includes:
-            out.setdefault(":".join(include.split(":")[:2]), []).append(row)
-    return out

@@ -21,7 +21,7 @@ from schakel.fhir.json import dump
 from schakel.generic.logging.audit_event import audit_event
 from schakel.generic.logging.events import Event
 from schakel.kernel.clock import now
-from schakel.kernel.outcomes import Busy, Fault
+from schakel.kernel.outcomes import Busy, Fault, Outcome
 from schakel.store.connection import acquire
 from schakel.store.database import pack
 
@@ -86,8 +86,9 @@ class AuditWriter:
                 columns = zip(*(one.row for one in group), strict=True)
                 await connection.execute(_INSERT, *columns, timeout=_COMMIT_SECONDS)
         except Exception as error:
-            # Whatever it was, nobody may go on: all get their refusal, and the next group is tried.
-            _refuse(group, f"{type(error).__name__}: {error}")
+            # Whatever it was, nobody may go on: all get their refusal, and the next group is tried. The text of
+            # the error may hold the event.
+            _refuse(group, (error.cause if isinstance(error, Outcome) else "") or type(error).__name__)
         except BaseException:
             _refuse(group, "the writer was stopped")
             raise

@@ -1,0 +1,53 @@
+"""The references that need a server: endpoints that do nothing but the one thing they are compared on.
+
+`/static` answers with a ready text; `/read/{type}/{id}` does the one indexed read of `Store.read` with asyncpg
+and answers with the row's bytes as they are stored. Same listener code, same Starlette, same pool as a node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import asyncpg
+import uvloop
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from schakel.http.listeners import Listener, listening
+from schakel.store.database import connect
+
+_STATIC = b'{"resourceType":"Basic","id":"' + b"x" * 2960 + b'"}'
+_READ = (
+    "SELECT type, id, version, updated, body, deleted FROM resource "
+    "WHERE tenant = $1 AND fhir = $2 AND type = $3 AND id = $4"
+)
+
+
+def _routes(pool: asyncpg.Pool) -> list[Route]:
+    async def static(_request: Request) -> Response:
+        return Response(_STATIC, media_type="application/fhir+json")
+
+    async def read(request: Request) -> Response:
+        asked = request.path_params
+        async with pool.acquire() as connection:
+            row = await connection.fetchrow(_READ, 1, 3, asked["type"], asked["id"])
+        assert row is not None
+        return Response(row["body"], media_type="application/fhir+json")
+
+    return [Route("/static", static), Route("/read/{type}/{id}", read)]
+
+
+async def _serve(dsn: str, port: int) -> None:
+    pool = await connect(dsn)
+    app = Starlette(routes=_routes(pool))
+    async with listening([Listener("bare", app, "127.0.0.1", port)]):
+        print("ready", flush=True)
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    await pool.close()
+
+
+if __name__ == "__main__":
+    uvloop.run(_serve(sys.argv[1], int(sys.argv[2])))

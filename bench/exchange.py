@@ -1,0 +1,45 @@
+"""The BgZ between two node processes: 27 guarded searches at the holder for one question of an EHR."""
+
+from __future__ import annotations
+
+import orjson
+
+from bench.generator import Plan, Rounds, measure, request
+from bench.pair import USER, Pair
+from bench.report import Figure
+
+_EXCHANGES = 80
+_WIDTH = 27
+
+
+def bgz(pair: Pair, patients: list[str]) -> list[Figure]:
+    """Exchanges one at a time, of patients (BSNs) whose record holds all of the BgZ."""
+    asker = pair.asker
+    headers = {**asker.headers, "Content-Type": "application/json"}
+    path = f"/{asker.slug}/exchanges/bgz"
+    requests = [request("POST", path, headers, _ask(pair, bsn)) for bsn in patients]
+    right = b'"status":"complete","bundle"'
+    measure(Plan(asker.internal_port, requests, connections=1, expect=right))
+    chosen = [requests[number % len(requests)] for number in range(_EXCHANGES)]
+    measured = measure(Plan(asker.internal_port, chosen, connections=1, expect=right))
+    bare = measure(Rounds(f"http://127.0.0.1:{pair.bare_port}/static", _WIDTH, _EXCHANGES))
+    beside = f"{_WIDTH} bare GETs"
+    size = measured.bytes / measured.answers / 1000
+    return [
+        Figure(
+            "bgz", f"p50 of {_EXCHANGES}, {size:.0f} kB", measured.p50, "ms", "less", bare.p50, beside, 80
+        ),
+        Figure("bgz", "p95", measured.p95, "ms", "less", bare.p95, beside, 150),
+    ]
+
+
+def _ask(pair: Pair, bsn: str) -> bytes:
+    return orjson.dumps(
+        {
+            "patient": bsn,
+            "holders": [pair.holder.organisation.ura],
+            "user": {"id": USER.id, "name": USER.name, "role": USER.role},
+            "purpose": "TREAT",
+            "treatment_relation": "current",
+        }
+    )

@@ -1,0 +1,85 @@
+"""Reads by id: at the internal door beside a bare endpoint, and at the guarded door."""
+
+from __future__ import annotations
+
+import orjson
+
+from bench.generator import Measured, Plan, measure, request
+from bench.pair import Pair
+from bench.report import Figure
+
+_SECONDS = 2.5
+_ROUNDS = 3
+_CLIENTS = 16
+
+
+def static(pair: Pair) -> tuple[Measured, Figure]:
+    """What the generator costs: the endpoint that does nothing."""
+    measured = measure(_plan(pair.bare_port, [request("GET", "/static")]))
+    figure = Figure("generator", "against a static endpoint", measured.rate, "/s", "more")
+    return measured, figure
+
+
+def internal(pair: Pair, keys: list[str]) -> list[Figure]:
+    """Reads by id at the internal door, in turns with the bare endpoint."""
+    holder = pair.holder
+    own = [request("GET", f"/{holder.slug}/fhir/stu3/{key}", holder.headers) for key in keys]
+    bare = [request("GET", f"/read/{key}") for key in keys]
+    ours, theirs = [], []
+    for _ in range(_ROUNDS):
+        ours.append(measure(_plan(holder.internal_port, own)))
+        theirs.append(measure(_plan(pair.bare_port, bare)))
+    mine, reference = _middle(ours), _middle(theirs)
+    beside = "bare endpoint"
+    return [
+        Figure("read", "by id", mine.rate, "/s", "more", reference.rate, beside, 0.6, of_ratio=True),
+        Figure("read", "p50", mine.p50, "ms", "less", reference.p50, beside),
+        Figure("read", "p99", mine.p99, "ms", "less", reference.p99, beside, 10),
+    ]
+
+
+async def guarded(pair: Pair, keys: list[str]) -> list[Figure]:
+    """Reads with a bearer token, each with its line in the log on disk before it is answered."""
+    holder = pair.holder
+    headers = {"Authorization": f"Bearer {await pair.token()}"}
+    readable = [key for key in keys if await _answers(pair, f"{holder.issuer}/fhir/stu3/{key}", headers)]
+    requests = [request("GET", f"/{holder.slug}/fhir/stu3/{key}", headers) for key in readable]
+    before = await _logged(pair)
+    runs = [measure(_plan(holder.front_port, requests)) for _ in range(_ROUNDS)]
+    if await _logged(pair) - before < sum(one.answers for one in runs):
+        raise RuntimeError("answers went out that do not stand in the log")
+    mine = _middle(runs)
+    bare = measure(_plan(pair.bare_port, [request("GET", f"/read/{key}") for key in readable]))
+    beside = "bare endpoint"
+    return [
+        Figure(
+            "guarded read", f"{len(readable)} resources", mine.rate, "/s", "more", bare.rate, beside, 1200
+        ),
+        Figure("guarded read", "p50", mine.p50, "ms", "less", bare.p50, beside),
+        Figure("guarded read", "p99", mine.p99, "ms", "less", bare.p99, beside, 25),
+    ]
+
+
+def _plan(port: int, requests: list[bytes]) -> Plan:
+    return Plan(port, requests, _CLIENTS, _SECONDS, warm_up=0.4)
+
+
+def _middle(runs: list[Measured]) -> Measured:
+    """The run with the middle rate: the machine has other things to do."""
+    return sorted(runs, key=lambda one: one.rate)[len(runs) // 2]
+
+
+async def _answers(pair: Pair, url: str, headers: dict[str, str]) -> bool:
+    async with pair.session.get(url, headers=headers) as response:
+        return response.status == 200 and "resourceType" in orjson.loads(await response.read())
+
+
+async def _logged(pair: Pair) -> int:
+    """Disclosures in the log of the holder, counted in its database."""
+    import asyncpg
+
+    connection = await asyncpg.connect(pair.holder.dsn)
+    try:
+        return int(await connection.fetchval("SELECT count(*) FROM audit_event"))
+    finally:
+        await connection.close()

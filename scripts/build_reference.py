@@ -1,0 +1,289 @@
+"""Writes the pages of `docs/reference` from the code that they describe.
+
+    python -m scripts.build_reference
+
+A test compares the pages in the repository with what this makes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal, Union, cast, get_args, get_origin
+
+import typer.main
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+from starlette.routing import BaseRoute, Route
+
+from schakel.cli import app
+from schakel.config import Limits, Organisation, Peer, Settings
+from schakel.fhir.definitions import VERSIONS, corrections
+from schakel.generic.authorisation import ROWS
+from schakel.http.node import Node
+from schakel.http.routes import front, internal
+
+FOLDER = Path(__file__).parent.parent / "docs" / "reference"
+_MADE = "<!-- Made by scripts/build_reference.py from the code; change it there. -->"
+
+
+def pages() -> dict[str, str]:
+    """The text of each page by its file name."""
+    return {
+        "commands.md": _page("Commands", _commands()),
+        "configuration.md": _page("Configuration", _configuration()),
+        "routes.md": _page("Routes", _routes()),
+        "bgz-forms.md": _page("Accepted requests of the BgZ", _bgz_forms()),
+        "search-parameters.md": _page("Search parameters: additions and corrections", _search_parameters()),
+    }
+
+
+def _page(title: str, lines: Iterable[str]) -> str:
+    return "\n".join([f"# {title}", "", _MADE, "", *lines]).rstrip() + "\n"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'---|' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|').replace(chr(10), ' ') for cell in row)} |"
+    yield ""
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+def _sentence(text: str) -> str:
+    """`text` with a capital; descriptions of settings are phrases."""
+    return text[:1].upper() + text[1:]
+
+
+# -- commands ---------------------------------------------------------------------------------------------
+
+
+def _commands() -> Iterator[str]:
+    yield "Exit codes: 0 done; 1 the job failed; 2 wrong usage or configuration; 130 stopped with Ctrl-C."
+    yield "(`schakel check`: 0 nothing failed, 1 an assertion failed, 2 errors or nothing was run.)"
+    yield ""
+    program: Any = typer.main.get_command(app)
+    yield "`schakel --version` shows the version, `--help` with any command its options."
+    yield ""
+    yield from _group("schakel", program)
+
+
+def _group(name: str, group: Any) -> Iterator[str]:
+    for word, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _group(f"{name} {word}", command)
+        else:
+            yield from _command(f"{name} {word}", command)
+
+
+def _command(name: str, command: Any) -> Iterator[str]:
+    parameters = [p for p in command.params if p.name != "help"]
+    arguments = [p for p in parameters if p.param_type_name == "argument"]
+    yield f"## {name}"
+    yield ""
+    yield inspect.cleandoc(command.help or "")
+    yield ""
+    yield f"    {' '.join([name, *(str(p.metavar) for p in arguments), '[options]'])}"
+    yield ""
+    yield from _table(("option", "meaning", "default"), (_parameter(p) for p in parameters))
+
+
+def _parameter(parameter: Any) -> tuple[str, str, str]:
+    if parameter.param_type_name == "argument":
+        name = str(parameter.metavar)
+    else:
+        value = "" if parameter.is_flag else f" {parameter.metavar}"
+        name = f"{parameter.opts[0]}{value}"
+    default = parameter.default
+    if parameter.required:
+        shown = "needed"
+    elif default in (None, False, ()) or callable(default):
+        shown = ""
+    else:
+        shown = _code(str(default))
+    more = " Repeatable." if parameter.multiple else ""
+    return _code(name), f"{parameter.help}{more}", shown
+
+
+# -- configuration ----------------------------------------------------------------------------------------
+
+
+def _configuration() -> Iterator[str]:
+    yield "A node has one TOML file (`schakel serve --config FILE`); paths in it are relative to it. A variable of"
+    yield "the environment wins over the file, for the settings at the top level only; lists and tables are given"
+    yield "in it as JSON. An unknown name is refused."
+    yield ""
+    prefix = str(Settings.model_config.get("env_prefix"))
+    yield from _table(
+        ("setting", "type", "default", "meaning", "environment"),
+        ((*_setting(n, f), _code(f"{prefix}{n.upper()}")) for n, f in Settings.model_fields.items()),
+    )
+    for title, model in (
+        ("`[[organisations]]`", Organisation),
+        ("`[[directory]]`", Peer),
+        ("`[limits]`", Limits),
+    ):
+        yield f"## {title}"
+        yield ""
+        yield _sentence(inspect.cleandoc(model.__doc__ or "").partition("\n")[0])
+        yield ""
+        yield from _table(
+            ("setting", "type", "default", "meaning"),
+            (_setting(n, f) for n, f in cast(type[BaseModel], model).model_fields.items()),
+        )
+
+
+def _setting(name: str, info: FieldInfo) -> tuple[str, str, str, str]:
+    default = info.default
+    if info.is_required():
+        shown = "needed"
+    elif default is PydanticUndefined or default == ():
+        shown = "as below" if default is PydanticUndefined else "none"
+    else:
+        shown = _code(str(default).lower() if isinstance(default, bool) else str(default) or '""')
+    return _code(name), _type(info.annotation), shown, _sentence(info.description or "")
+
+
+_WORDS: Mapping[Any, str] = {
+    str: "text",
+    int: "number",
+    float: "number",
+    bool: "true or false",
+    Path: "path",
+    Any: "anything",
+}
+
+
+def _type(annotation: Any) -> str:
+    """A type as the writer of a TOML file knows it."""
+    if annotation in _WORDS:
+        return _WORDS[annotation]
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " or ".join(_code(str(word)) for word in arguments)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_type(one) for one in arguments if one is not type(None))
+    if origin is tuple:
+        return f"list of {_type(arguments[0])}"
+    if origin is dict:
+        return f"table of {_type(arguments[1])} by {_type(arguments[0])}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return f"table ({annotation.__name__})"
+    return _type(annotation.__origin__) if hasattr(annotation, "__origin__") else str(annotation)
+
+
+# -- routes -----------------------------------------------------------------------------------------------
+
+
+def _routes() -> Iterator[str]:
+    everywhere, demo = (_listed(front(_node(guarded))) for guarded in (False, True))
+    yield "Every path that is not listed is 404."
+    yield ""
+    for title, routes, about in (
+        ("Front", everywhere, "For people, OAuth and metadata."),
+        ("Front, with `guarded_on_front`", [r for r in demo if r not in everywhere], "In the demo only."),
+        ("Internal", _listed(internal(_node(False))), "For the organisation's own systems: `X-API-Key`."),
+    ):
+        yield f"## {title}"
+        yield ""
+        yield about
+        yield ""
+        yield from _table(("path", "methods", "what"), routes)
+
+
+def _node(guarded: bool) -> Node:
+    """All that the list of routes asks of a node."""
+    return cast(Node, SimpleNamespace(guarded_on_front=guarded))
+
+
+def _listed(routes: Iterable[BaseRoute]) -> list[tuple[str, str, str]]:
+    return [
+        (
+            _code(route.path.replace(":path}", "}")),
+            ", ".join(sorted(route.methods or ())),
+            inspect.cleandoc(route.endpoint.__doc__ or "").partition("\n\n")[0],
+        )
+        for route in routes
+        if isinstance(route, Route) and route.path != "/{path:path}"
+    ]
+
+
+# -- exchanges and search ---------------------------------------------------------------------------------
+
+
+def _bgz_forms() -> Iterator[str]:
+    yield "A search at the guarded door must be one of these forms exactly: these values (in any order), these"
+    yield "includes, and the patient once, as `identifier` or `_id` on Patient and elsewhere as"
+    yield "`patient.identifier` (`beneficiary` on Coverage) or by id. `_revinclude=Provenance:target` may stand"
+    yield "beside it except with `$lastn`; `_format`, `_count` and links to our own pages may too. `latest` is"
+    yield "`_sort=-date&_count=1`."
+    yield ""
+    yield from _table(
+        ("nr", "zib", "type", "parameters", "includes", "forms", "source"),
+        (
+            (
+                str(row.number),
+                row.zib,
+                row.type,
+                "<br>".join(_code(f"{n}={','.join(sorted(v))}") for n, v in row.parameters.items()),
+                "<br>".join(_code(include) for include in sorted(row.includes)),
+                ", ".join(form for form in ("plain", "lastn", "latest") if form in row.forms),
+                row.source,
+            )
+            for row in ROWS
+        ),
+    )
+
+
+def _search_parameters() -> Iterator[str]:
+    yield "Beside the parameters of FHIR itself. A parameter that no table of either knows is refused by name."
+    yield ""
+    yield "## Added"
+    yield ""
+    yield from _table(
+        ("version", "type", "parameter", "kind", "expression"),
+        (
+            (version.upper(), ", ".join(p.base), _code(p.code), p.type, _code(p.expression))
+            for version in VERSIONS
+            for p in corrections.ADDED[version]
+        ),
+    )
+    yield "## Corrected in search expressions"
+    yield ""
+    yield from _table(
+        ("version", "published", "read as", "reason"),
+        (
+            (version.upper(), _code(wrong), _code(right), reason)
+            for version in VERSIONS
+            for wrong, right, reason in corrections._CORRECTIONS[version]
+        ),
+    )
+    yield "## Corrected in invariants"
+    yield ""
+    yield from _table(
+        ("version", "invariant", "published", "read as", "reason"),
+        (
+            (version.upper(), key, _code(wrong), _code(right) or "dropped", reason)
+            for version in VERSIONS
+            for key, wrong, right, reason in corrections._INVARIANTS[version]
+        ),
+    )
+
+
+def main() -> None:
+    """Write every page."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()

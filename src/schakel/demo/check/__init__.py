@@ -1,0 +1,105 @@
+"""The main job of the region once, without a person, each step proved by reading back.
+
+Entry point: `check(folder, screen, json_file)` on a region that is up. A step is a function that returns what
+it proved, in a sentence with the compared figures, and raises `NotProved` when a comparison fails; nothing is
+ok because nothing was looked at. `exchange` has the steps of the exchange, `refusals` what must be refused,
+`trial` the parties and what the steps leave to each other.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from schakel.demo.check import exchange, refusals
+from schakel.demo.check.trial import NotProved, Trial
+from schakel.demo.doors import Client
+from schakel.demo.screen import Screen
+from schakel.kernel.outcomes import Invalid, Outcome
+
+__all__ = ["STEPS", "Step", "check"]
+
+STEPS: tuple[tuple[str, Callable[[Trial], Awaitable[str]]], ...] = (
+    ("address: the holder is where the directory says", exchange.address),
+    ("identify: the requester gets a token with its signature", exchange.identify),
+    ("bgz: everything came, and equals the source", exchange.bgz),
+    ("authorise: each request under the row that allows it", exchange.authorise),
+    ("consent: each disclosure under the recorded ground", exchange.consent),
+    ("minimise: only this patient, and what is referred to", exchange.minimise),
+    ("log: both sides can show who saw what", exchange.log),
+    ("refused: no token", refusals.no_token),
+    ("refused: an organisation in no directory", refusals.unknown_organisation),
+    ("refused: another organisation's signature", refusals.stolen_name),
+    ("refused: a replayed assertion", refusals.replay),
+    ("refused: a scope that is not offered", refusals.scope),
+    ("refused: a missing ground", refusals.missing_ground),
+    ("refused: a ground of another organisation", refusals.ground_of_another),
+    ("refused: an ended ground", refusals.ended_ground),
+    ("refused: another patient's BSN with the same token", refusals.another_bsn),
+    ("refused: a parameter more than the form has", refusals.extra_parameter),
+    ("refused: another include", refusals.another_include),
+    ("refused: no patient named", refusals.no_patient),
+    ("refused: writing at the guarded door", refusals.writing),
+    ("refused: another organisation's internal door", refusals.another_door),
+    ("refused: changing the log", refusals.changing_the_log),
+)
+"""The steps in the order in which they are made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step that was made."""
+
+    name: str
+    ok: bool
+    proof: str
+    milliseconds: float
+
+
+async def check(folder: Path, screen: Screen, json_file: Path | None = None) -> int:
+    """Make all steps on the region with this data folder; 0 when all are proved, else 1.
+
+    Each step is shown when it is made, and all of them are written to `json_file` when it is given.
+    """
+    done: list[Step] = []
+    screen.line()
+    async with Client() as client:
+        trial = Trial.of(json.loads((folder / "demo.json").read_bytes()), folder, client)
+        for name, act in STEPS:
+            step = await _made(name, act, trial)
+            done.append(step)
+            screen.line(f"  {'ok    ' if step.ok else 'FAILED'}  {step.name} ({step.milliseconds:.0f} ms)")
+            screen.line(f"          {step.proof}")
+    if json_file is not None:
+        _write(json_file, done)
+    failed = sum(not step.ok for step in done)
+    screen.line()
+    screen.line(
+        f"{len(done) - failed} of {len(done)} steps proved." if failed else f"All {len(done)} steps proved."
+    )
+    return 1 if failed else 0
+
+
+async def _made(name: str, act: Callable[[Trial], Awaitable[str]], trial: Trial) -> Step:
+    begun = time.perf_counter()
+    try:
+        ok, proof = True, await act(trial)
+    except NotProved as error:
+        ok, proof = False, str(error)
+    except Outcome as error:
+        ok, proof = False, f"could not be tried: {error.message}"
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        ok, proof = False, f"an answer was not what it should be ({type(error).__name__}: {error})"
+    return Step(name, ok, proof, round((time.perf_counter() - begun) * 1000, 1))
+
+
+def _write(path: Path, steps: list[Step]) -> None:
+    try:
+        path.write_text(
+            json.dumps([asdict(step) for step in steps], indent=1, ensure_ascii=False) + "\n", "utf-8"
+        )
+    except OSError as error:
+        raise Invalid(f"--json: {path} cannot be written ({error.strerror})", expression="json") from error

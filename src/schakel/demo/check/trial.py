@@ -1,0 +1,260 @@
+"""Who takes part in the check, and how they knock at each other's doors."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+
+from schakel.demo import cast
+from schakel.demo.doors import Client, Reply
+from schakel.exchanges.bgz import requests_for
+from schakel.fhir.json import Resource, parse
+from schakel.generic.identity import AssertionSigner, User
+from schakel.kernel.values import BSN_SYSTEM
+
+PURPOSE = "TREAT"
+RELATION = "current"
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+
+class NotProved(Exception):
+    """A comparison failed; the text says what was expected and what was found."""
+
+
+def prove(fact: bool, otherwise: str) -> None:
+    """Raises `NotProved` unless the fact holds."""
+    if not fact:
+        raise NotProved(otherwise)
+
+
+def prove_equal(found: object, expected: object, what: str) -> None:
+    """Raises `NotProved` unless both are equal."""
+    prove(found == expected, f"{what}: {str(found)[:200]!r}, expected was {str(expected)[:200]!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """An organisation of the region with its doors and keys."""
+
+    slug: str
+    name: str
+    ura: str
+    operator: str
+    front: str
+    internal: str
+    internal_key: str
+    signing_key: Path
+
+    @property
+    def issuer(self) -> str:
+        return self.front
+
+    @property
+    def guarded(self) -> str:
+        """The FHIR base for others."""
+        return f"{self.front}/fhir/stu3"
+
+    @property
+    def own(self) -> str:
+        """The FHIR base for its own EHR."""
+        return f"{self.internal}/fhir/stu3"
+
+    @property
+    def log(self) -> str:
+        return f"{self.internal}/log/fhir/r4/AuditEvent"
+
+
+@dataclass
+class Trial:
+    """The check under way.
+
+    `answer` is what the exchange gave, for the patient with this `bsn`; `begun` the moment before it.
+    """
+
+    client: Client
+    parties: Mapping[str, Party]
+    holder: Party
+    requester: Party
+    named: list[dict[str, Any]]
+    folder: Path
+    answer: dict[str, Any] = field(default_factory=dict)
+    bsn: str = ""
+    begun: str = ""
+
+    @classmethod
+    def of(cls, published: dict[str, Any], folder: Path, client: Client) -> Trial:
+        """The check of the region that `demo.json` describes."""
+        keys = published["test_keys"]
+        parties = {
+            one["slug"]: Party(
+                one["slug"],
+                one["name"],
+                one["ura"],
+                one["operator"],
+                one["front"],
+                one["internal"],
+                one["internal_key"],
+                Path(keys[one["slug"]]),
+            )
+            for one in published["organisations"]
+        }
+        holder, requester = (parties[one.slug] for one in cast.HOSPITALS)
+        return cls(client, parties, holder, requester, published["patients"], folder)
+
+    # -- the patients ----------------------------------------------------------------------------------------
+
+    async def patient(self) -> str:
+        """The BSN of a named patient with a ground for the requester. Raises `NotProved` without one."""
+        for bsn in self._known():
+            if await self.grounds(bsn, active=True):
+                return bsn
+        raise NotProved(f"no named patient has a ground at {self.holder.slug} for {self.requester.slug}")
+
+    async def stranger(self) -> str:
+        """The BSN of a named patient who never had a ground for the requester."""
+        for bsn in self._known():
+            if not await self.grounds(bsn, active=False):
+                return bsn
+        raise NotProved(f"every named patient has or had a ground for {self.requester.slug}")
+
+    def _known(self) -> list[str]:
+        return [p["bsn"] for p in self.named if self.holder.slug in p["known_at"]]
+
+    async def grounds(self, bsn: str, *, active: bool) -> list[dict[str, Any]]:
+        """The grounds that the holder has for the requester and this patient."""
+        query = {"patient": bsn, "requester": self.requester.ura, "active": str(active).lower()}
+        reply = await self.internal("GET", self.holder, f"/grounds?{urlencode(query)}")
+        prove_equal(reply.status, 200, f"listing grounds ({reply.said()})")
+        found: list[dict[str, Any]] = reply.json()["grounds"]
+        return found
+
+    # -- the doors -------------------------------------------------------------------------------------------
+
+    async def internal(self, method: str, party: Party, path: str, body: object = None) -> Reply:
+        """A request of the party's own EHR, JSON when there is a body."""
+        headers = {"X-API-Key": party.internal_key}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        data = None if body is None else orjson.dumps(body)
+        return await self.client.send(method, f"{party.internal}{path}", headers=headers, data=data)
+
+    async def fetch(self, requester: Party, bsn: str) -> dict[str, Any]:
+        """What the EHR of `requester` gets when it asks for the BgZ of a patient at the holder."""
+        ask = {
+            "patient": bsn,
+            "holders": [self.holder.ura],
+            "user": self.user(requester).json(),
+            "purpose": PURPOSE,
+            "treatment_relation": RELATION,
+        }
+        reply = await self.internal("POST", requester, "/exchanges/bgz", ask)
+        prove_equal(reply.status, 200, f"the exchange at {requester.slug} ({reply.said()[:100]})")
+        return parse(reply.body, max_depth=80)
+
+    def user(self, party: Party) -> User:
+        """The professional in whose name is asked."""
+        who = cast.organisation(party.slug).professionals[0]
+        return User(who.number, who.name, who.role_code)
+
+    def assertion(self, requester: Party) -> str:
+        """A new assertion of `requester` for the holder."""
+        signer = AssertionSigner(requester.ura, requester.signing_key)
+        return signer.assertion(self.holder.issuer, self.user(requester), PURPOSE, RELATION)
+
+    async def ask_token(self, assertion: str, scope: str = "bgz") -> Reply:
+        """The answer of the holder's token endpoint."""
+        form = {
+            "grant_type": "client_credentials",
+            "scope": scope,
+            "client_assertion_type": ASSERTION_TYPE,
+            "client_assertion": assertion,
+        }
+        return await self.client.send("POST", f"{self.holder.issuer}/oauth2/token", data=form)
+
+    async def token(self, requester: Party) -> str:
+        """A token for `requester` at the holder."""
+        reply = await self.ask_token(self.assertion(requester))
+        prove_equal(reply.status, 200, f"a token for {requester.slug} ({reply.said()[:100]})")
+        return str(reply.json()["access_token"])
+
+    async def guarded(
+        self, path: str, token: str = "", method: str = "GET", body: bytes | None = None
+    ) -> Reply:
+        """A request at the holder's guarded door."""
+        headers = {"Accept": "application/fhir+json"}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        if body is not None:
+            headers["Content-Type"] = "application/fhir+json"
+        return await self.client.send(method, f"{self.holder.guarded}/{path}", headers=headers, data=body)
+
+    # -- reading back ----------------------------------------------------------------------------------------
+
+    async def search(self, party: Party, query: str) -> list[Resource]:
+        """All resources that a search at the party's own door gives, of every page."""
+        return await self._pages(party, f"{party.own}/{query}")
+
+    async def log(self, party: Party, **parameters: str) -> list[Resource]:
+        """The AuditEvents of a party's log, the newest first; `__` in a name stands for ':' and `_in_` for '.'."""
+        pairs = [(n.replace("__", ":").replace("_in_", "."), v) for n, v in parameters.items()]
+        return await self._pages(party, f"{party.log}?{urlencode(pairs)}")
+
+    async def _pages(self, party: Party, address: str) -> list[Resource]:
+        found: list[Resource] = []
+        while address:
+            reply = await self.client.send("GET", address, headers={"X-API-Key": party.internal_key})
+            prove_equal(reply.status, 200, f"GET {address.partition('?')[0]} ({reply.said()[:100]})")
+            page = parse(reply.body, max_depth=80)
+            found += [entry["resource"] for entry in page.get("entry", [])]
+            following = [link["url"] for link in page.get("link", []) if link["relation"] == "next"]
+            address = following[0] if following else ""
+        return found
+
+    def directory(self) -> dict[str, dict[str, Any]]:
+        """The directory with which the requester's node was started, by URA."""
+        settings = tomllib.loads((self.folder / f"{self.requester.operator}.toml").read_text("utf-8"))
+        return {one["ura"]: one for one in settings["directory"]}
+
+
+def bsn_query(bsn: str) -> str:
+    """The value of an identifier parameter, encoded."""
+    return urlencode({"patient.identifier": f"{BSN_SYSTEM}|{bsn}"})
+
+
+def searches(bsn: str) -> list[str]:
+    """The 27 searches of the BgZ, relative to a FHIR base."""
+    return requests_for(bsn)
+
+
+def key(resource: Resource) -> str:
+    """`Type/id`."""
+    return f"{resource['resourceType']}/{resource['id']}"
+
+
+def detail(event: Resource, name: str) -> str:
+    """A value that the decision of an AuditEvent rests on, by its NEN 7513 name; '' when it is not there."""
+    for entity in event["entity"]:
+        for one in entity.get("detail", []):
+            if one["type"] == name:
+                return str(one["valueString"])
+    return ""
+
+
+def identifier(event: Resource, code: str) -> str:
+    """The identifier of the entity of this type code in an AuditEvent; '' when it has none."""
+    for entity in event["entity"]:
+        if entity.get("type", {}).get("code") == code:
+            return str(entity.get("what", {}).get("identifier", {}).get("value", ""))
+    return ""
+
+
+def disclosed(event: Resource) -> set[str]:
+    """What an AuditEvent says was given out, as written there without the version."""
+    references = [entity.get("what", {}).get("reference", "") for entity in event["entity"]]
+    return {one.partition("/_history/")[0] for one in references if one}

@@ -1,0 +1,368 @@
+"""The commands as programs of their own, against nodes that run: what they print and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import pytest_asyncio
+from tests.nodes import MakeDatabase, RunningNode, databases, running_region
+
+from schakel.store.embedded import EmbeddedServer
+
+BSN, OTHER_BSN = "999229588", "999282839"
+BSN_SYSTEM = "http://fhir.nl/fhir/NamingSystem/bsn"
+DOCTOR = {"id": "990010201", "name": "P.W. Halbertsma", "role": "01.010"}
+NURSE = {"id": "990010209", "name": "O. Ramdajal", "role": "30.000", "responsible": "990010201"}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+async def schakel(*arguments: str | Path) -> Ended:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "schakel",
+        *map(str, arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert "Traceback" not in err.decode()
+    return Ended(process.returncode or 0, out.decode(), err.decode())
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def region(cluster: EmbeddedServer) -> AsyncIterator[list[RunningNode]]:
+    """Two nodes: organisation a on the first, b and c on the second."""
+    async with (
+        databases(cluster, "commands") as make,
+        running_region(make, [["a"], ["b", "c"]], write_check="lenient") as nodes,
+    ):
+        yield nodes
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def data(region: list[RunningNode], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the `demo.json` of the region, in which the doctor of b comes after the nurse of b."""
+    folder = tmp_path_factory.mktemp("data")
+    organisations = [o for node in region for o in node.organisations.values()]
+    demo = {
+        "organisations": [
+            {
+                "slug": o.slug,
+                "name": f"Organisation {o.slug}",
+                "ura": o.ura,
+                "front": f"{o.front_root}/{o.slug}",
+                "internal": f"{o.internal_root}/{o.slug}",
+                "internal_key": o.key,
+            }
+            for o in organisations
+        ],
+        "people": [{"organisation": "b", **NURSE}, {"organisation": "b", **DOCTOR, "responsible": None}],
+        "test_keys": {o.slug: str(o.signing_key) for o in organisations},
+    }
+    (folder / "demo.json").write_bytes(orjson.dumps(demo))
+    return folder
+
+
+def patient(logical_id: str, bsn: str = BSN, **members: Any) -> dict[str, Any]:
+    identifier = [{"system": BSN_SYSTEM, "value": bsn}]
+    return {"resourceType": "Patient", "id": logical_id, "identifier": identifier, **members}
+
+
+def saved(path: Path, content: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else orjson.dumps(content))
+    return path
+
+
+# -- import -----------------------------------------------------------------------------------------------
+
+
+async def test_an_import_writes_what_is_good_and_names_what_is_not(
+    region: list[RunningNode], data: Path, tmp_path: Path
+) -> None:
+    good = [{"resource": patient(f"good-{n}")} for n in range(250)]
+    bad = {"resource": patient("bad", colour="red")}
+    collection = {"resourceType": "Bundle", "type": "collection", "entry": [*good[:100], bad, *good[100:]]}
+    saved(tmp_path / "1.json", collection)
+    saved(tmp_path / "2.json", patient("warned", gender=["female", "female"]))
+    saved(tmp_path / "sub" / "3.xml", '<Flag xmlns="http://hl7.org/fhir"><id value="no-status"/></Flag>')
+    saved(tmp_path / "sub" / "4.json", '{"resourceType": "Patient", "active": NaN}')
+    ended = await schakel("import", tmp_path, "--organisation", "c", "--data", data)
+    assert ended.code == 1
+    assert f"{tmp_path}/1.json: Patient/bad at entry[100]\n    Patient.colour: " in ended.out
+    assert f"{tmp_path}/sub/3.xml: Flag/no-status\n    Flag." in ended.out
+    assert f"{tmp_path}/sub/4.json: file\n    the body is not JSON" in ended.out
+    assert "Written with a warning\n  Patient.gender: 2 values" in ended.out
+    assert ended.out.splitlines()[-1] == (
+        "4 files: 251 resources written (251 created, 0 updated), 3 refused, 1 warning"
+    )
+    inside = region[1]["c"].internal
+    assert (await inside.get("Patient?_total=accurate&_count=1")).json()["total"] == 251
+    assert (await inside.get("Patient/warned")).json()["gender"] == ["female", "female"]
+
+
+async def test_a_second_import_updates(data: Path, tmp_path: Path) -> None:
+    saved(tmp_path / "1.json", patient("twice"))
+    ran = [await schakel("import", tmp_path, "--organisation", "c", "--data", data) for _ in range(2)]
+    assert [ended.code for ended in ran] == [0, 0]
+    assert "(1 created, 0 updated)" in ran[0].out and "(0 created, 1 updated)" in ran[1].out
+
+
+async def test_decimals_arrive_to_the_last_digit(
+    region: list[RunningNode], data: Path, tmp_path: Path
+) -> None:
+    text = '{"resourceType":"Patient","id":"exact","extension":[{"url":"http://x.example","valueDecimal":7.100}]}'
+    saved(tmp_path / "1.json", text)
+    assert (await schakel("import", tmp_path, "--organisation", "a", "--data", data)).code == 0
+    assert '"valueDecimal":7.100}' in (await region[0]["a"].internal.get("Patient/exact")).text
+
+
+async def test_a_transaction_is_written_whole_or_not_at_all(
+    region: list[RunningNode], data: Path, tmp_path: Path
+) -> None:
+    def transaction(*resources: dict[str, Any]) -> dict[str, Any]:
+        entries = [
+            {"resource": r, "request": {"method": "PUT", "url": f"Patient/{r['id']}"}} for r in resources
+        ]
+        return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+
+    saved(tmp_path / "1.json", transaction(patient("t1"), patient("t2", colour="red")))
+    saved(tmp_path / "2.json", transaction(patient("t3")))
+    ended = await schakel("import", tmp_path, "--organisation", "c", "--data", data)
+    assert ended.code == 1
+    assert "transaction of 2 entries, refused whole\n    Bundle.entry[1]: Patient.colour" in ended.out
+    inside = region[1]["c"].internal
+    assert [(await inside.get(f"Patient/{i}")).status_code for i in ("t1", "t3")] == [404, 200]
+
+
+async def test_references_inside_a_bundle_hold_when_the_node_gives_the_ids(
+    region: list[RunningNode], data: Path, tmp_path: Path
+) -> None:
+    flag = {
+        "resourceType": "Flag",
+        "id": "about",
+        "status": "active",
+        "code": {"text": "x"},
+        "subject": {"reference": "urn:uuid:5"},
+    }
+    stranger = patient("x", birthDate="1950-01-31")
+    del stranger["id"]
+    entries = [{"fullUrl": "urn:uuid:5", "resource": stranger}, {"resource": flag}]
+    saved(tmp_path / "1.json", {"resourceType": "Bundle", "type": "collection", "entry": entries})
+    assert (await schakel("import", tmp_path, "--organisation", "c", "--data", data)).code == 0
+    inside = region[1]["c"].internal
+    reference = (await inside.get("Flag/about")).json()["subject"]["reference"]
+    assert (await inside.get(reference)).json()["birthDate"] == "1950-01-31"
+
+
+async def test_a_version_that_the_node_does_not_serve_ends_the_import(data: Path, tmp_path: Path) -> None:
+    saved(tmp_path / "1.json", patient("r4"))
+    ended = await schakel("import", tmp_path, "--organisation", "c", "--data", data, "--fhir", "r4")
+    assert ended.code == 1
+    assert "1 not tried" in ended.out and "this FHIR version is not served here" in ended.err
+
+
+# -- grounds, fetch, explain, token -----------------------------------------------------------------------
+
+
+async def test_a_ground_is_written_listed_and_ended(region: list[RunningNode], data: Path) -> None:
+    at = ("--organisation", "c", "--data", data)
+    scope = ("--requester", "b", "--patient", OTHER_BSN, "--exchange", "bgz")
+    added = await schakel("ground", "add", *at, *scope, "--until", "2027-06-30", "--reason", "referred")
+    assert added.code == 0, added.err
+    made = added.out.split()[0]
+    assert f"may have bgz of {OTHER_BSN} until 2027-06-30T22:00:00.000Z: referred" in added.out
+    active = await schakel("ground", "list", *at, "--patient", OTHER_BSN, "--requester", "b", "--active")
+    assert made in active.out and "2027-07-01 00:00" in active.out
+    ended = await schakel("ground", "end", made, *at)
+    assert ended.code == 0 and ended.out.startswith("ended ")
+    left = await schakel("ground", "list", *at, "--patient", OTHER_BSN, "--active")
+    assert left.out == "0 grounds at Organisation c\n"
+    assert (await schakel("ground", "list", *at, "--patient", OTHER_BSN)).out.endswith(
+        "1 ground at Organisation c\n"
+    )
+
+
+async def test_what_the_node_finds_wrong_with_a_ground_is_said(data: Path) -> None:
+    scope = ("--requester", "b", "--patient", OTHER_BSN, "--exchange", "bgz", "--reason", "x")
+    ended = await schakel(
+        "ground", "add", "--organisation", "c", "--data", data, *scope, "--until", "2020-01-01"
+    )
+    assert (ended.code, ended.err) == (2, "schakel: the node refused: until is not in the future\n")
+    absent = await schakel("ground", "end", "none", "--organisation", "c", "--data", data)
+    assert (absent.code, absent.err) == (1, "schakel: the node refused: no ground has this id\n")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def known(region: list[RunningNode]) -> None:
+    """A patient at a, and at b a ground for nobody; at a a ground for b."""
+    a, b = region[0]["a"], region[1]["b"]
+    answer = await a.internal.put("Patient/known", json=patient("known"))
+    assert answer.status_code == 201, answer.text
+    await a.ground(BSN, b.ura)
+
+
+@pytest.mark.usefixtures("known")
+async def test_a_fetch_that_brings_everything_ends_well(data: Path, tmp_path: Path) -> None:
+    asked = ("--organisation", "b", "--patient", BSN, "--holder", "a", "--json", tmp_path / "bgz.json")
+    ended = await schakel("fetch", "bgz", "--data", data, *asked)
+    assert ended.code == 0, ended.out + ended.err
+    assert ended.out.startswith("Organisation a (90000001): complete\n")
+    assert "\n   1  complete        1        0  Patient _include=Patient:general-practitioner\n" in ended.out
+    assert "\ncomplete: 1 holder, 27 requests, 2 entries, 0 dropped; exchange " in ended.out
+    assert max(map(len, ended.out.splitlines())) <= 100
+    whole = orjson.loads((tmp_path / "bgz.json").read_bytes())
+    assert whole["status"] == "complete" and whole["bundle"]["entry"][0]["resource"]["id"] == "known"
+
+
+@pytest.mark.usefixtures("known")
+async def test_the_person_who_asks_comes_from_the_demo(data: Path) -> None:
+    asked = ("--organisation", "b", "--patient", BSN, "--holder", "a")
+    ended = await schakel("fetch", "bgz", "--data", data, *asked)
+    exchange = ended.out.split()[-1]
+    said = await schakel("explain", exchange, "--data", data, "--organisation", "b")
+    assert "user           P.W. Halbertsma (990010201), role 01.010\n" in said.out
+    nurse = await schakel("fetch", "bgz", "--data", data, *asked, "--user-id", NURSE["id"])
+    said = await schakel("explain", nurse.out.split()[-1], "--data", data)
+    assert "user           O. Ramdajal (990010209), role 30.000\n" in said.out
+    assert "responsible    990010201\n" in said.out
+
+
+@pytest.mark.usefixtures("known")
+async def test_a_refusal_is_explained_by_the_holder(data: Path) -> None:
+    asked = ("--organisation", "b", "--patient", OTHER_BSN, "--holder", "90000001", "--holder", "a")
+    ended = await schakel("fetch", "bgz", "--data", data, *asked)
+    assert ended.code == 1
+    assert ended.out.count("Organisation a (90000001): refused\n") == 1
+    decision = ended.out.partition("decision ")[2].split()[0]
+    said = await schakel("explain", decision, "--data", data)
+    assert said.code == 0
+    for line in (
+        "In the log of Organisation a (90000001)",
+        "  what           search",
+        f"  patient        BSN {OTHER_BSN}",
+        "  outcome        refused",
+        "  reason         no ground is recorded for this requester, this patient and this exchange (no-ground)",
+        "  rule           bgz-1-Patient",
+        "  treatment      current",
+        f"  decision       {decision}",
+    ):
+        assert line in said.out.splitlines()
+
+
+async def test_a_decision_that_nobody_knows_is_not_found(data: Path) -> None:
+    ended = await schakel("explain", "no-such-decision", "--data", data)
+    assert ended.code == 1 and "has no decision 'no-such-decision'" in ended.err
+
+
+async def test_a_holder_that_nobody_knows_fails_the_fetch(data: Path) -> None:
+    asked = ("--organisation", "b", "--patient", BSN, "--holder", "99999999")
+    ended = await schakel("fetch", "bgz", "--data", data, *asked)
+    assert ended.code == 1 and ended.out.startswith("99999999: failed (")
+
+
+@pytest.mark.usefixtures("known")
+async def test_the_last_line_of_token_opens_the_guarded_door(region: list[RunningNode], data: Path) -> None:
+    asked = ("--organisation", "a", "--for", "b", "--scope", "bgz")
+    ended = await schakel("token", "--data", data, *asked)
+    assert ended.code == 0, ended.err
+    headers = {"Authorization": f"Bearer {ended.out.splitlines()[-1]}"}
+    query = {"identifier": f"{BSN_SYSTEM}|{BSN}"}
+    answer = await region[0]["a"].front.get("Patient", params=query, headers=headers)
+    assert answer.status_code == 200 and answer.json()["entry"][0]["resource"]["id"] == "known"
+
+
+async def test_a_scope_that_is_not_offered_is_refused(data: Path) -> None:
+    ended = await schakel("token", "--data", data, "--organisation", "a", "--for", "b", "--scope", "all")
+    assert ended.code == 2 and "not offered here" in ended.err
+
+
+# -- serve ------------------------------------------------------------------------------------------------
+
+
+async def test_a_node_serves_until_it_is_told_to_stop(
+    make_database: MakeDatabase, region: list[RunningNode], tmp_path: Path
+) -> None:
+    """The same configuration serves the node and the commands that talk to it."""
+    front, internal = 18_000 + os.getpid() % 1000 * 2, 18_001 + os.getpid() % 1000 * 2
+    config = saved(
+        tmp_path / "node.toml",
+        f"""
+        database = "{await make_database()}"
+        public_url = "http://127.0.0.1:{front}"
+        internal_url = "http://127.0.0.1:{internal}"
+        front_port = {front}
+        internal_port = {internal}
+        [[organisations]]
+        slug = "alone"
+        ura = "90000009"
+        name = "Alone"
+        internal_key = "key-of-organisation-alone"
+        signing_key = "{region[0]["a"].signing_key}"
+        """,
+    )
+    node = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "schakel",
+        "serve",
+        "--config",
+        str(config),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert node.stdout is not None
+    try:
+        line = (await asyncio.wait_for(node.stdout.readline(), 60)).decode()
+        assert line == (
+            f"ready: front http://127.0.0.1:{front}, internal http://127.0.0.1:{internal} (alone); "
+            "Ctrl-C stops\n"
+        )
+        listed = await schakel("ground", "list", "--config", config, "--organisation", "alone")
+        assert (listed.code, listed.out) == (0, "0 grounds at Alone\n")
+        second = await schakel("serve", "--config", config)
+        assert second.code == 1 and f"port {front} on 127.0.0.1 cannot be used" in second.err
+    finally:
+        node.send_signal(signal.SIGINT)
+        out, err = await asyncio.wait_for(node.communicate(), 30)
+    assert (node.returncode, out, err) == (0, b"", b"")
+
+
+async def test_a_database_that_is_not_there_is_said_at_the_start(
+    region: list[RunningNode], tmp_path: Path
+) -> None:
+    config = saved(
+        tmp_path / "node.toml",
+        f"""
+        database = "postgresql://u:secret-word@127.0.0.1:1/none"
+        public_url = "http://127.0.0.1:1"
+        internal_url = "http://127.0.0.1:1"
+        [[organisations]]
+        slug = "alone"
+        ura = "90000009"
+        name = "Alone"
+        internal_key = "key-of-organisation-alone"
+        signing_key = "{region[0]["a"].signing_key}"
+        """,
+    )
+    ended = await schakel("serve", "--config", config)
+    assert ended.code == 1
+    assert "database" in ended.err and "secret-word" not in ended.err

@@ -1,0 +1,249 @@
+"""Running nodes for tests: composed on fresh databases, serving on real listeners on free ports.
+
+    async with running_node(make_database, organisations=("a", "b"), write_check="lenient") as node:
+        answer = await node["a"].internal.get("Patient/p1")
+
+`running_region` starts several nodes that find each other in the directory.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import orjson
+
+from schakel import compose
+from schakel.config import Organisation, Peer, Settings
+from schakel.generic.identity import AssertionSigner, User, new_key
+from schakel.generic.identity.server import ASSERTION_TYPE
+from schakel.http.listeners import listening
+from schakel.http.node import Node
+from schakel.kernel.clock import now
+from schakel.serve import listeners
+from schakel.store.embedded import EmbeddedServer
+
+MakeDatabase = Callable[[], Awaitable[str]]
+
+DOCTOR = User("900000008", "Jan Jansen", "01.015")
+"""Who asks, when a test does not say."""
+
+
+@dataclass(frozen=True)
+class RunningOrganisation:
+    """One organisation of a running node. `internal` and `front` are clients with the FHIR base of that door as
+    their base address; `internal` carries the organisation's key, `front` nothing."""
+
+    slug: str
+    ura: str
+    key: str
+    signing_key: Path
+    internal_root: str
+    front_root: str
+    internal: httpx.AsyncClient
+    front: httpx.AsyncClient
+
+    @property
+    def internal_fhir(self) -> str:
+        """The FHIR base of the internal door."""
+        return f"{self.internal_root}/{self.slug}/fhir/stu3"
+
+    @property
+    def front_fhir(self) -> str:
+        """The FHIR base of the guarded door."""
+        return f"{self.front_root}/{self.slug}/fhir/stu3"
+
+    async def ground(self, patient: str, requester: str, **members: Any) -> dict[str, Any]:
+        """Writes a ground for `requester` (URA) on `patient` (BSN), for the BgZ unless `members` say else."""
+        until = (now() + timedelta(days=300)).date().isoformat()
+        ground = {"requester": requester, "patient": patient, "until": until, "reason": "test"}
+        if not {"exchange", "queries"} & set(members):
+            ground["exchange"] = "bgz"
+        ground |= members
+        answer = await self.internal.post(f"{self.internal_root}/{self.slug}/grounds", json=ground)
+        assert answer.status_code == 201, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
+
+    def assertion(
+        self,
+        holder: RunningOrganisation,
+        user: User = DOCTOR,
+        purpose: str = "TREAT",
+        relation: str = "current",
+    ) -> str:
+        """An assertion of this organisation for the authorisation server of `holder`."""
+        signer = AssertionSigner(self.ura, self.signing_key)
+        return signer.assertion(f"{holder.front_root}/{holder.slug}", user, purpose, relation)
+
+    async def token(self, holder: RunningOrganisation, **claims: Any) -> str:
+        """An access token of `holder` for this organisation; `claims` as in `assertion`."""
+        form = {
+            "grant_type": "client_credentials",
+            "scope": "bgz",
+            "client_assertion_type": ASSERTION_TYPE,
+            "client_assertion": self.assertion(holder, **claims),
+        }
+        answer = await holder.front.post(f"{holder.front_root}/{holder.slug}/oauth2/token", data=form)
+        assert answer.status_code == 200, answer.text
+        token: str = answer.json()["access_token"]
+        return token
+
+
+@dataclass(frozen=True)
+class RunningNode:
+    """A node that serves: its services, its settings and its organisations by slug."""
+
+    node: Node
+    settings: Settings
+    organisations: Mapping[str, RunningOrganisation]
+
+    def __getitem__(self, slug: str) -> RunningOrganisation:
+        return self.organisations[slug]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A node before it runs: its organisations and the two ports."""
+
+    organisations: tuple[Organisation, ...]
+    front: str
+    internal: str
+    public_keys: Mapping[str, Mapping[str, Any]]
+
+    def peers(self) -> list[Peer]:
+        """The directory entries of the organisations."""
+        return [
+            Peer(
+                ura=o.ura,
+                name=o.name,
+                issuer=f"{self.front}/{o.slug}",
+                token_endpoint=f"{self.front}/{o.slug}/oauth2/token",
+                fhir={"stu3": f"{self.front}/{o.slug}/fhir/stu3"},
+                jwks={"keys": [dict(self.public_keys[o.slug])]},
+            )
+            for o in self.organisations
+        ]
+
+
+@asynccontextmanager
+async def running_node(
+    make_database: MakeDatabase, organisations: Sequence[str] = ("a", "b"), **overrides: Any
+) -> AsyncIterator[RunningNode]:
+    """One node with these organisations (slugs). `write_check` and `erasure` in `overrides` are settings of each
+    organisation, the rest are settings of the node. The guarded door stands open on the front listener."""
+    async with running_region(make_database, [organisations], **overrides) as [node]:
+        yield node
+
+
+@asynccontextmanager
+async def running_region(
+    make_database: MakeDatabase, nodes: Sequence[Sequence[str]], **overrides: Any
+) -> AsyncIterator[list[RunningNode]]:
+    """One node for each list of slugs, each with its own database; all know all through the directory."""
+    known = ("write_check", "erasure")
+    each: dict[str, Any] = {name: overrides.pop(name) for name in known if name in overrides}
+    with TemporaryDirectory(prefix="schakel-keys-") as folder:
+        plans = _plans(nodes, Path(folder), each)
+        directory = tuple(peer for plan in plans for peer in plan.peers())
+        async with AsyncExitStack() as stack:
+            running: list[RunningNode] = []
+            for plan in plans:
+                settings = Settings(
+                    **{
+                        "database": await make_database(),
+                        "connections": 4,
+                        "public_url": plan.front,
+                        "internal_url": plan.internal,
+                        "front_port": urlsplit(plan.front).port,
+                        "internal_port": urlsplit(plan.internal).port,
+                        "guarded_on_front": True,
+                        "organisations": plan.organisations,
+                        "directory": directory,
+                        **overrides,
+                    }
+                )
+                node_services = await stack.enter_async_context(compose.node(settings))
+                await stack.enter_async_context(listening(listeners(settings, node_services)))
+                opened = {o.slug: await _opened(stack, o, plan) for o in plan.organisations}
+                running.append(RunningNode(node_services, settings, opened))
+            yield running
+
+
+def _plans(nodes: Sequence[Sequence[str]], folder: Path, each: Mapping[str, Any]) -> list[_Plan]:
+    """The nodes before they run; the private keys are written in `folder`."""
+    slugs = [slug for node in nodes for slug in node]
+    ports = _free_ports(2 * len(nodes))
+    plans = []
+    for number, node in enumerate(nodes):
+        front, internal = (f"http://127.0.0.1:{p}" for p in ports[2 * number : 2 * number + 2])
+        public = {}
+        made = []
+        for slug in node:
+            key, path = new_key(), folder / f"{slug}.jwk"
+            path.write_bytes(orjson.dumps(key))
+            public[slug] = {name: value for name, value in key.items() if name != "d"}
+            ura, name = f"{90000001 + slugs.index(slug)}", f"Organisation {slug}"
+            internal_key = f"key-of-organisation-{slug}"
+            made.append(
+                Organisation(
+                    slug=slug, ura=ura, name=name, internal_key=internal_key, signing_key=path, **each
+                )
+            )
+        plans.append(_Plan(tuple(made), front, internal, public))
+    return plans
+
+
+async def _opened(stack: AsyncExitStack, organisation: Organisation, plan: _Plan) -> RunningOrganisation:
+    """The organisation with its two clients, which close with `stack`."""
+
+    async def client(root: str, headers: Mapping[str, str]) -> httpx.AsyncClient:
+        base = f"{root}/{organisation.slug}/fhir/stu3/"
+        opened = httpx.AsyncClient(base_url=base, headers=headers, timeout=60, trust_env=False)
+        return await stack.enter_async_context(opened)
+
+    return RunningOrganisation(
+        slug=organisation.slug,
+        ura=organisation.ura,
+        key=organisation.internal_key,
+        signing_key=organisation.signing_key,
+        internal_root=plan.internal,
+        front_root=plan.front,
+        internal=await client(plan.internal, {"X-API-Key": organisation.internal_key}),
+        front=await client(plan.front, {}),
+    )
+
+
+@asynccontextmanager
+async def databases(cluster: EmbeddedServer, name: str) -> AsyncIterator[MakeDatabase]:
+    """As the fixture `make_database`, for fixtures that live longer than one test; `name` is unique in the
+    test process."""
+    made: list[str] = []
+
+    async def make() -> str:
+        made.append(f"{name}_{len(made)}")
+        return await cluster.ensure_database(made[-1], made[-1], "secret")
+
+    yield make
+    for one in made:
+        await cluster.drop_database(one, one)
+
+
+def _free_ports(number: int) -> list[int]:
+    """Ports on which nothing listens now, all different."""
+    sockets = [socket.socket() for _ in range(number)]
+    for sock in sockets:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", 0))
+    ports = [sock.getsockname()[1] for sock in sockets]
+    for sock in sockets:
+        sock.close()
+    return ports
