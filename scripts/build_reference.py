@@ -58,11 +58,6 @@ def _code(text: str) -> str:
     return f"`{text}`" if text else ""
 
 
-def _sentence(text: str) -> str:
-    """`text` with a capital; descriptions of settings are phrases."""
-    return text[:1].upper() + text[1:]
-
-
 # -- commands ---------------------------------------------------------------------------------------------
 
 
@@ -109,8 +104,7 @@ def _parameter(parameter: Any) -> tuple[str, str, str]:
         shown = ""
     else:
         shown = _code(str(default))
-    more = " Repeatable." if parameter.multiple else ""
-    return _code(name), f"{parameter.help}{more}", shown
+    return _code(name), parameter.help, shown
 
 
 # -- configuration ----------------------------------------------------------------------------------------
@@ -133,7 +127,7 @@ def _configuration() -> Iterator[str]:
     ):
         yield f"## {title}"
         yield ""
-        yield _sentence(inspect.cleandoc(model.__doc__ or "").partition("\n")[0])
+        yield inspect.cleandoc(model.__doc__ or "").partition("\n")[0]
         yield ""
         yield from _table(
             ("setting", "type", "default", "meaning"),
@@ -145,11 +139,13 @@ def _setting(name: str, info: FieldInfo) -> tuple[str, str, str, str]:
     default = info.default
     if info.is_required():
         shown = "needed"
-    elif default is PydanticUndefined or default == ():
-        shown = "as below" if default is PydanticUndefined else "none"
+    elif default is PydanticUndefined or isinstance(default, BaseModel):
+        shown = "see below"
+    elif default == ():
+        shown = "none"
     else:
         shown = _code(str(default).lower() if isinstance(default, bool) else str(default) or '""')
-    return _code(name), _type(info.annotation), shown, _sentence(info.description or "")
+    return _code(name), _type(info.annotation), shown, info.description or ""
 
 
 _WORDS: Mapping[Any, str] = {

@@ -6,60 +6,30 @@ in one sentence on stderr, never in a stack trace.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
-from schakel.kernel.outcomes import Invalid, NotSupported, Outcome
-
-
-class _Group(TyperGroup):
-    """Commands return their exit code; an outcome becomes a sentence and an exit code."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            code = super().invoke(ctx)
-            sys.stdout.flush()
-        except KeyboardInterrupt:
-            raise typer.Exit(130) from None
-        except BaseExceptionGroup as group:
-            raise _exit_of(_first(group)) from group
-        except BrokenPipeError:
-            # Whoever read our output has left, such as `head`; nothing is wrong and nothing is left to say.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(1) from None
-        except (Outcome, OSError) as error:
-            raise _exit_of(error) from error
-        if code:
-            raise typer.Exit(code)
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-def _exit_of(error: BaseException) -> BaseException:
-    """Says what is wrong; the exit that goes with it. A fault of our own comes back as it is."""
-    if isinstance(error, Outcome):
-        print(f"schakel: {error.message}", file=sys.stderr)
-        return typer.Exit(2 if isinstance(error, Invalid | NotSupported) else 1)
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"schakel: {where}{error.strerror or error}", file=sys.stderr)
-        return typer.Exit(1)
-    return error
-
+from schakel.commands.ending import CommandGroup
+from schakel.commands.options import (
+    ConfigOption,
+    DataOption,
+    OrganisationOption,
+    PatientOption,
+    PurposeOption,
+    ResponsibleOption,
+    RoleOption,
+    TreatmentRelationOption,
+    UserIdOption,
+    UserNameOption,
+)
+from schakel.kernel.outcomes import Invalid, NotSupported
 
 app = typer.Typer(
-    cls=_Group,
+    cls=CommandGroup,
     name="schakel",
     help="Makes a care provider, and a whole region, part of the Dutch health-data network.",
     no_args_is_help=True,
@@ -68,33 +38,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-
-
-OrganisationOption = Annotated[
-    str, typer.Option("--organisation", metavar="SLUG|URA", help="Which organisation we act for.")
-]
-DataOption = Annotated[
-    Path | None, typer.Option("--data", metavar="DIR", help="The folder of a running demo; or give --config.")
-]
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="The configuration of a running node.")
-]
-PatientOption = Annotated[str, typer.Option("--patient", metavar="BSN", help="Whose data.")]
-UserIdOption = Annotated[
-    str | None,
-    typer.Option("--user-id", metavar="NUMBER", help="Who asks: Dezi or UZI number, or local account."),
-]
-UserNameOption = Annotated[str | None, typer.Option("--user-name", metavar="NAME", help="The name.")]
-RoleOption = Annotated[
-    str | None, typer.Option("--role", metavar="CODE", help="The role code, such as 01.015.")
-]
-ResponsibleOption = Annotated[
-    str | None, typer.Option("--responsible", metavar="NUMBER", help="Who gave the mandate.")
-]
-PurposeOption = Annotated[str, typer.Option("--purpose", metavar="CODE", help="Purpose of use.")]
-TreatmentRelationOption = Annotated[
-    str, typer.Option("--treatment-relation", metavar="WORD", help="The relation with the patient.")
-]
 
 
 def _pairs(values: Iterable[str], option: str) -> tuple[tuple[str, str], ...]:
@@ -165,7 +108,11 @@ def demo(
         Path | None, typer.Option("--json", metavar="FILE", help="With --check: write the steps here.")
     ] = None,
 ) -> int:
-    """Run a whole region on this machine: eight organisations with synthetic patients."""
+    """Run a whole region on this machine, with synthetic patients.
+
+    Eight care organisations on two nodes of different operators, with their own database. Nothing has to be
+    installed, and nothing is left behind unless --data names a folder.
+    """
     from schakel.commands.demo import DemoOptions, demo
 
     return demo(DemoOptions(patients, port, data, seed, not no_browser, check, json))
@@ -179,16 +126,25 @@ def check(
         str | None, typer.Option(metavar="URL", help="Load the suite's data through this FHIR base first.")
     ] = None,
     header: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Header on every tested request.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="Header on every tested request; may be given more than once."
+        ),
     ] = None,
     load_header: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Header on every loading request.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="Header on every loading request; may be given more than once."
+        ),
     ] = None,
     tokens: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Access tokens per patient (JSON array).")
     ] = None,
     var: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Value of a variable of the scripts.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="Value of a variable of the scripts; may be given more than once."
+        ),
     ] = None,
     cacert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificates to trust (PEM).")] = None,
     cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Our client certificate (PEM).")] = None,
@@ -200,7 +156,10 @@ def check(
         Path | None, typer.Option("--json", metavar="FILE", help="Write the whole result here as JSON.")
     ] = None,
 ) -> int:
-    """Run a published test suite (FHIR TestScript) against any FHIR server."""
+    """Run a published test suite against any FHIR server.
+
+    The suite is a folder of FHIR TestScripts. What could not be checked is counted apart, never as passed.
+    """
     from schakel.commands.check import run_check
     from schakel.conformance import CheckOptions
 
@@ -227,7 +186,12 @@ def import_(
     config: ConfigOption = None,
     fhir: Annotated[str, typer.Option(metavar="VERSION", help="FHIR version: stu3 or r4.")] = "stu3",
 ) -> int:
-    """Write FHIR files and Bundles into an organisation, and report what was refused and why."""
+    """Write FHIR files into an organisation; report what was refused.
+
+    Resources in JSON and XML, and the entries of Bundles (collection, searchset, document), go in transactions
+    of 200; a resource that is refused does not take others with it. A transaction Bundle is posted as it is. Two
+    different contents for one type and id are ambiguous: neither is written. The data are held in memory.
+    """
     from schakel.commands.doors import places
     from schakel.commands.import_files import import_files
 
@@ -263,7 +227,11 @@ def fetch_bgz(
         Path | None, typer.Option("--json", metavar="FILE", help="Write the whole answer here.")
     ] = None,
 ) -> int:
-    """Fetch the BgZ of a patient; prints what each holder gave per request. Exit code 0 when complete."""
+    """Fetch the BgZ of a patient from other organisations.
+
+    Prints what each holder gave per request, what was dropped and why; exit code 0 when all is complete. With
+    --data, who asks is taken from the people of the demo unless it is given.
+    """
     from schakel.commands.doors import places
     from schakel.commands.fetch import BgzAsk, fetch_bgz
     from schakel.commands.who import user
@@ -352,7 +320,11 @@ def explain(
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> int:
-    """Say what the log holds of a decision: who, for which patient, what, permitted or refused, and why."""
+    """Say what the log holds of a decision, and why it was taken so.
+
+    Who asked, for which patient, what, whether it was permitted or refused and by which rule and ground, and what
+    was disclosed. The output names the patient; the reading itself is logged.
+    """
     from schakel.commands.doors import places
     from schakel.commands.explain import explain
 
@@ -381,7 +353,10 @@ def token(
     purpose: PurposeOption = "TREAT",
     treatment_relation: TreatmentRelationOption = "current",
 ) -> int:
-    """Get an access token in a demo, signed with its test keys; it is the last line."""
+    """Get an access token in a demo, signed with its test keys.
+
+    The token is the last line. A real grant: the holder's authorisation server judges the request as any other.
+    """
     from schakel.commands.doors import places
     from schakel.commands.token import token
     from schakel.commands.who import user

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ import orjson
 import pytest
 import pytest_asyncio
 from tests.nodes import MakeDatabase, RunningNode, databases, running_region
+from tests.testscript_builder import assertion, case, operation, script, suite, variable
 
 from schakel.store.embedded import EmbeddedServer
 
@@ -90,6 +91,14 @@ def saved(path: Path, content: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode() if isinstance(content, str) else orjson.dumps(content))
     return path
+
+
+def free_ports() -> tuple[int, int]:
+    """Two ports on which nothing listens now."""
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
 
 
 # -- import -----------------------------------------------------------------------------------------------
@@ -295,6 +304,31 @@ async def test_a_scope_that_is_not_offered_is_refused(data: Path) -> None:
     assert ended.code == 2 and "not offered here" in ended.err
 
 
+# -- check ------------------------------------------------------------------------------------------------
+
+
+async def test_a_suite_runs_with_headers_variables_and_reports(
+    region: list[RunningNode], tmp_path: Path
+) -> None:
+    c = region[1]["c"]
+    read = operation("read", resource="Patient", params="/${id}", contentType="json", accept="json")
+    script_text = script(
+        variable("id"), case(read, assertion(response="okay"), assertion(response="created"), id="reads")
+    )
+    folder = suite(tmp_path / "suite", {"one.xml": script_text}, version="STU3")
+    answer = await c.internal.put("Patient/checked", json=patient("checked"))
+    assert answer.status_code in (200, 201)
+    given = ("--header", f"X-API-Key={c.key}", "--var", "id=checked")
+    reports = ("--junit", tmp_path / "junit.xml", "--json", tmp_path / "result.json")
+    ended = await schakel("check", c.internal_fhir, "--suite", folder, *given, *reports)
+    assert ended.code == 1, ended.out + ended.err
+    assert ended.out.splitlines()[-1].startswith("1 scripts: 1 failed")
+    assert c.key not in ended.out
+    assert b"<failure" in (tmp_path / "junit.xml").read_bytes()
+    counts = orjson.loads((tmp_path / "result.json").read_bytes())["counts"]
+    assert (counts["passed"], counts["failed"]) == (1, 1)
+
+
 # -- serve ------------------------------------------------------------------------------------------------
 
 
@@ -302,7 +336,7 @@ async def test_a_node_serves_until_it_is_told_to_stop(
     make_database: MakeDatabase, region: list[RunningNode], tmp_path: Path
 ) -> None:
     """The same configuration serves the node and the commands that talk to it."""
-    front, internal = 18_000 + os.getpid() % 1000 * 2, 18_001 + os.getpid() % 1000 * 2
+    front, internal = free_ports()
     config = saved(
         tmp_path / "node.toml",
         f"""
@@ -339,7 +373,7 @@ async def test_a_node_serves_until_it_is_told_to_stop(
         listed = await schakel("ground", "list", "--config", config, "--organisation", "alone")
         assert (listed.code, listed.out) == (0, "0 grounds at Alone\n")
         second = await schakel("serve", "--config", config)
-        assert second.code == 1 and f"port {front} on 127.0.0.1 cannot be used" in second.err
+        assert second.code == 2 and f"port {front} on 127.0.0.1 cannot be used" in second.err
     finally:
         node.send_signal(signal.SIGINT)
         out, err = await asyncio.wait_for(node.communicate(), 30)
@@ -364,5 +398,5 @@ async def test_a_database_that_is_not_there_is_said_at_the_start(
         """,
     )
     ended = await schakel("serve", "--config", config)
-    assert ended.code == 1
-    assert "database" in ended.err and "secret-word" not in ended.err
+    assert ended.code == 2
+    assert "setting `database`" in ended.err and "secret-word" not in ended.err

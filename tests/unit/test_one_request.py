@@ -11,10 +11,10 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
-
-from schakel.kernel.values import BSN_SYSTEM
 from tests.nodes import running_node
 from tests.shared import ROOT
+
+from schakel.kernel.values import BSN_SYSTEM
 
 PAGE = (ROOT / "docs/explanation/one-request.md").read_text("utf-8")
 STARTING, SEARCHING, READING = "When the node starts", "A search", "A read by id"

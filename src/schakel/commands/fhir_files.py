@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from schakel.fhir import definitions, json, xml
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
 from schakel.kernel.outcomes import Invalid, Outcome
-from schakel.server.service import rewrite
 
 _SUFFIXES = frozenset({".json", ".xml"})
 _OPENED = frozenset({"collection", "searchset", "document"})
@@ -151,10 +150,22 @@ def _entries(file: str, entries: list[Resource]) -> Iterator[Item | Refused]:
         if not isinstance(resource, dict):
             yield Refused(file, place, "the entry has no resource")
             continue
-        rewrite(resource, resolved)
+        _resolve(resource, resolved)
         url = entry.get("fullUrl")
         together = file if left else ""
         yield _item(file, resource, place, url if left and isinstance(url, str) else "", together)
+
+
+def _resolve(value: object, resolved: Mapping[str, str]) -> None:
+    """Replaces, in place, every `reference` to one of these addresses."""
+    if isinstance(value, dict):
+        reference = value.get("reference")
+        if isinstance(reference, str) and reference in resolved:
+            value["reference"] = resolved[reference]
+        value = list(value.values())
+    if isinstance(value, list):
+        for member in value:
+            _resolve(member, resolved)
 
 
 def _item(

@@ -28,15 +28,18 @@ def ensure_keys(folder: DemoFolder) -> dict[str, Path]:
 
 
 def write_configurations(
-    folder: DemoFolder, doors: Sequence[Doors], databases: Mapping[str, str], keys: Mapping[str, Path]
-) -> dict[str, Path]:
+    folder: DemoFolder,
+    doors: Sequence[Doors],
+    databases: Mapping[cast.Operator, str],
+    keys: Mapping[str, Path],
+) -> dict[cast.Operator, Path]:
     """One file for each operator. `databases` are addresses by operator, `keys` the files of `ensure_keys`."""
     by_operator = {one.operator: one for one in doors}
     directory: list[toml.Value] = [
         _peer(organisation, by_operator[organisation.operator], keys[organisation.slug])
         for organisation in cast.ORGANISATIONS
     ]
-    paths = {}
+    paths: dict[cast.Operator, Path] = {}
     for one in doors:
         table: dict[str, toml.Value] = {
             "database": databases[one.operator],

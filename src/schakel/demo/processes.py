@@ -42,7 +42,7 @@ class NodeProcess:
             )
         node = cls(name, 0, process, log)
         try:
-            assert process.stdout is not None  # noqa: S101 - asked for above
+            assert process.stdout is not None
             said = (await process.stdout.readline()).strip()
             if not said.isdigit():
                 raise node.died()
@@ -70,7 +70,7 @@ class NodeProcess:
 
     async def stop(self) -> None:
         """Let the node finish what is under way; then end it, and its keeper."""
-        assert self._keeper.stdin is not None  # noqa: S101 - a pipe
+        assert self._keeper.stdin is not None
         with contextlib.suppress(ConnectionError, RuntimeError):
             self._keeper.stdin.write(b"f")
         if not await self._gone(_FINISHING_SECONDS):

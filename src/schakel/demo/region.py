@@ -103,11 +103,11 @@ async def running(wanted: Wanted, screen: Screen) -> AsyncIterator[Running]:
         what = "no patients" if not contents.patients else f"{contents.patients} synthetic patients"
         screen.line(f"A region of eight care organisations with {what}, at two operators.")
         screen.line(f"Data in {folder.path} ({'removed at the end' if contents.temporary else 'kept'}).")
-        nodes, databases = await _nodes(undo, folder, all_doors, screen)
+        nodes = await _nodes(undo, folder, all_doors, screen)
         client = await undo.enter_async_context(Client())
         await _await_ready(client, nodes, all_doors)
         screen.progress("database and nodes are up", last=True)
-        named = await _guarded(nodes, _loaded(client, folder, all_doors, databases, screen))
+        named = await _guarded(nodes, _loaded(client, folder, all_doors, screen))
         published = await _describe(client, folder, all_doors, nodes, named)
         folder.write(folder.published, orjson.dumps(published, option=orjson.OPT_INDENT_2))
         yield Running(folder, published, nodes, client)
@@ -115,13 +115,13 @@ async def running(wanted: Wanted, screen: Screen) -> AsyncIterator[Running]:
 
 async def _nodes(
     undo: contextlib.AsyncExitStack, folder: DemoFolder, all_doors: tuple[Doors, ...], screen: Screen
-) -> tuple[tuple[NodeProcess, ...], dict[str, str]]:
-    """The database server and the node of each operator, started; the address of each database."""
+) -> tuple[NodeProcess, ...]:
+    """The database server and the node of each operator, started."""
     screen.progress("starting the database")
     contents = folder.contents
     server = await EmbeddedServer.start(folder.postgres, fsync=not contents.temporary)
     undo.push_async_callback(server.stop)
-    databases = {}
+    databases: dict[cast.Operator, str] = {}
     for operator in cast.OPERATORS:
         name = f"schakel_{operator}"
         if not folder.kept:
@@ -134,7 +134,7 @@ async def _nodes(
         node = await NodeProcess.start(operator, path, path.with_suffix(".log"))
         undo.push_async_callback(node.stop)
         nodes.append(node)
-    return tuple(nodes), databases
+    return tuple(nodes)
 
 
 async def _await_ready(client: Client, nodes: tuple[NodeProcess, ...], all_doors: tuple[Doors, ...]) -> None:
@@ -179,7 +179,6 @@ async def _loaded(
     client: Client,
     folder: DemoFolder,
     all_doors: tuple[Doors, ...],
-    databases: Mapping[str, str],
     screen: Screen,
 ) -> tuple[NamedPatient, ...]:
     """Load what the folder does not hold yet; the named patients."""

@@ -7,6 +7,7 @@ a modifier, a prefix, a chain. Nothing is dropped in silence, because a dropped 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl, quote, urlencode
@@ -27,6 +28,8 @@ MODIFIERS = {
     "uri": frozenset({""}),
 }
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+_PIECE = re.compile(r"\\.|[^\\,]+|,|\\\Z", re.DOTALL)
+"""Of an OR list: an escaped character, text, a comma, or a backslash at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +120,22 @@ def pairs_of(text: str) -> Pairs:
 
 def split_or(text: str) -> tuple[str, ...]:
     """The values of an OR list: split at commas that are not escaped, unescaped, trimmed."""
-    parts = re.split(r"(?<!\\),", text)
+    if "\\" not in text:
+        return tuple(part.strip() for part in text.split(","))
+    parts = [""]
+    for piece in _PIECE.findall(text):
+        if piece == ",":
+            parts.append("")
+        else:
+            parts[-1] += piece
     return tuple(re.sub(r"\\([,$|\\])", r"\1", part.strip()) for part in parts)
+
+
+def fold(text: str) -> str:
+    """`text` without case and accents, spaces joined: what string search compares (STU3 3.1.1.4.8)."""
+    if not text.isascii():
+        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return " ".join(text.casefold().split())
 
 
 class QueryParser:
@@ -182,7 +199,7 @@ class QueryParser:
 
     def _number(self, name: str, value: str, least: int) -> int:
         if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) < least:
-            raise Invalid(f"{name} must be a whole number from {least}", expression=name)
+            raise Invalid(f"{name} must be a whole number from {least} to 999999999", expression=name)
         return int(value)
 
     def parameter(self, resource_type: str, code: str) -> SearchParameter:
@@ -209,14 +226,20 @@ class QueryParser:
         if dot:
             return self._chain(resource_type, parameter, modifier, rest, value, depth)
         if parameter.type == "reference" and modifier in self._table.resource_types:
-            values = tuple(v if "/" in v else f"{modifier}/{v}" for v in self._values(name, value))
-            return self._checked(Condition(parameter, "", values))
+            if parameter.targets and modifier not in parameter.targets:
+                raise Invalid(f"{code} of {resource_type} never refers to {modifier}", expression=name)
+            values = self._values(name, value)
+            if not all(_ID.fullmatch(v) for v in values):
+                raise Invalid(f"{name} takes the id of a {modifier}, without its type", expression=name)
+            return self._checked(Condition(parameter, "", tuple(f"{modifier}/{v}" for v in values)))
         if modifier not in MODIFIERS[parameter.type]:
             raise NotSupported(
                 f"modifier ':{modifier[:30]}' is not supported on {code} ({parameter.type})",
                 code="search-modifier-unsupported",
                 expression=name[:60],
             )
+        if "\\|" in value and (parameter.type == "token" or modifier == "identifier"):
+            raise NotSupported(f"{name}: a '|' inside a code is not supported", expression=name)
         return self._checked(Condition(parameter, modifier, self._values(name, value)))
 
     def _values(self, name: str, value: str) -> tuple[str, ...]:
@@ -233,7 +256,14 @@ class QueryParser:
         parameter = condition.parameter
         for value in condition.values:
             if parameter.type == "date":
-                interval(split_prefix(value)[1])
+                prefix, text = split_prefix(value)
+                interval(text)
+                if prefix == "ap":
+                    raise NotSupported(
+                        f"{parameter.code}: the prefix 'ap' is not supported", expression=parameter.code
+                    )
+            if parameter.type == "string" and condition.modifier != "exact" and not fold(value):
+                raise Invalid(f"{parameter.code} needs a letter or digit", expression=parameter.code)
             if parameter.code == "_id" and not _ID.fullmatch(value):
                 raise Invalid("_id has a value that is no FHIR id", expression="_id")
             if condition.modifier == "identifier" and value in ("|", ""):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import orjson
 
@@ -16,8 +16,10 @@ from schakel.kernel.values import BSN_SYSTEM
 from schakel.server import FhirService
 from schakel.sources import Stored
 
-_CALLER = "gateway"
-_MAX_TARGETS = 50
+_MOST_TARGETS = 50
+_MOST_PATIENTS = 5000
+_TOGETHER = 200
+"""Values in one parameter of a search (the bound of the search grammar)."""
 
 
 class Disclosure:
@@ -36,7 +38,7 @@ class Disclosure:
         self, version: Version, kind: str, pairs: Sequence[tuple[str, str]]
     ) -> tuple[Stored, ...]:
         query: Query = QueryParser(definitions(version)).parse(kind, tuple(pairs))
-        return (await self._service.source.search(version, query, _CALLER)).matches
+        return (await self._service.source.search(version, query, None)).matches
 
     async def patient_ids(self, version: Version, bsn: str) -> frozenset[str]:
         """The logical ids of the patient with this BSN; empty when unknown here."""
@@ -66,53 +68,95 @@ class Disclosure:
             return None
         return next((row for row in self._rows if fits(row, found.type, found.rows.token)), None)
 
-    async def linking_row(self, version: Version, found: Item, subject: Subject) -> Row | None:
-        """The row that has a match, about this patient, which refers to this resource by an accepted include;
-        for a Provenance, a row that releases each of its targets."""
-        if not subject.ids:
-            return None
+    async def release(
+        self, version: Version, found: Item, patients: Sequence[str]
+    ) -> tuple[Subject, Row] | None:
+        """The patient, one of these BSNs, and the row under which a resource is released; None when there is no
+        such row. It fits a row itself, or a resource that does refers to it by an accepted include."""
         if found.type == "Provenance":
-            targets = provenance_targets(found)
-            row = None
-            for target in targets:
-                row = await self._row_of(version, target, subject)
-                if row is None:
-                    return None
-            return row
-        for row in self._rows:
-            for include in row.includes:
-                _, parameter, *wanted = include.split(":")
-                known = definitions(version).search_parameters(row.type)[parameter].targets
-                if (wanted and wanted[0] != found.type) or (known and found.type not in known):
-                    continue
-                pairs = [(name, ",".join(sorted(values))) for name, values in row.parameters.items()]
-                pairs.append((parameter, found.key))
-                if row.type == "Patient":
-                    pairs.append(("identifier", f"{BSN_SYSTEM}|{subject.bsn}"))
-                else:
-                    pairs.append((row.patient, ",".join(f"Patient/{i}" for i in sorted(subject.ids))))
-                if await self._find(version, row.type, pairs):
-                    return row
+            return await self._through_targets(version, found, patients)
+        named = self.patient_of(version, found)
+        if named is not None:
+            bsn = await self.bsn_of(version, named)
+            if bsn not in patients:
+                return None
+            subject, patients = Subject(bsn, frozenset({named})), [bsn]
+            row = self.fitting_row(version, found, subject)
+            if row is not None or about(version, found, subject) is False:
+                return None if row is None else (subject, row)
+        return await self._through_include(version, found, patients)
+
+    async def _through_targets(
+        self, version: Version, found: Item, patients: Sequence[str]
+    ) -> tuple[Subject, Row] | None:
+        """Of a Provenance: what releases its targets, all of them and for one patient."""
+        released: tuple[Subject, Row] | None = None
+        targets = provenance_targets(found)
+        if len(targets) > _MOST_TARGETS:
+            return None
+        for target in sorted(targets):
+            one = await self._target(version, target)
+            released = None if one is None else await self.release(version, one, patients)
+            if released is None:
+                return None
+            patients = [released[0].bsn]
+        if released is None or about(version, found, released[0]) is False:
+            return None
+        return released
+
+    async def _through_include(
+        self, version: Version, found: Item, patients: Sequence[str]
+    ) -> tuple[Subject, Row] | None:
+        """The first match of a row, about one of the first 5,000 of these patients, that includes the resource."""
+        for row, parameter in self._rows_including(version, found.type):
+            asked = [(name, ",".join(sorted(values))) for name, values in row.parameters.items()]
+            asked += [(parameter, found.key), ("_count", "10")]
+            whose = row.patient if row.type == "Patient" else f"{row.patient}.identifier"
+            for start in range(0, min(len(patients), _MOST_PATIENTS), _TOGETHER):
+                numbers = ",".join(f"{BSN_SYSTEM}|{bsn}" for bsn in patients[start : start + _TOGETHER])
+                for stored in await self._find(version, row.type, [*asked, (whose, numbers)]):
+                    match = self.item(version, stored, True)
+                    named = self.patient_of(version, match) or ""
+                    subject = Subject(await self.bsn_of(version, named), frozenset({named}))
+                    if subject.bsn in patients and self.fitting_row(version, match, subject):
+                        return subject, row
         return None
 
-    async def _row_of(self, version: Version, key: str, subject: Subject) -> Row | None:
+    def _rows_including(self, version: Version, kind: str) -> Iterator[tuple[Row, str]]:
+        """The rows, each with the parameter, by which a match may include a resource of this type."""
+        for row in self._rows:
+            for include in sorted(row.includes):
+                _, parameter, *wanted = include.split(":")
+                targets = wanted or definitions(version).search_parameters(row.type)[parameter].targets
+                if not targets or kind in targets:
+                    yield row, parameter
+
+    async def _target(self, version: Version, key: str) -> Item | None:
         kind, _, logical_id = key.partition("/")
-        if kind not in definitions(version).resource_types:
+        if kind not in definitions(version).resource_types or kind == "Provenance":
             return None
         try:
-            stored = await self._service.source.read(version, kind, logical_id)
+            return self.item(version, await self._service.source.read(version, kind, logical_id), True)
         except (NotFound, Gone):
             return None
-        return self.fitting_row(version, self.item(version, stored, True), subject)
 
     async def releasable_targets(
         self, version: Version, items: Sequence[Item], subject: Subject
     ) -> frozenset[str]:
-        """Of the Provenance targets that are not in the answer: those that another row would release."""
+        """Of the Provenance targets that are not in the answer: those that a row would release."""
         here = {i.key for i in items}
-        wanted = {t for i in items if i.type == "Provenance" for t in provenance_targets(i)} - here
+        wanted: dict[str, set[str]] = {}
+        for found in items:
+            for target in provenance_targets(found) - here if found.type == "Provenance" else ():
+                kind, _, logical_id = target.partition("/")
+                wanted.setdefault(kind, set()).add(logical_id)
         out = set()
-        for target in sorted(wanted)[:_MAX_TARGETS]:
-            if await self._row_of(version, target, subject) is not None:
-                out.add(target)
+        for row_type in {row.type for row in self._rows} & wanted.keys():
+            ids = sorted(wanted[row_type])
+            for start in range(0, len(ids), _TOGETHER):
+                some = ",".join(ids[start : start + _TOGETHER])
+                for stored in await self._find(version, row_type, [("_id", some), ("_count", "200")]):
+                    target_item = self.item(version, stored, True)
+                    if self.fitting_row(version, target_item, subject):
+                        out.add(target_item.key)
         return frozenset(out)

@@ -1,6 +1,6 @@
 """Minimise: of what was found, only what is about this patient, or what a released match refers to.
 
-* a resource that names a patient must name this one, and no contradiction may stand in it;
+* a resource that names a patient must name this one and no other;
 * another Patient is never released;
 * a resource that names no patient passes only when a released match refers to it by an accepted include;
 * a Provenance passes only when all its targets are released, here or under another row of the same exchange.
@@ -15,6 +15,9 @@ from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
 from schakel.kernel.values import BSN_OID, BSN_SYSTEM
 from schakel.store.indexing import IndexRows, indexer, patient_codes
+
+_WHOSE = frozenset({"patient", "beneficiary"})
+"""Parameters that say whose a resource is: what they refer to is a patient, wherever it may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,29 +73,33 @@ def bsns(rows: IndexRows, parameter: str) -> set[str]:
 
 
 def patients_named(version: Version, found: Item) -> tuple[set[str], set[str]]:
-    """The patients a resource is about: logical ids (a reference to another server as its URL) and BSNs."""
+    """The patients a resource is about: logical ids (a reference that leads elsewhere as it stands) and BSNs.
+
+    A contained Patient counts as well; without a BSN it is nobody's, which the empty BSN says.
+    """
+    numbers: set[str] = set()
+    for inner in found.resource.get("contained", ()):
+        if inner.get("resourceType") == "Patient":
+            numbers |= bsns(indexer(version, "Patient").rows(inner), "identifier") or {""}
     if found.type == "Patient":
-        return {str(found.resource.get("id", ""))}, bsns(found.rows, "identifier")
+        return {str(found.resource.get("id", ""))}, numbers | bsns(found.rows, "identifier")
     codes = patient_codes(version, found.type)
     ids = {
         target
         for code, kind, target in found.rows.reference
-        if code in codes and (kind == "Patient" or (not kind and "/Patient/" in target))
+        if code in codes and (kind == "Patient" or (not kind and (code in _WHOSE or "/Patient/" in target)))
     }
-    numbers: set[str] = set()
     for code in codes:
         numbers |= bsns(found.rows, f"{code}:identifier")
     return ids, numbers
 
 
 def about(version: Version, found: Item, subject: Subject) -> bool | None:
-    """Whether a resource is about this patient; None when it names no patient at all."""
+    """Whether a resource is about this patient and no other; None when it names no patient at all."""
     ids, numbers = patients_named(version, found)
     if not ids and not numbers:
         return None
-    if ids and not ids & subject.ids:
-        return False
-    return not numbers or subject.bsn in numbers
+    return ids <= subject.ids and numbers <= {subject.bsn}
 
 
 def minimise(

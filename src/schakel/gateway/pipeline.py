@@ -9,24 +9,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from schakel.fhir.definitions import Version
-from schakel.fhir.search import Query, encode
+from schakel.fhir.search import Query
 from schakel.gateway.disclosure import Disclosure
 from schakel.gateway.minimise import Item, Minimised, Subject, minimise
-from schakel.generic.authorisation import PatientNamed, Row, judge
+from schakel.generic.authorisation import PatientNamed, Row, judge, listed_form
 from schakel.generic.consent import Grounds
 from schakel.generic.identity import AuthorisationServer, Grant
 from schakel.generic.logging import AuditLog, Event
 from schakel.generic.logging.events import Outcome as LogOutcome
 from schakel.kernel.clock import new_id
-from schakel.kernel.outcomes import Forbidden, Gone, Invalid, NotAllowed, NotFound, Outcome
+from schakel.kernel.outcomes import Forbidden, Gone, NotAllowed, NotFound, Outcome
 from schakel.server import Answer, FhirService, Interaction, Request, answer, capabilities
-from schakel.sources import Found, Included, Stored
+from schakel.sources import Found, Stored
 
 REFUSED = "refused"
 EXCHANGE = "bgz"
+DECISION = "X-Decision-ID"
+_MOST_LOGGED = 4000
+"""Characters of a request that the log keeps; an accepted one is always shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +105,8 @@ class Gateway:
         judgement = judge(query, self._rows)
         decision.rule = judgement.row.id
         decision.checks.append("form accepted")
-        bsn = await self._patient(interaction.version, judgement.patient, decision)
-        await self._consent(grant, bsn, query, decision)
+        bsn = await self._patient(interaction.version, judgement.patient, grant, decision)
+        await self._consent(grant, bsn, listed_form(query), decision)
         found = await self._service.search(interaction, grant.jti)
         kept = await self._minimised(interaction.version, found, bsn, query)
         await self._logged(call, grant, decision, kept)
@@ -117,20 +120,21 @@ class Gateway:
             interaction.version, query.page[0], query.type, grant.jti
         )
 
-    async def _patient(self, version: Version, named: PatientNamed, decision: Decision) -> str:
+    async def _patient(self, version: Version, named: PatientNamed, grant: Grant, decision: Decision) -> str:
         """The BSN of the patient that a request names."""
         bsn = named.bsn or await self._disclosure.bsn_of(version, named.id)
         if not bsn:
             raise _Refused("patient-unknown")
         decision.patient = bsn
+        if grant.patient not in ("", bsn):
+            raise _Refused("token-other-patient")
         return bsn
 
-    async def _consent(self, grant: Grant, bsn: str, query: Query, decision: Decision) -> None:
-        """Permits only under a recorded ground."""
-        text = f"{query.type}{'/$lastn' if query.last is not None else ''}?{_without_patient(query)}"
-        ground = await self._grounds.permits(grant.requester, bsn, EXCHANGE, text)
+    async def _consent(self, grant: Grant, bsn: str, form: str, decision: Decision) -> None:
+        """Permits only under a recorded ground, for the exchange or for this form."""
+        ground = await self._grounds.permits(grant.requester, bsn, EXCHANGE, form)
         if ground is None:
-            raise _Refused(await self._grounds.explain(grant.requester, bsn, EXCHANGE, text))
+            raise _Refused(await self._grounds.explain(grant.requester, bsn, EXCHANGE, form))
         decision.ground = ground.id
         decision.checks.append("ground found")
 
@@ -147,7 +151,10 @@ class Gateway:
     # -- a read --------------------------------------------------------------------------------------------
 
     async def _read(self, call: Call, grant: Grant, interaction: Interaction, decision: Decision) -> Answer:
-        """A resource that some row of the exchange would release to this requester for this patient."""
+        """A resource that some row of the exchange would release to this requester for this patient.
+
+        A ground that lists queries permits those searches; a read needs one for the exchange.
+        """
         version = interaction.version
         decision.subtype = "read"
         try:
@@ -156,37 +163,34 @@ class Gateway:
             raise _Refused("not-here") from absent
         found = self._disclosure.item(version, stored, True)
         named = self._disclosure.patient_of(version, found)
+        row: Row | None
         if named is None:
-            subject, row, ground = await self._through_link(version, grant, found)
-            decision.patient, decision.ground = subject.bsn, ground
+            row = await self._through_link(version, grant, found, decision)
         else:
-            bsn = await self._patient(version, PatientNamed(id=named), decision)
-            subject = Subject(bsn, frozenset({named}))
-            text = f"{found.type}?"
-            permit = await self._grounds.permits(grant.requester, bsn, EXCHANGE, text)
-            if permit is None:
-                raise _Refused(await self._grounds.explain(grant.requester, bsn, EXCHANGE, text))
-            decision.ground = permit.id
-            row = self._disclosure.fitting_row(version, found, subject)
-        if row is None:
-            raise _Refused("form-not-allowed")
+            bsn = await self._patient(version, PatientNamed(id=named), grant, decision)
+            await self._consent(grant, bsn, "", decision)
+            row = self._disclosure.fitting_row(version, found, Subject(bsn, frozenset({named})))
+            if row is None:
+                released = await self._disclosure.release(version, found, [bsn])
+                if released is None:
+                    raise _Refused("form-not-allowed")
+                row = released[1]
         decision.rule = row.id
-        decision.checks += ["resource of an accepted form", "ground found"]
+        decision.checks.append("resource of an accepted form")
         await self._logged(call, grant, decision, Minimised((found,), ()))
         return _with_decision(answer.resource(stored), decision)
 
-    async def _through_link(
-        self, version: Version, grant: Grant, found: Item
-    ) -> tuple[Subject, Row | None, str]:
-        """For a resource without a patient: the patient, row and ground through which it may be read."""
-        for bsn in await self._grounds.patients(grant.requester, EXCHANGE):
-            subject = Subject(bsn, await self._disclosure.patient_ids(version, bsn))
-            row = await self._disclosure.linking_row(version, found, subject)
-            if row is not None:
-                ground = await self._grounds.permits(grant.requester, bsn, EXCHANGE)
-                if ground is not None:
-                    return subject, row, ground.id
-        raise _Refused("not-referred-to")
+    async def _through_link(self, version: Version, grant: Grant, found: Item, decision: Decision) -> Row:
+        """For a resource without a patient: the row through which it may be read, for a patient with a
+        ground."""
+        patients = await self._grounds.patients(grant.requester, EXCHANGE)
+        released = await self._disclosure.release(version, found, patients)
+        if released is None:
+            raise _Refused("not-referred-to")
+        subject, row = released
+        await self._patient(version, PatientNamed(bsn=subject.bsn), grant, decision)
+        await self._consent(grant, subject.bsn, "", decision)
+        return row
 
     # -- parsing, logging, refusing ------------------------------------------------------------------------
 
@@ -220,9 +224,14 @@ class Gateway:
             await self._log.write(self._event(call, grant, decision, "4", refused.reason))
             raise self._refusal(decision) from refused
         except Outcome as outcome:
-            await self._log.write(self._event(call, grant, decision, "4", outcome.kind))
-            if decision.patient and isinstance(outcome, Forbidden | Invalid | NotFound | Gone):
+            fault = outcome.status >= 500
+            await self._log.write(self._event(call, grant, decision, "8" if fault else "4", outcome.kind))
+            if decision.patient and not fault:
                 raise self._refusal(decision) from outcome
+            outcome.headers[DECISION] = decision.id
+            raise
+        except Exception:
+            await self._log.write(self._event(call, grant, decision, "8", "fault"))
             raise
 
     @staticmethod
@@ -230,7 +239,7 @@ class Gateway:
         return Forbidden(
             f"this request was refused; decision {decision.id}",
             code=REFUSED,
-            headers={"X-Decision-ID": decision.id},
+            headers={DECISION: decision.id},
         )
 
     def _event(
@@ -280,36 +289,24 @@ class _Refused(Exception):
 
 def _with_decision(given: Answer, decision: Decision) -> Answer:
     """The answer with the id that leads to the token, the rule, the ground and the data versions behind it."""
-    return Answer(given.status, given.body, {**given.headers, "X-Decision-ID": decision.id})
+    return Answer(given.status, given.body, {**given.headers, DECISION: decision.id})
 
 
 def _request_line(request: Request) -> str:
-    """The request as it was made; a form is shown as the query it stands for."""
-    text = request.query or (
-        request.body[:4000].decode("utf-8", "replace") if request.method == "POST" else ""
-    )
-    return f"{request.method} {request.path}?{text}" if text else f"{request.method} {request.path}"
-
-
-def _without_patient(query: Query) -> str:
-    """The query without what names the patient and without paging: the form that a ground may list."""
-    skipped = ("patient", "beneficiary", "identifier", "_id")
-    pairs = [
-        (name, value)
-        for name, value in query.raw
-        if name.partition(".")[0].partition(":")[0] not in skipped
-        and name not in ("_count", "_format", "_page")
-    ]
-    return encode(pairs)
+    """The request as it was made; the form of a search is shown as the query it stands for."""
+    text = request.query
+    if request.path.endswith("/_search"):
+        text += request.body.decode("utf-8", "replace")
+    line = f"{request.method} {request.path}?{text}" if text else f"{request.method} {request.path}"
+    return line if len(line) <= _MOST_LOGGED else f"{line[:_MOST_LOGGED]}..."
 
 
 def _only(found: Found, kept: Minimised) -> Found:
     """`found` with only what is released; a total would tell how much was held back."""
     keys = {i.key for i in kept.released}
     matches = tuple(s for s in found.matches if _key(s) in keys)
-    included = tuple(Included(i.stored, i.via) for i in found.included if _key(i.stored) in keys)
-    total = found.total if not kept.dropped else None
-    return Found(found.query, matches, included, total, found.next_page)
+    included = tuple(i for i in found.included if _key(i.stored) in keys)
+    return replace(found, matches=matches, included=included, total=None if kept.dropped else found.total)
 
 
 def _key(stored: Stored) -> str:

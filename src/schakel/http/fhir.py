@@ -16,6 +16,9 @@ from schakel.http.reading import read_limited
 from schakel.kernel.outcomes import NotFound
 from schakel.server import Request
 
+_FORM_BYTES = 64_000
+"""A body at the guarded door can only be the form of a search."""
+
 
 class Fhir:
     """Handlers of FHIR requests."""
@@ -29,14 +32,14 @@ class Fhir:
                 return version  # type: ignore[no-any-return]
         raise NotFound("this FHIR version is not served here", code="fhir-version-unknown")
 
-    async def _fhir_request(self, request: HttpRequest, version: Version) -> Request:
+    async def _fhir_request(self, request: HttpRequest, version: Version, most: int) -> Request:
         return Request(
             version,
             request.method,
             request.path_params.get("path", "").strip("/"),
             request.scope["query_string"].decode("latin-1"),
             {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in request.scope["headers"]},
-            await read_limited(request, self._node.max_body),
+            await read_limited(request, most),
         )
 
     async def internal(self, request: HttpRequest) -> Response:
@@ -45,9 +48,9 @@ class Fhir:
         try:
             organisation = self._node.own(request)
             version = self._version(request)
-            form = wanted(request.headers.get("accept", ""), request.url.query)
             base = f"{self._node.internal_url}/{organisation.slug}/fhir/{version}"
-            fhir = await self._fhir_request(request, version)
+            fhir = await self._fhir_request(request, version, self._node.max_body)
+            form = wanted(request.headers.get("accept", ""), _parameters(fhir))
             answer = await organisation.service.answer(fhir, base, "internal")
             return render(answer, form, version)
         except Exception as error:
@@ -60,10 +63,11 @@ class Fhir:
             slug = request.path_params["organisation"]
             organisation = self._node.organisation(slug)
             version = self._version(request)
-            form = wanted(request.headers.get("accept", ""), request.url.query)
             base = f"{self._node.public_url}/{slug}/fhir/{version}"
+            fhir = await self._fhir_request(request, version, _FORM_BYTES)
+            form = wanted(request.headers.get("accept", ""), _parameters(fhir))
             call = Call(
-                await self._fhir_request(request, version),
+                fhir,
                 request.headers.get("authorization"),
                 request.client.host if request.client else "",
                 request.headers.get("x-request-id", "")[:128],
@@ -71,3 +75,8 @@ class Fhir:
             return render(await organisation.gateway.answer(call, base), form, version)
         except Exception as error:
             return fhir_error(request, error, version)
+
+
+def _parameters(fhir: Request) -> str:
+    """Where the parameters of a request stand: the form of a search by POST, the query of any other."""
+    return fhir.body.decode("latin-1") if fhir.path.endswith("/_search") else fhir.query

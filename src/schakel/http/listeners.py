@@ -15,7 +15,6 @@ from starlette.applications import Starlette
 
 from schakel.kernel.outcomes import Busy
 
-
 _BACKLOG = 2048
 
 

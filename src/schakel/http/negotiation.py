@@ -15,11 +15,10 @@ from schakel.fhir import definitions, json, xml
 from schakel.fhir.definitions import Version
 from schakel.kernel.outcomes import NotAcceptable
 from schakel.server import Answer
-from schakel.server.service import JSON_TYPES, XML_TYPES
+from schakel.server.service import JSON_TYPES, RELEASE, XML_TYPES
 
 Format = Literal["json", "xml"]
 _MEDIA: Mapping[Format, str] = {"json": "application/fhir+json", "xml": "application/fhir+xml"}
-_RELEASE: Mapping[Version, str] = {"stu3": "3.0", "r4": "4.0"}
 
 
 def wanted(accept: str, query: str) -> Format:
@@ -67,5 +66,5 @@ def render(answer: Answer, form: Format, version: Version) -> Response:
     body = answer.body
     if form == "xml":
         body = xml.dump(json.parse(body), definitions(version))
-    headers["Content-Type"] = f"{_MEDIA[form]}; fhirVersion={_RELEASE[version]}; charset=utf-8"
+    headers["Content-Type"] = f"{_MEDIA[form]}; fhirVersion={RELEASE[version]}; charset=utf-8"
     return Response(body, status_code=answer.status, headers=headers)

@@ -24,7 +24,7 @@ async def read_limited(request: Request, most: int) -> bytes:
     async for chunk in request.stream():
         size += len(chunk)
         if size > most:
-            raise TooLarge(f"a body may have {most} bytes (setting limits.body)")
+            raise TooLarge(f"a body may have at most {most} bytes here")
         chunks.append(chunk)
     return b"".join(chunks)
 

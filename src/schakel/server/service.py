@@ -6,6 +6,7 @@ more elements than the maximum are kept whole and named in a warning; everything
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from schakel.kernel.outcomes import (
     Issue,
     NotSupported,
     Outcome,
+    PreconditionFailed,
     TooCostly,
     Unprocessable,
     UnsupportedMedia,
@@ -29,10 +31,13 @@ from schakel.kernel.outcomes import (
 from schakel.server import answer, capabilities
 from schakel.server.answer import Answer
 from schakel.server.interaction import Interaction, Request, parse
+from schakel.server.transaction import Transaction, located
 from schakel.sources import Found, Source, Stored, Write, Written
 
 JSON_TYPES = frozenset({"application/fhir+json", "application/json", "application/json+fhir", "text/json"})
 XML_TYPES = frozenset({"application/fhir+xml", "application/xml", "application/xml+fhir", "text/xml"})
+RELEASE: Mapping[Version, str] = {"stu3": "3.0", "r4": "4.0"}
+"""The value of the media type parameter `fhirVersion`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,7 @@ class FhirService:
             case "delete":
                 write = Write("DELETE", interaction.type, interaction.id, None, interaction.if_match)
                 [written] = await self.source.write(interaction.version, [write])
-                return Answer(204, b"", {"ETag": f'W/"{written.stored.version}"'})
+                return Answer(204, b"", _etag(written.stored))
             case "transaction":
                 return await self._bundle(request, base, caller)
             case "purge":
@@ -106,6 +111,9 @@ class FhirService:
     def checked(self, version: Version, resource: Resource, where: str = "") -> list[Issue]:
         """The warnings on a resource that may be written. Raises `Unprocessable` with every error found."""
         issues = structure.check(resource, definitions(version), lenient=self.rules.write_check == "lenient")
+        if isinstance(resource.get("meta"), list):
+            where_meta = f"{resource.get('resourceType')}.meta"
+            issues.append(Issue("error", "structure", f"{where_meta}: one meta is needed", where_meta))
         issues = [
             Issue(i.severity, i.issue, i.message, f"{where}{i.expression}" if where else i.expression)
             for i in issues
@@ -156,16 +164,20 @@ class FhirService:
             raise NotSupported("batch is not supported; a transaction is", expression="Bundle.type")
         if bundle.get("type") != "transaction":
             raise Invalid("Bundle.type must be transaction", expression="Bundle.type")
-        structural = {**bundle, "entry": []}
-        structural.pop("entry")
-        self.checked(version, structural)
         entries = bundle.get("entry", [])
         if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
             raise Unprocessable("Bundle.entry must be a list of entries", expression="Bundle.entry")
         if len(entries) > self.rules.max_entries:
             raise TooCostly(f"a transaction may have {self.rules.max_entries} entries")
-        plan = Transaction(self, version, entries)
-        written = await self.source.write(version, plan.writes) if plan.writes else []
+        frame = {**bundle, "entry": [{n: v for n, v in e.items() if n != "resource"} for e in entries]}
+        if not entries:
+            frame.pop("entry")
+        self.checked(version, frame)
+        plan = Transaction(self.parse, self.checked, version, entries)
+        try:
+            written = await self.source.write(version, plan.writes) if plan.writes else []
+        except PreconditionFailed as outcome:
+            raise located(outcome, plan.where(outcome.expression)) from outcome
         out: list[dict[str, Any]] = [{} for _ in entries]
         for place, result in zip(plan.places, written, strict=True):
             out[place] = _response(base, result, plan.warnings.get(place, []))
@@ -174,6 +186,15 @@ class FhirService:
         return Answer(200, answer.bundle("transaction-response", out, base))
 
     async def _read_entry(self, interaction: Interaction, base: str, caller: str) -> dict[str, Any]:
+        """The answer to a reading entry. It is carried out when the changes are final, so what it does not find
+        is said in its own place."""
+        try:
+            return await self._read_now(interaction, base, caller)
+        except Outcome as outcome:
+            told = orjson.Fragment(answer.outcome_body(outcome.issues))
+            return {"response": {"status": str(outcome.status), "outcome": told}}
+
+    async def _read_now(self, interaction: Interaction, base: str, caller: str) -> dict[str, Any]:
         if interaction.kind in ("read", "vread"):
             stored = await self.read(interaction)
             return {
@@ -185,111 +206,18 @@ class FhirService:
         return {"resource": orjson.Fragment(found.body), "response": {"status": "200"}}
 
 
-class Transaction:
-    """The entries of a transaction Bundle, checked and with their references rewritten.
-
-    Source: FHIR http.html, transaction. References to a `fullUrl` of the Bundle become references to the id that
-    is given; conditional entries are refused by name.
-    """
-
-    def __init__(self, service: FhirService, version: Version, entries: list[dict[str, Any]]) -> None:
-        self.writes: list[Write] = []
-        self.places: list[int] = []
-        self.reads: dict[int, Interaction] = {}
-        self.warnings: dict[int, list[Issue]] = {}
-        self._service = service
-        ids: dict[str, str] = {}
-        for place, entry in enumerate(entries):
-            try:
-                self._plan(version, place, entry, ids)
-            except Outcome as outcome:
-                raise _located(outcome, f"Bundle.entry[{place}]") from outcome
-        if ids:
-            for write in self.writes:
-                if write.resource is not None:
-                    rewrite(write.resource, ids)
-
-    def _plan(self, version: Version, place: int, entry: dict[str, Any], ids: dict[str, str]) -> None:
-        request = entry.get("request")
-        if not isinstance(request, dict):
-            raise Invalid("an entry of a transaction needs a request", expression="request")
-        for name in ("ifNoneExist", "ifNoneMatch", "ifModifiedSince"):
-            if name in request:
-                raise NotSupported(f"{name} is not supported", expression=f"request.{name}")
-        method, url = request.get("method"), request.get("url")
-        if not isinstance(method, str) or not isinstance(url, str):
-            raise Invalid("request.method and request.url are needed", expression="request")
-        path, _, query = url.strip("/").partition("?")
-        headers = {"if-match": request["ifMatch"]} if isinstance(request.get("ifMatch"), str) else {}
-        interaction = self._service.parse(Request(version, method, path, query, headers))
-        match interaction.kind:
-            case "read" | "vread" | "search" | "lastn":
-                self.reads[place] = interaction
-                return
-            case "delete":
-                write = Write("DELETE", interaction.type, interaction.id, None, interaction.if_match)
-            case "create" | "update":
-                write = self._change(version, place, entry, interaction, ids)
-            case other:
-                raise NotSupported(f"{other} inside a transaction is not supported", expression="request")
-        self.writes.append(write)
-        self.places.append(place)
-
-    def _change(
-        self,
-        version: Version,
-        place: int,
-        entry: dict[str, Any],
-        interaction: Interaction,
-        ids: dict[str, str],
-    ) -> Write:
-        resource = entry.get("resource")
-        if not isinstance(resource, dict):
-            raise Invalid("an entry that writes needs a resource", expression="resource")
-        kind = resource.get("resourceType")
-        if kind != interaction.type:
-            raise Invalid(f"the resource is a {kind}, request.url says {interaction.type}")
-        if interaction.kind == "create":
-            key, method = new_id(), "POST"
-        else:
-            key, method = interaction.id, "PUT"
-            if resource.get("id", key) != key:
-                raise Invalid(
-                    "the id of the resource must be the id in request.url", expression="resource.id"
-                )
-            resource["id"] = key
-        warnings = self._service.checked(version, resource)
-        if warnings:
-            self.warnings[place] = warnings
-        full_url = entry.get("fullUrl")
-        if isinstance(full_url, str):
-            if full_url in ids:
-                raise Invalid("two entries have the same fullUrl", expression="fullUrl")
-            ids[full_url] = f"{kind}/{key}"
-        assert method in ("POST", "PUT")
-        return Write(
-            "POST" if method == "POST" else "PUT", interaction.type, key, resource, interaction.if_match
-        )
-
-
-def rewrite(value: Any, ids: dict[str, str]) -> None:
-    """Replaces, in place, every `reference` that is a key of `ids`."""
-    if isinstance(value, dict):
-        for name, member in value.items():
-            if name == "reference" and isinstance(member, str):
-                if member in ids:
-                    value[name] = ids[member]
-            elif isinstance(member, dict | list):
-                rewrite(member, ids)
-    elif isinstance(value, list):
-        for member in value:
-            if isinstance(member, dict | list):
-                rewrite(member, ids)
-
-
 def read_body(request: Request, max_depth: int = json.MAX_DEPTH) -> Resource:
     """The resource in a request body, JSON or XML. Raises `UnsupportedMedia` and `Invalid`."""
-    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        raise UnsupportedMedia(f"Content-Encoding {coding[:40]!r} is not taken here; send the body as it is")
+    media, *parameters = (part.strip() for part in request.headers.get("content-type", "").lower().split(";"))
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name == "charset" and value.strip('"') not in ("utf-8", "utf8", "us-ascii"):
+            raise UnsupportedMedia(f"charset {value[:40]!r} is not taken here; FHIR is written in UTF-8")
+        if name == "fhirversion" and value.strip('"') != RELEASE[request.version]:
+            raise UnsupportedMedia(f"this address takes FHIR {RELEASE[request.version]}, not {value[:40]!r}")
     if media in JSON_TYPES:
         return json.parse(request.body, max_depth=max_depth)
     if media in XML_TYPES:
@@ -299,10 +227,15 @@ def read_body(request: Request, max_depth: int = json.MAX_DEPTH) -> Resource:
     )
 
 
+def _etag(stored: Stored) -> dict[str, str]:
+    """The ETag header; none for what never was there."""
+    return {"ETag": f'W/"{stored.version}"'} if stored.version else {}
+
+
 def _response(base: str, written: Written, warnings: list[Issue]) -> dict[str, Any]:
     stored = written.stored
     if stored.deleted:
-        return {"response": {"status": "204", "etag": f'W/"{stored.version}"'}}
+        return {"response": {"status": "204", **{name.lower(): tag for name, tag in _etag(stored).items()}}}
     response: dict[str, Any] = {
         "status": "201" if written.created else "200",
         "location": f"{stored.type}/{stored.id}/_history/{stored.version}",
@@ -318,18 +251,7 @@ def _response(base: str, written: Written, warnings: list[Issue]) -> dict[str, A
     }
 
 
-def _located(outcome: Outcome, where: str) -> Outcome:
-    """The same outcome with the entry it is about before each expression and message."""
-    issues = tuple(
-        Issue(
-            i.severity, i.issue, f"{where}: {i.message}", f"{where}.{i.expression}" if i.expression else where
-        )
-        for i in outcome.issues
-    )
-    return type(outcome)(outcome.message, code=outcome.kind, cause=outcome.cause, issues=issues)
-
-
 def _warning_header(warnings: list[Issue]) -> str:
     text = "; ".join(f"{w.expression}: {w.message}" for w in warnings[:5])
-    ascii_text = text.encode("ascii", "replace").decode().replace('"', "'").replace("\n", " ")
+    ascii_text = "".join(c if " " <= c <= "~" else "?" for c in text).replace('"', "'").replace("\\", "/")
     return f'199 schakel "{ascii_text[:900]}"'

@@ -83,8 +83,8 @@ class Source(Protocol):
         """A given version. Raises `NotFound` and `Gone`."""
         ...
 
-    async def search(self, version: Version, query: Query, caller: str) -> Found:
-        """A page of matches with what they include; `caller` binds the pages that follow."""
+    async def search(self, version: Version, query: Query, caller: str | None) -> Found:
+        """A page of matches with what they include; `caller` binds the pages that follow, None wants none."""
         ...
 
     async def page_query(self, version: Version, key: str, kind: str, caller: str) -> Query:

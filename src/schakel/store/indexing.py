@@ -7,7 +7,6 @@ reference, string, date and uri (kept with the tokens); the others are refused b
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +18,7 @@ from schakel.fhir.definitions import SearchParameter, Version, definitions
 from schakel.fhir.fhirpath import Expression, Node, compile_expression
 from schakel.fhir.json import Resource
 from schakel.fhir.moments import FIRST, LAST, interval
+from schakel.fhir.search import fold
 from schakel.kernel.outcomes import Invalid
 
 FHIR_NUMBER: Mapping[Version, int] = {"stu3": 3, "r4": 4}
@@ -30,7 +30,12 @@ COLUMNED = frozenset({"_id", "_lastUpdated"})
 
 _LITERAL = re.compile(r"(?:(.+)/)?([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
 _MAX_KEY = 400
-"""Longer strings are cut in the index (a B-tree entry has a limit); the match is then on the cut value."""
+
+
+def key(text: str) -> str:
+    """`text` as it stands in the index: longer ones are cut, for a B-tree entry has a limit. What is searched
+    is cut as well, so that the match is on the cut values."""
+    return text[:_MAX_KEY]
 
 
 @dataclass(slots=True)
@@ -44,13 +49,6 @@ class IndexRows:
     date: set[tuple[str, datetime, datetime]] = field(default_factory=set)
 
 
-def fold(text: str) -> str:
-    """`text` without case and accents, spaces joined: what string search compares (STU3 3.1.1.4.8)."""
-    if not text.isascii():
-        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return " ".join(text.casefold().split())
-
-
 def parse_literal(reference: str, own_bases: tuple[str, ...] = ()) -> tuple[str, str]:
     """Type and id of a reference to a resource of this server; ('', the text) for any other."""
     match = _LITERAL.fullmatch(reference)
@@ -62,29 +60,28 @@ def parse_literal(reference: str, own_bases: tuple[str, ...] = ()) -> tuple[str,
     return "", reference
 
 
+def _text(value: Mapping[str, Any], name: str) -> str:
+    """A member that is text. A lenient write can leave an array there, which is kept and not indexed."""
+    member = value.get(name)
+    return member if isinstance(member, str) else ""
+
+
 def _tokens(node: Node) -> Iterator[tuple[str, str]]:
     """(system, code) pairs of a value. Source: STU3 3.1.1.4.11, table of token types."""
     value: Any = node.value
-    kind = node.type
-    if kind == "CodeableConcept":
-        for coding in value.get("coding", ()):
-            if "code" in coding:
-                yield coding.get("system", ""), coding["code"]
-    elif kind == "Coding":
-        if "code" in value:
-            yield value.get("system", ""), value["code"]
-    elif kind == "Identifier":
-        if "value" in value:
-            yield value.get("system", ""), value["value"]
-    elif kind == "ContactPoint":
-        if "value" in value:
-            yield "", value["value"]
-    elif isinstance(value, bool):
-        yield "", "true" if value else "false"
-    elif isinstance(value, str):
-        yield "", value
-    elif isinstance(value, int):
-        yield "", str(value)
+    match node.type, value:
+        case "CodeableConcept", dict():
+            yield from ((_text(c, "system"), _text(c, "code")) for c in value.get("coding", ()))
+        case "Coding", dict():
+            yield _text(value, "system"), _text(value, "code")
+        case "Identifier", dict():
+            yield _text(value, "system"), _text(value, "value")
+        case "ContactPoint", dict():
+            yield "", _text(value, "value")
+        case _, bool():
+            yield "", "true" if value else "false"
+        case _, str() | int():
+            yield "", str(value)
 
 
 def _strings(node: Node) -> Iterator[str]:
@@ -105,24 +102,24 @@ def _strings(node: Node) -> Iterator[str]:
 
 def _dates(node: Node) -> Iterator[tuple[datetime, datetime]]:
     value: Any = node.value
-    if isinstance(value, str):
-        yield interval(value)
-    elif isinstance(value, dict):
-        if node.type == "Period":
-            yield _period(value)
-        elif node.type == "Timing":
-            for event in value.get("event", ()):
-                if isinstance(event, str):
-                    yield interval(event)
-            bounds = value.get("repeat", {}).get("boundsPeriod")
-            if bounds:
-                yield _period(bounds)
+    match node.type, value:
+        case _, str():
+            yield interval(value)
+        case "Period", dict():
+            yield from _period(value)
+        case "Timing", dict():
+            yield from (interval(event) for event in value.get("event", ()) if isinstance(event, str))
+            match value.get("repeat"):
+                case {"boundsPeriod": dict(bounds)}:
+                    yield from _period(bounds)
 
 
-def _period(value: Mapping[str, Any]) -> tuple[datetime, datetime]:
-    low = interval(value["start"])[0] if "start" in value else FIRST
-    high = interval(value["end"])[1] if "end" in value else LAST
-    return low, max(low, high)
+def _period(value: Mapping[str, Any]) -> Iterator[tuple[datetime, datetime]]:
+    """The interval of a Period, open where it has no start or no end; none when it has neither."""
+    start, end = _text(value, "start"), _text(value, "end")
+    if start or end:
+        low = interval(start)[0] if start else FIRST
+        yield low, max(low, interval(end)[1] if end else LAST)
 
 
 _Add = Callable[[IndexRows, Node, tuple[str, ...]], None]
@@ -132,10 +129,10 @@ def _adder(parameter: SearchParameter) -> _Add:
     code = parameter.code
 
     def token(rows: IndexRows, node: Node, _bases: tuple[str, ...]) -> None:
-        rows.token.update((code, value[:_MAX_KEY], system[:_MAX_KEY]) for system, value in _tokens(node))
+        rows.token.update((code, key(value), key(system)) for system, value in _tokens(node) if value)
 
     def string(rows: IndexRows, node: Node, _bases: tuple[str, ...]) -> None:
-        rows.string.update((code, fold(text)[:_MAX_KEY], text[:_MAX_KEY]) for text in _strings(node))
+        rows.string.update((code, key(fold(text)), key(text)) for text in _strings(node))
 
     def date(rows: IndexRows, node: Node, _bases: tuple[str, ...]) -> None:
         try:
@@ -148,16 +145,15 @@ def _adder(parameter: SearchParameter) -> _Add:
         if isinstance(value, dict):
             literal = value.get("reference")
             identifier = value.get("identifier")
-            if isinstance(identifier, dict) and isinstance(identifier.get("value"), str):
-                system = identifier.get("system", "")
-                rows.token.add((f"{code}:identifier", identifier["value"][:_MAX_KEY], system[:_MAX_KEY]))
+            if isinstance(identifier, dict) and (number := _text(identifier, "value")):
+                rows.token.add((f"{code}:identifier", key(number), key(_text(identifier, "system"))))
         else:
             literal = value
         if isinstance(literal, str) and not literal.startswith("#"):
             kind, target = parse_literal(literal, bases)
             if parameter.targets and kind and kind not in parameter.targets:
                 return
-            rows.reference.add((code, kind, target[:_MAX_KEY]))
+            rows.reference.add((code, kind, key(target)))
 
     kinds: dict[str, _Add] = {"token": token, "uri": token, "string": string, "date": date}
     return kinds.get(parameter.type, reference)
@@ -182,7 +178,11 @@ class TypeIndexer:
         """The index rows of `resource`; references below `own_bases` count as this server's own."""
         rows = IndexRows()
         for expression, adders in self._parts:
-            for node in expression.evaluate(resource):
+            try:
+                nodes = expression.evaluate(resource)
+            except Invalid:
+                continue  # Only a lenient write lets two values in where the expression takes one.
+            for node in nodes:
                 for add in adders:
                     add(rows, node, own_bases)
         patients = {

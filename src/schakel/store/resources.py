@@ -71,7 +71,7 @@ class RidBlocks:
         return True
 
     async def take(self, connection: Connection, number: int) -> list[int]:
-        """`number` fresh keys."""
+        """`number` fresh keys; `connection` is outside a transaction, so that they are taken for good."""
         out: list[int] = []
         while len(out) < number:
             if self._next >= self._end:
@@ -146,9 +146,9 @@ class Store:
 
     # -- searching -----------------------------------------------------------------------------------------
 
-    async def search(self, version: Version, query: Query, caller: str) -> Found:
+    async def search(self, version: Version, query: Query, caller: str | None) -> Found:
         if query.page is not None:
-            return await self._page(version, query, caller)
+            return await self._page(version, query, caller or "")
         limit = self.limits.page if query.count is None else min(query.count, self.limits.page_max)
         total = None
         async with acquire(self._pool) as connection:
@@ -159,21 +159,23 @@ class Store:
                 rows = await connection.fetch(text, *statement.arguments)
             matches = [r for r in rows if r["via"] is None]
             more = len(matches) > limit
+            limited = matches[0]["patients"] if matches else None
+            patients = frozenset(p for p in limited if p) if limited is not None else None
+            if more and caller is not None:
+                row = await self._remember(connection, version, query, caller)
+                return await self._part(connection, version, query, row, 0, patients)
             if not more and limit > 0:
                 total = len(matches)
             elif query.total == "accurate" or limit == 0:
                 statement = self._statement(version)
                 text = sql.number_of_matches(statement, query)
                 total = await connection.fetchval(text, *statement.arguments)
-            next_page = None
-            if more:
-                next_page = (await self._remember(connection, version, query, caller), limit)
-        limited = matches[0]["patients"] if matches else None
-        patients = frozenset(p for p in limited if p) if limited is not None else None
-        page = _split(rows, matches[:limit])
-        return Found(query, *page, total=total, patients=patients, next_page=next_page)
+        return Found(query, *_split(rows, matches[:limit]), total=total, patients=patients)
 
-    async def _remember(self, connection: Connection, version: Version, query: Query, caller: str) -> str:
+    async def _remember(
+        self, connection: Connection, version: Version, query: Query, caller: str
+    ) -> asyncpg.Record:
+        """Decides what all pages of a search hold, the first one included, and keeps it."""
         statement = self._statement(version)
         text = sql.everything(statement, query, self.limits.remembered)
         rows = await connection.fetch(text, *statement.arguments)
@@ -187,9 +189,9 @@ class Store:
             self._tenant,
         )
         name = "$lastn" if query.last is not None else ""
-        await connection.execute(
+        row = await connection.fetchrow(
             "INSERT INTO search_page (tenant, key, caller, fhir, query, ids, versions) "
-            "VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING key, query, ids, versions",
             self._tenant,
             key,
             caller,
@@ -198,13 +200,14 @@ class Store:
             [r["id"] for r in rows],
             [r["version"] for r in rows],
         )
-        return key
+        assert row is not None
+        return row
 
     async def _remembered(
         self, connection: Connection, version: Version, key: str, kind: str, caller: str
     ) -> asyncpg.Record:
         row = await connection.fetchrow(
-            "SELECT query, ids, versions FROM search_page WHERE tenant = $1 AND key = $2 AND caller = $3 "
+            "SELECT key, query, ids, versions FROM search_page WHERE tenant = $1 AND key = $2 AND caller = $3 "
             "AND fhir = $4 AND query LIKE $5 AND made >= $6",
             self._tenant,
             key,
@@ -237,18 +240,31 @@ class Store:
         key, offset = query.page
         async with acquire(self._pool) as connection:
             row = await self._remembered(connection, version, key, query.type, caller)
-            first = self._parsed(version, row["query"])
-            size = self.limits.page if first.count is None else min(first.count, self.limits.page_max)
-            ids, versions = row["ids"][offset : offset + size], row["versions"][offset : offset + size]
-            statement = self._statement(version)
-            text = sql.remembered(statement, first, ids, versions)
-            rows = await connection.fetch(text, *statement.arguments)
+            return await self._part(connection, version, self._parsed(version, row["query"]), row, offset)
+
+    async def _part(
+        self,
+        connection: Connection,
+        version: Version,
+        query: Query,
+        row: asyncpg.Record,
+        offset: int,
+        patients: frozenset[str] | None = None,
+    ) -> Found:
+        """The page from `offset` on of a remembered search, in the versions that it found. What they include is
+        what is there now."""
+        size = self.limits.page if query.count is None else min(query.count, self.limits.page_max)
         following = offset + size
+        statement = self._statement(version)
+        ids, versions = row["ids"][offset:following], row["versions"][offset:following]
+        text = sql.remembered(statement, query, ids, versions)
+        rows = await connection.fetch(text, *statement.arguments)
         return Found(
-            first,
+            query,
             *_split(rows, [r for r in rows if r["via"] is None]),
-            total=len(row["ids"]) if first.total == "accurate" else None,
-            next_page=(key, following) if following < len(row["ids"]) else None,
+            total=len(row["ids"]) if query.total == "accurate" else None,
+            patients=patients,
+            next_page=(row["key"], following) if following < len(row["ids"]) else None,
         )
 
     def _statement(self, version: Version) -> sql.Statement:
@@ -273,15 +289,17 @@ class Store:
     ) -> list[Written]:
         """One transaction, tried again when another one was in the way."""
         for attempt in range(_ATTEMPTS):
+            # Outside the transaction: what a crash of the database undoes could be handed out again.
+            rids = await self._rids.take(connection, len(writes))
             try:
                 async with connection.transaction():
-                    return await self._write(connection, version, writes)
+                    return await self._write(connection, version, writes, rids)
             except _RETRIED:
                 await asyncio.sleep(0.01 * (attempt + 1))
         raise Conflict("another change to the same resource came first; try again")
 
     async def _write(
-        self, connection: Connection, version: Version, writes: Sequence[Write]
+        self, connection: Connection, version: Version, writes: Sequence[Write], rids: list[int]
     ) -> list[Written]:
         tenant, fhir = self._tenant, FHIR_NUMBER[version]
         rows = await connection.fetch(
@@ -294,7 +312,6 @@ class Store:
             [w.id for w in writes],
         )
         existing = {(r["type"], r["id"]): r for r in rows}
-        rids = await self._rids.take(connection, len(writes) - len(existing))
         moment = sql.moment(now())
         batch = _Batch()
         out: list[Written] = []
@@ -370,13 +387,14 @@ class Store:
     async def purge(self, version: Version, patient: str, requester: str, reason: str) -> int:
         """Removes current versions, history, index and remembered pages; leaves a row in the erasure ledger.
 
-        What names this patient and others as well stays. Source: $purge (R5), and the right to erasure.
+        What names this patient and others as well stays; of what is another's by now, the versions that named
+        this patient go. Source: $purge (R5), and the right to erasure.
         """
         tenant, fhir = self._tenant, FHIR_NUMBER[version]
         async with acquire(self._pool) as connection, connection.transaction():
             rows = await connection.fetch(
                 "SELECT rid, type, id FROM resource r WHERE tenant = $1 AND fhir = $2 AND (patient = $3 "
-                "OR type = 'Patient' AND id = $3 OR (type, id) IN (SELECT type, id FROM history "
+                "OR type = 'Patient' AND id = $3 OR deleted AND (type, id) IN (SELECT type, id FROM history "
                 "WHERE tenant = $1 AND fhir = $2 AND patient = $3)) FOR UPDATE",
                 tenant,
                 fhir,
@@ -405,12 +423,13 @@ class Store:
                 )
             await connection.execute("DELETE FROM resource WHERE tenant = $1 AND rid = ANY($2)", tenant, rids)
             await connection.execute(
-                "DELETE FROM history h USING unnest($3::text[], $4::text[]) AS gone (type, id) "
-                "WHERE h.tenant = $1 AND h.fhir = $2 AND h.type = gone.type AND h.id = gone.id",
+                "DELETE FROM history WHERE tenant = $1 AND fhir = $2 AND (patient = $5 "
+                "OR (type, id) IN (SELECT * FROM unnest($3::text[], $4::text[])))",
                 tenant,
                 fhir,
                 [k for k, _ in doomed],
                 [i for _, i in doomed],
+                patient,
             )
             await connection.execute(
                 "DELETE FROM search_page WHERE tenant = $1 AND fhir = $2 AND ids && $3",
@@ -444,7 +463,8 @@ def _check_precondition(change: Write, old: asyncpg.Record | None) -> None:
     if current != change.if_match:
         raise PreconditionFailed(
             f"If-Match names version {change.if_match}, but "
-            + ("the resource is not there" if current is None else f"version {current} is current")
+            + ("the resource is not there" if current is None else f"version {current} is current"),
+            expression=f"{change.type}/{change.id}",
         )
 
 

@@ -12,9 +12,8 @@ from datetime import datetime
 
 from schakel.fhir.definitions import Version
 from schakel.fhir.moments import interval
-from schakel.fhir.search import Condition, Include, Query, Sort, split_prefix
-from schakel.kernel.outcomes import NotSupported
-from schakel.store.indexing import FHIR_NUMBER, fold, parse_literal, patient_codes
+from schakel.fhir.search import Condition, Include, Query, Sort, fold, split_prefix
+from schakel.store.indexing import FHIR_NUMBER, key, parse_literal, patient_codes
 
 COLUMNS = "rid, type, id, version, updated, body"
 
@@ -70,10 +69,18 @@ class _Search:
                     f"SELECT array_agg({alias}.id) FROM {self.s.rows('resource', alias)} "
                     f"AND {alias}.type = 'Patient' AND NOT {alias}.deleted AND {inner}"
                 )
-            ids = [parse_literal(v, self.s.own_bases) for v in condition.values]
+            ids = [self._literal(condition, v) for v in condition.values]
             if condition.inner is None and all(kind == "Patient" for kind, _ in ids):
                 return f"SELECT {self.s.argument([i for _, i in ids])}::text[]"
         return ""
+
+    def _literal(self, condition: Condition, value: str) -> tuple[str, str]:
+        """Type and id that a reference value names. An id alone is a patient's where only patients can stand."""
+        kind, target = parse_literal(value, self.s.own_bases)
+        only = condition.parameter.code == "patient" or condition.parameter.targets == ("Patient",)
+        if not kind and only and "/" not in target and ":" not in target:
+            return "Patient", target
+        return kind, target
 
     def within(self, alias: str, resource_type: str, scoped: bool) -> str:
         """The part of an index key that names the patient."""
@@ -115,7 +122,7 @@ class _Search:
                 test = self._tokens(inner, condition.values)
             case "reference", _:
                 found = self.index("reference", inner, kind, code, scoped)
-                test = self._references(inner, condition.values)
+                test = self._references(inner, condition)
             case "string", _:
                 found = self.index("string", inner, kind, code, scoped)
                 test = self._any(self._string(inner, condition.modifier, v) for v in condition.values)
@@ -124,7 +131,7 @@ class _Search:
                 test = self._any(self._compare(f"{inner}.low", f"{inner}.high", v) for v in condition.values)
             case "uri", _:
                 found = self.index("token", inner, kind, code, scoped)
-                test = f"{inner}.code = ANY({self.s.argument(list(condition.values))})"
+                test = f"{inner}.code = ANY({self.s.argument([key(v) for v in condition.values])})"
             case _:
                 found = self.index("token", inner, kind, code, scoped)
                 test = self._tokens(inner, condition.values)
@@ -161,9 +168,9 @@ class _Search:
         codes: list[str] = []
         systems: list[str] = []
         for value in values:
-            system, bar, code = value.partition("|")
+            system, bar, code = (key(part) for part in value.partition("|"))
             if not bar:
-                codes.append(value)
+                codes.append(system)
             elif not code:
                 systems.append(system)
             else:
@@ -178,25 +185,24 @@ class _Search:
             parts.append(f"({alias}.code, {alias}.system) IN ({pairs})")
         return self._any(parts)
 
-    def _references(self, alias: str, values: Iterable[str]) -> str:
+    def _references(self, alias: str, condition: Condition) -> str:
         parts = []
-        for value in values:
-            kind, target = parse_literal(value, self.s.own_bases)
+        for value in condition.values:
+            kind, target = self._literal(condition, value)
             if kind:
-                parts.append(
-                    f"({alias}.target_type = {self.s.argument(kind)} "
-                    f"AND {alias}.target_id = {self.s.argument(target)})"
-                )
-            elif "/" in target or ":" in target:
-                parts.append(f"({alias}.target_type = '' AND {alias}.target_id = {self.s.argument(target)})")
+                typed = f"= {self.s.argument(kind)}"
             else:
-                parts.append(f"({alias}.target_type <> '' AND {alias}.target_id = {self.s.argument(target)})")
+                typed = "= ''" if "/" in target or ":" in target else "<> ''"
+            parts.append(
+                f"({alias}.target_type {typed} AND {alias}.target_id = {self.s.argument(key(target))})"
+            )
         return self._any(parts)
 
     def _string(self, alias: str, modifier: str, value: str) -> str:
         if modifier == "exact":
-            return f"({alias}.folded = {self.s.argument(fold(value))} AND {alias}.value = {self.s.argument(value)})"
-        pattern = fold(value).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+            folded, exact = self.s.argument(key(fold(value))), self.s.argument(key(value))
+            return f"({alias}.folded = {folded} AND {alias}.value = {exact})"
+        pattern = key(fold(value)).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         if modifier == "contains":
             pattern = "%" + pattern
         return f"{alias}.folded LIKE {self.s.argument(pattern)}"
@@ -223,7 +229,7 @@ class _Search:
             case "eb":
                 return f"{high} <= {first}"
             case _:
-                raise NotSupported("the prefix 'ap' is not supported on dates", expression="ap")
+                raise AssertionError(f"the parser lets no prefix {prefix} through")
 
     @staticmethod
     def _any(parts: Iterable[str]) -> str:
@@ -265,15 +271,17 @@ class _Search:
         return text
 
     def _latest(self) -> str:
-        """Keys of the most recent ones per code, ties included; entered-in-error never hides a valid one.
+        """Keys of the most recent ones per patient and code, ties included; what was entered in error is not
+        among them and hides nothing.
 
-        Source: Observation $lastn (STU3, R4). The group is the set of all codings of `code`.
+        Source: Observation $lastn (STU3, R4). The group is the set of all codings of `code`; without any coding
+        an observation is a group of its own.
         """
         s, query = self.s, self.query
         return (
-            "SELECT ranked.rid FROM (SELECT o.rid, rank() OVER (PARTITION BY "
+            "SELECT ranked.rid FROM (SELECT o.rid, rank() OVER (PARTITION BY o.patient, coalesce("
             f"(SELECT string_agg(c.system || '|' || c.code, ' ' ORDER BY c.system, c.code) "
-            f"FROM {s.rows('index_token', 'c')} AND c.rid = o.rid AND c.param = 'code') "
+            f"FROM {s.rows('index_token', 'c')} AND c.rid = o.rid AND c.param = 'code'), o.rid::text) "
             f"ORDER BY (SELECT max(d.high) FROM {s.rows('index_date', 'd')} AND d.rid = o.rid "
             "AND d.param = 'date') DESC NULLS LAST) AS place "
             f"FROM {s.rows('resource', 'o')} AND o.type = {s.argument(query.type)}"
@@ -340,11 +348,12 @@ def _links(statement: Statement, includes: tuple[Include, ...], revincludes: tup
             "AND i.type = f.target_type AND i.id = f.target_id AND NOT i.deleted OFFSET 0) i"
         )
     for include in revincludes:
+        target = f" AND page.type = {statement.argument(include.target)}" if include.target else ""
         parts.append(
             "SELECT f.rid, page.rid AS source FROM page CROSS JOIN LATERAL "
             f"(SELECT f.rid FROM {statement.rows('index_reference', 'f')} AND f.target_type = page.type "
             f"AND f.target_id = page.id AND f.type = {statement.argument(include.source)} "
-            f"AND f.param = {statement.argument(include.parameter.code)} OFFSET 0) f"
+            f"AND f.param = {statement.argument(include.parameter.code)}{target} OFFSET 0) f"
         )
     return " UNION ".join(parts)
 
@@ -379,9 +388,10 @@ def remembered(statement: Statement, query: Query, ids: list[str], versions: lis
         f"found AS MATERIALIZED (SELECT r.rid, r.type, r.id, r.version, r.updated, r.body, wanted.place "
         f"FROM wanted {statement.joined('resource', 'r')} AND r.type = {kind} AND r.id = wanted.id "
         "AND r.version = wanted.version AND NOT r.deleted UNION ALL "
-        f"SELECT -wanted.place, h.type, h.id, h.version, h.updated, h.body, wanted.place "
+        f"SELECT r.rid, h.type, h.id, h.version, h.updated, h.body, wanted.place "
         f"FROM wanted {statement.joined('history', 'h')} AND h.type = {kind} AND h.id = wanted.id "
-        "AND h.version = wanted.version AND NOT h.deleted)"
+        f"AND h.version = wanted.version AND NOT h.deleted {statement.joined('resource', 'r')} "
+        "AND r.type = h.type AND r.id = h.id)"
     )
     text = f"WITH {wanted}, {found}, page AS (SELECT rid, type, id, version FROM found)"
     tail = f"SELECT {COLUMNS}, place, NULL::bigint[] AS via, NULL::text[] AS patients FROM found"

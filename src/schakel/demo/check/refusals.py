@@ -57,7 +57,11 @@ async def unknown_organisation(trial: Trial) -> str:
 
 async def stolen_name(trial: Trial) -> str:
     """An assertion in the name of the requester, signed with a key of someone else."""
-    return f"401 invalid_client: {_oauth_refusal(await trial.ask_token(_forged(trial, trial.requester.ura)), 401, 'invalid_client')}"
+    kid = orjson.loads(trial.requester.signing_key.read_bytes())["kid"]
+    reply = await trial.ask_token(_forged(trial, trial.requester.ura, kid))
+    said = _oauth_refusal(reply, 401, "invalid_client")
+    prove("signature" in said, f"refused for another reason: {said}")
+    return f"401 invalid_client: {said}"
 
 
 async def replay(trial: Trial) -> str:
@@ -179,8 +183,10 @@ async def another_door(trial: Trial) -> str:
 
 async def changing_the_log(trial: Trial) -> str:
     """An event changed, removed and made through the door of the log; it stays as it was."""
-    [event, *_] = await trial.log(trial.holder, _count="1")
     path = trial.holder.log.removeprefix(trial.holder.internal)
+    page = await trial.internal("GET", trial.holder, f"{path}?_count=1")
+    prove_equal(page.status, 200, f"reading the log ({page.said()})")
+    event = page.json()["entry"][0]["resource"]
     changed = {**event, "outcome": "8"}
     for method, where in (
         ("PUT", f"{path}/{event['id']}"),
@@ -197,10 +203,11 @@ async def changing_the_log(trial: Trial) -> str:
 # -- how a refusal is judged -----------------------------------------------------------------------------------
 
 
-def _forged(trial: Trial, ura: str) -> str:
-    """An assertion in the name of `ura`, signed with a key that was made just now."""
+def _forged(trial: Trial, ura: str, kid: str = "") -> str:
+    """An assertion in the name of `ura`, signed with a key that was made just now and perhaps called `kid`."""
+    key = new_key()
     with tempfile.NamedTemporaryFile(suffix=".jwk.json") as file:
-        file.write(orjson.dumps(new_key()))
+        file.write(orjson.dumps({**key, "kid": kid or key["kid"]}))
         file.flush()
         signer = AssertionSigner(ura, Path(file.name))
         return signer.assertion(trial.holder.issuer, trial.user(trial.requester), PURPOSE, RELATION)

@@ -20,6 +20,7 @@ from schakel.kernel.values import BSN_SYSTEM
 
 PURPOSE = "TREAT"
 RELATION = "current"
+_MOST_PAGES = 100
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -207,7 +208,10 @@ class Trial:
 
     async def _pages(self, party: Party, address: str) -> list[Resource]:
         found: list[Resource] = []
+        seen: set[str] = set()
         while address:
+            prove(address not in seen and len(seen) < _MOST_PAGES, "the pages of a search do not end")
+            seen.add(address)
             reply = await self.client.send("GET", address, headers={"X-API-Key": party.internal_key})
             prove_equal(reply.status, 200, f"GET {address.partition('?')[0]} ({reply.said()[:100]})")
             page = parse(reply.body, max_depth=80)

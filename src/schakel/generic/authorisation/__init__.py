@@ -4,6 +4,6 @@ Entry point: `judge(query, rows)`. The rows of the BgZ stand in `bgz.ROWS`. What
 """
 
 from schakel.generic.authorisation.bgz import ROWS, Row
-from schakel.generic.authorisation.judge import Judgement, PatientNamed, fits, judge
+from schakel.generic.authorisation.judge import Judgement, PatientNamed, fits, judge, listed_form
 
-__all__ = ["ROWS", "Judgement", "PatientNamed", "Row", "fits", "judge"]
+__all__ = ["ROWS", "Judgement", "PatientNamed", "Row", "fits", "judge", "listed_form"]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from schakel.fhir.search import Condition, Query
+from schakel.fhir.search import Condition, Query, encode, split_or
 from schakel.generic.authorisation.bgz import Form, Row
 from schakel.kernel.outcomes import Forbidden, Invalid
 from schakel.kernel.values import BSN_SYSTEM, Bsn
@@ -125,6 +125,20 @@ def _by_bsn(value: str) -> PatientNamed:
             expression="identifier",
         )
     return PatientNamed(bsn=Bsn(number))
+
+
+_UNLISTED = frozenset({"patient", "beneficiary", "identifier", "_id", "_count", "_format", "_page"})
+
+
+def listed_form(query: Query) -> str:
+    """The form of a search as a ground lists it: without the patient, paging and format, in one fixed order."""
+    pairs = [
+        (name, ",".join(sorted(split_or(value))))
+        for name, value in query.raw
+        if name.partition(".")[0].partition(":")[0] not in _UNLISTED
+    ]
+    path = query.type if query.last is None else f"{query.type}/$lastn"
+    return f"{path}?{encode(sorted(pairs))}" if pairs else path
 
 
 def fits(row: Row, kind: str, tokens: Iterable[tuple[str, str, str]]) -> bool:

@@ -1,0 +1,463 @@
+"""The guarded door over HTTP: a request that works, and the same request with one condition taken away."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from tests.nodes import RunningNode, RunningOrganisation, databases, running_node
+
+from schakel.generic.identity import AuthorisationServer
+from schakel.generic.identity.server import ASSERTION_TYPE
+from schakel.kernel.clock import now
+from schakel.kernel.values import BSN_OID, BSN_SYSTEM
+from schakel.store.embedded import EmbeddedServer
+
+BSN, OTHER, NOBODY = "999911120", "999990019", "999229588"
+MINE, THEIRS = {"reference": "Patient/p1"}, {"reference": "Patient/p2"}
+NAMED = f"patient.identifier={BSN_SYSTEM}|{BSN}"
+SEARCH = f"Condition?{NAMED}"
+LOINC = "http://loinc.org"
+LAB = ("http://snomed.info/sct", "49581000146104")
+
+
+def coded(system: str, code: str) -> dict[str, Any]:
+    return {"coding": [{"system": system, "code": code, "display": code}]}
+
+
+def patient(logical_id: str, bsn: str, **members: Any) -> dict[str, Any]:
+    identifier = [{"system": BSN_SYSTEM, "value": bsn}]
+    return {"resourceType": "Patient", "id": logical_id, "identifier": identifier, **members}
+
+
+def condition(logical_id: str, subject: dict[str, Any], **members: Any) -> dict[str, Any]:
+    code = coded("http://snomed.info/sct", "73211009")
+    return {
+        "resourceType": "Condition",
+        "id": logical_id,
+        "clinicalStatus": "active",
+        "subject": subject,
+        "code": code,
+        **members,
+    }
+
+
+def observation(logical_id: str, subject: dict[str, Any], code: str = "85354-9", **members: Any) -> dict[str, Any]:
+    return {
+        "resourceType": "Observation",
+        "id": logical_id,
+        "status": "final",
+        "code": coded(LOINC, code),
+        "subject": subject,
+        "effectiveDateTime": "2024-02-28",
+        **members,
+    }
+
+
+def plain(kind: str, logical_id: str, **members: Any) -> dict[str, Any]:
+    return {"resourceType": kind, "id": logical_id, **members}
+
+
+def provenance(logical_id: str, *targets: str) -> dict[str, Any]:
+    return plain(
+        "Provenance",
+        logical_id,
+        target=[{"reference": t} for t in targets],
+        recorded="2024-02-28T12:00:00Z",
+        agent=[{"whoUri": "urn:oid:1.2.3"}],
+    )
+
+
+RESOURCES = [
+    patient("p1", BSN, generalPractitioner=[{"reference": "Practitioner/gp"}]),
+    patient("p2", OTHER, generalPractitioner=[{"reference": "Practitioner/theirs"}]),
+    plain("Practitioner", "gp"),
+    plain("Practitioner", "theirs"),
+    plain("Practitioner", "unlinked"),
+    plain("Organization", "insurer", name="Insurer"),
+    plain("Organization", "unlinked", name="Other"),
+    plain("Medication", "m1", code=coded("http://snomed.info/sct", "387517004")),
+    plain("Medication", "m2", code=coded("http://snomed.info/sct", "387517004")),
+    condition("c1", MINE),
+    condition("c2", THEIRS),
+    condition("both", MINE, asserter=THEIRS),
+    condition("contradiction", {**MINE, "identifier": {"system": BSN_SYSTEM, "value": OTHER}}),
+    condition("oid", {**MINE, "identifier": {"system": BSN_OID, "value": OTHER}}),
+    condition("elsewhere", {"reference": "https://elsewhere.example/fhir/Patient/p1"}),
+    observation("blood-pressure", MINE),
+    observation("no-row", MINE, code="1234-5"),
+    observation(
+        "lab",
+        MINE,
+        category=[coded(*LAB)],
+        related=[
+            {"type": "has-member", "target": {"reference": "Observation/member"}},
+            {"type": "has-member", "target": {"reference": "Observation/strangers"}},
+        ],
+    ),
+    observation("member", MINE, code="2345-7"),
+    observation("strangers", THEIRS, code="2345-7"),
+    plain(
+        "Coverage",
+        "cov",
+        beneficiary=MINE,
+        payor=[{"reference": "Organization/insurer"}, {"reference": "Patient/p2"}],
+    ),
+    plain(
+        "MedicationRequest",
+        "agreed",
+        intent="order",
+        subject=MINE,
+        category=coded("http://snomed.info/sct", "16076005"),
+        medicationReference={"reference": "Medication/m1"},
+    ),
+    plain(
+        "MedicationRequest",
+        "other-kind",
+        intent="order",
+        subject=MINE,
+        category=coded("http://snomed.info/sct", "1"),
+        medicationReference={"reference": "Medication/m2"},
+    ),
+    provenance("of-c1", "Condition/c1"),
+    provenance("of-medication", "MedicationRequest/agreed", "Medication/m1"),
+    provenance("of-two", "Condition/c1", "Condition/c2"),
+    provenance("of-no-row", "Condition/c1", "Observation/no-row"),
+    *(plain("Flag", f"f{n}", status="active", code=coded("urn:x", str(n)), subject=MINE) for n in range(5)),
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def node(cluster: EmbeddedServer) -> AsyncIterator[RunningNode]:
+    async with (
+        databases(cluster, "guarded") as make,
+        running_node(make, ("a", "b", "c"), write_check="lenient", token_lifetime=30) as running,
+    ):
+        entries = [
+            {"resource": r, "request": {"method": "PUT", "url": f"{r['resourceType']}/{r['id']}"}}
+            for r in RESOURCES
+        ]
+        bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+        answer = await running["a"].internal.post(
+            "", json=bundle, headers={"Content-Type": "application/fhir+json"}
+        )
+        assert answer.status_code == 200, answer.text
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def door(node: RunningNode) -> AsyncIterator[Door]:
+    """The door of a for b, with a ground for the BgZ of the patient."""
+    await node.node.pool.execute("TRUNCATE disclosure_ground")
+    await node["a"].ground(BSN, node["b"].ura)
+    yield Door(node["a"], node["b"], await node["b"].token(node["a"]))
+
+
+class Door:
+    """One requester's way through the guarded door of one holder."""
+
+    def __init__(self, holder: RunningOrganisation, requester: RunningOrganisation, token: str) -> None:
+        self.holder = holder
+        self.requester = requester
+        self.token = token
+
+    async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
+        return await self.holder.front.request(method, path, headers=headers, **options)
+
+    async def get(self, path: str) -> httpx.Response:
+        return await self.send("GET", path)
+
+    async def logged(self, decision: str) -> list[dict[str, Any]]:
+        """The events in the holder's log under a decision."""
+        root = f"{self.holder.internal_root}/{self.holder.slug}/log/fhir/r4/AuditEvent"
+        answer = await self.holder.internal.get(root, params={"entity:identifier": decision})
+        assert answer.status_code == 200, answer.text
+        return [entry["resource"] for entry in answer.json().get("entry", [])]
+
+    async def reason(self, answer: httpx.Response) -> str:
+        """The reason in the log of a refusal that tells its caller nothing but the decision's id."""
+        assert answer.status_code == 403, answer.text
+        decision = answer.headers["X-Decision-ID"]
+        assert answer.json() == {
+            "resourceType": "OperationOutcome",
+            "issue": [
+                {
+                    "severity": "error",
+                    "code": "forbidden",
+                    "diagnostics": f"this request was refused; decision {decision}",
+                }
+            ],
+        }
+        [event] = await self.logged(decision)
+        assert event["outcome"] == "4"
+        return str(event["outcomeDesc"])
+
+
+def keys(answer: httpx.Response) -> set[str]:
+    """`Type/id` of what stands in a searchset."""
+    assert answer.status_code == 200, answer.text
+    resources = [entry["resource"] for entry in answer.json().get("entry", [])]
+    return {f"{r['resourceType']}/{r['id']}" for r in resources}
+
+
+async def test_with_every_condition_met_the_patients_own_data_come_and_nothing_else(door: Door) -> None:
+    answer = await door.get(SEARCH)
+    assert keys(answer) == {"Condition/c1"}
+    [event] = await door.logged(answer.headers["X-Decision-ID"])
+    assert event["outcome"] == "0"
+    shown = [e["what"]["reference"] for e in event["entity"] if "reference" in e.get("what", {})]
+    assert shown == ["Condition/c1/_history/1"]
+    assert "Condition/both: other-patient" in str(event)
+
+
+@pytest.mark.parametrize(
+    ("authorization", "code"),
+    [
+        (None, "a token is needed"),
+        ("Bearer " + "x" * 43, "not known here"),
+        ("Bearer ", "not known here"),
+        ("Basic abc", "scheme"),
+    ],
+)
+async def test_without_a_token_of_this_server_nobody_is_let_in(
+    door: Door, authorization: str | None, code: str
+) -> None:
+    headers = {"Authorization": authorization} if authorization else {}
+    answer = await door.holder.front.get(SEARCH, headers=headers)
+    assert (answer.status_code, answer.headers["WWW-Authenticate"].split()[0]) == (401, "Bearer")
+    assert code in answer.text
+
+
+async def test_a_token_that_has_expired_lets_nobody_in(door: Door, node: RunningNode) -> None:
+    await node.node.pool.execute("UPDATE access_token SET expires = now() - interval '1 second'")
+    assert (await door.get(SEARCH)).status_code == 401
+
+
+async def test_a_token_of_another_holders_server_lets_nobody_in(door: Door, node: RunningNode) -> None:
+    door.token = await door.requester.token(node["c"])
+    assert (await door.get(SEARCH)).status_code == 401
+
+
+async def test_a_token_without_the_scope_is_refused_by_name(door: Door, node: RunningNode) -> None:
+    services = node.node.organisations["a"]
+    server = AuthorisationServer(
+        node.node.pool, 1, services.server.issuer, services.server._keys, 60, frozenset({"other"})
+    )
+    form = {
+        "grant_type": "client_credentials",
+        "scope": "other",
+        "client_assertion_type": ASSERTION_TYPE,
+        "client_assertion": door.requester.assertion(door.holder),
+    }
+    door.token = (await server.token(form)).token
+    answer = await door.get(SEARCH)
+    assert (answer.status_code, "scope" in answer.text) == (403, True)
+    [event] = await door.logged(answer.headers["X-Decision-ID"])
+    assert event["outcomeDesc"] == "scope-missing"
+
+
+async def test_a_token_for_one_patient_opens_no_other_record(door: Door, node: RunningNode) -> None:
+    await node.node.pool.execute("UPDATE access_token SET patient = $1", OTHER)
+    assert await door.reason(await door.get(SEARCH)) == "token-other-patient"
+    assert await door.reason(await door.get("Condition/c1")) == "token-other-patient"
+    assert await door.reason(await door.get("Practitioner/gp")) == "token-other-patient"
+
+
+async def only(node: RunningNode, **changes: Any) -> None:
+    """Puts one other ground in the place of the one that permits."""
+    await node.node.pool.execute("TRUNCATE disclosure_ground")
+    members = {"patient": BSN, "requester": node["b"].ura, **changes}
+    await node["a"].ground(members.pop("patient"), members.pop("requester"), **members)
+
+
+WITHOUT_THE_GROUND: dict[str, tuple[dict[str, Any], str]] = {
+    "for another requester": ({"requester": "90000003"}, "no-ground"),
+    "for another patient": ({"patient": OTHER}, "no-ground"),
+    "for another exchange": ({"exchange": "referral"}, "no-ground"),
+    "for other queries": ({"queries": ["Flag", "Condition?category=problem"]}, "no-ground"),
+}
+
+
+@pytest.mark.parametrize("case", WITHOUT_THE_GROUND)
+@pytest.mark.parametrize("path", [SEARCH, f"{SEARCH}&_revinclude=Provenance:target", "Condition/c1"])
+async def test_a_ground_that_differs_in_one_thing_permits_nothing(
+    door: Door, node: RunningNode, case: str, path: str
+) -> None:
+    changes, reason = WITHOUT_THE_GROUND[case]
+    await only(node, **changes)
+    assert await door.reason(await door.get(path)) == reason
+
+
+async def test_without_any_ground_nothing_goes_out(door: Door, node: RunningNode) -> None:
+    await node.node.pool.execute("TRUNCATE disclosure_ground")
+    assert await door.reason(await door.get(SEARCH)) == "no-ground"
+    assert await door.reason(await door.get("Practitioner/gp")) == "not-referred-to"
+
+
+async def test_an_ended_ground_permits_nothing(door: Door, node: RunningNode) -> None:
+    await node.node.pool.execute("UPDATE disclosure_ground SET ended = now()")
+    assert await door.reason(await door.get(SEARCH)) == "ground-ended"
+
+
+async def test_an_expired_ground_permits_nothing(door: Door, node: RunningNode) -> None:
+    await only(node, until=(now() + timedelta(seconds=60)).isoformat())
+    assert keys(await door.get(SEARCH)) == {"Condition/c1"}
+    await node.node.pool.execute("UPDATE disclosure_ground SET until = now() - interval '1 second'")
+    assert await door.reason(await door.get(SEARCH)) == "ground-expired"
+
+
+@pytest.mark.parametrize(
+    "listed",
+    ["Condition", "Condition?", f"Condition?{NAMED}", "Condition?_count=5", "Condition?_format=json"],
+)
+async def test_a_ground_that_lists_a_query_permits_that_query_alone(
+    door: Door, node: RunningNode, listed: str
+) -> None:
+    await only(node, queries=[listed])
+    assert keys(await door.get(SEARCH)) == {"Condition/c1"}
+    assert await door.reason(await door.get(f"Flag?{NAMED}")) == "no-ground"
+    assert await door.reason(await door.get(f"{SEARCH}&_revinclude=Provenance:target")) == "no-ground"
+    assert await door.reason(await door.get("Condition/c1")) == "no-ground"
+
+
+async def test_a_listed_query_permits_the_same_query_in_another_order(door: Door, node: RunningNode) -> None:
+    codes = [f"{LOINC}|{code}" for code in ("8302-2", "8306-3", "8308-9")]
+    listed = f"Observation/$lastn?code={','.join(codes)}"
+    await only(node, queries=[listed])
+    asked = f"Observation/$lastn?code={', '.join(reversed(codes))}&{NAMED}&_format=json"
+    assert keys(await door.get(asked)) == set()
+    assert await door.reason(await door.get(asked.replace("/$lastn", ""))) == "no-ground"
+
+
+@pytest.mark.parametrize("number", ["123456789", "999911121", "99991112", "x"])
+async def test_what_is_no_bsn_is_named_to_the_caller(door: Door, number: str) -> None:
+    answer = await door.get(SEARCH.replace(BSN, number))
+    assert (answer.status_code, "11-proef" in answer.text) == (400, True)
+    [event] = await door.logged(answer.headers["X-Decision-ID"])
+    assert (event["outcome"], event["outcomeDesc"]) == ("4", "bsn-invalid")
+
+
+async def test_a_form_that_is_not_in_the_list_is_named_to_the_caller_and_logged(door: Door) -> None:
+    answer = await door.get(f"{SEARCH}&category=problem")
+    assert (answer.status_code, "none of the forms" in answer.text) == (403, True)
+    [event] = await door.logged(answer.headers["X-Decision-ID"])
+    assert event["outcomeDesc"] == "form-not-allowed"
+
+
+async def test_no_answer_tells_whether_a_patient_is_known_here(door: Door) -> None:
+    answers = [
+        await door.get(SEARCH.replace(BSN, OTHER)),  # a patient here, without a ground
+        await door.get(SEARCH.replace(BSN, NOBODY)),  # no patient here
+        await door.get("Condition?patient=p2"),
+        await door.get("Condition?patient=nobody"),
+        await door.get("Patient/p2"),
+        await door.get("Patient/nobody"),
+        await door.get("Condition/c2"),
+        await door.get("Condition/nothing"),
+        await door.get("Practitioner/unlinked"),
+        await door.get("Observation/no-row"),
+    ]
+    reasons = [await door.reason(answer) for answer in answers]
+    assert reasons == [
+        *["no-ground", "no-ground", "no-ground", "patient-unknown", "no-ground", "not-here"],
+        *["no-ground", "not-here", "not-referred-to", "form-not-allowed"],
+    ]
+    shapes = {
+        (re.sub(r"[0-9a-f-]{36}", "ID", a.text), frozenset(a.headers) - {"date", "content-length"})
+        for a in answers
+    }
+    assert len(shapes) == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "Patient/p1",
+        "Condition/c1",
+        "Observation/blood-pressure",
+        "Observation/lab",
+        "Coverage/cov",
+        "MedicationRequest/agreed",
+        "Observation/member",  # fits no row, but the laboratory result includes it
+        "Practitioner/gp",
+        "Organization/insurer",
+        "Medication/m1",
+        "Provenance/of-c1",
+        "Provenance/of-medication",
+    ],
+)
+async def test_a_read_gives_what_a_search_of_the_exchange_would_give(door: Door, path: str) -> None:
+    answer = await door.get(path)
+    assert answer.status_code == 200, answer.text
+    assert f"{answer.json()['resourceType']}/{answer.json()['id']}" == path
+    [event] = await door.logged(answer.headers["X-Decision-ID"])
+    assert event["outcome"] == "0"
+    assert f"{path}/_history/1" in str(event["entity"]) and BSN in str(event["entity"])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "Patient/p2",
+        "Condition/c2",
+        "Condition/both",
+        "Condition/contradiction",
+        "Condition/oid",
+        "Condition/elsewhere",
+        "Observation/no-row",
+        "Observation/strangers",
+        "MedicationRequest/other-kind",
+        "Practitioner/theirs",
+        "Practitioner/unlinked",
+        "Organization/unlinked",
+        "Medication/m2",
+        "Provenance/of-two",
+        "Provenance/of-no-row",
+        "Binary/nothing",
+    ],
+)
+async def test_a_read_of_anything_else_is_refused(door: Door, path: str) -> None:
+    await door.reason(await door.get(path))
+
+
+async def test_an_included_resource_of_another_patient_is_held_back(door: Door) -> None:
+    asked = f"Observation?{NAMED}&category={'|'.join(LAB)}&_include=Observation:related-target"
+    answer = await door.get(asked)
+    assert keys(answer) == {"Observation/lab", "Observation/member"}
+    assert "total" not in answer.json()
+    [event] = await door.logged(answer.headers["X-Decision-ID"])
+    assert "Observation/strangers: other-patient" in str(event)
+    payors = await door.get(
+        f"Coverage?beneficiary.identifier={BSN_SYSTEM}|{BSN}&_include=Coverage:payor"
+    )
+    assert "Patient/p2" not in payors.text.replace('"reference":"Patient/p2"', "")
+
+
+async def test_a_provenance_comes_along_when_all_its_targets_may(door: Door) -> None:
+    answer = await door.get(f"{SEARCH}&_revinclude=Provenance:target")
+    assert keys(answer) == {"Condition/c1", "Provenance/of-c1"}
+
+
+async def test_pages_are_for_the_token_that_searched_and_judged_again(door: Door, node: RunningNode) -> None:
+    first = await door.get(f"Flag?{NAMED}&_count=2")
+    assert len(keys(first)) == 2
+    [link] = [one["url"] for one in first.json()["link"] if one["relation"] == "next"]
+    assert BSN not in link
+    second = await door.get(link)
+    assert len(keys(second) | keys(first)) == 4
+    other_type = await door.get(link.replace("/Flag?", "/Condition?"))
+    assert other_type.status_code == 410
+    with_more = await door.get(f"{link}&{NAMED}")
+    assert with_more.status_code == 400
+    again = Door(door.holder, door.requester, await door.requester.token(door.holder))
+    assert (await again.get(link)).status_code == 410
+    own = await door.holder.internal.get(link.replace(door.holder.front_root, door.holder.internal_root))
+    assert own.status_code == 410
+    await node.node.pool.execute("UPDATE disclosure_ground SET ended = now()")
+    assert await door.reason(await door.get(link)) == "ground-ended"
