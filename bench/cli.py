@@ -35,11 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not 8 <= options.patients <= 2000:
         parser.error("--patients is a number from 8 to 2000")
-    asyncio.run(_run(options.json, options.only, options.patients))
+    document = asyncio.run(_run(options.only, options.patients))
+    if options.json is not None:
+        options.json.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
     return 0
 
 
-async def _run(file: Path | None, only: str | None, patients: int) -> None:
+async def _run(only: str | None, patients: int) -> dict[str, object]:
+    """Measures and prints; returns what `--json` writes."""
     hardware, began = report.hardware(), time.monotonic()
     people = ingest.region(patients)
     async with pair.running() as nodes:
@@ -77,14 +80,12 @@ async def _run(file: Path | None, only: str | None, patients: int) -> None:
     )
     missed = [one for one in figures if one.met is False]
     print("Missed: " + ("; ".join(f"{one.scenario} {one.name}" for one in missed) or "none"))
-    if file is not None:
-        document = {
-            "hardware": hardware,
-            "setting": setting,
-            "generator": asdict(cost),
-            "figures": [one.json() for one in figures],
-        }
-        file.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    return {
+        "hardware": hardware,
+        "setting": setting,
+        "generator": asdict(cost),
+        "figures": [one.json() for one in figures],
+    }
 
 
 def _subjects(people: Region, slug: str) -> tuple[list[str], list[str]]:

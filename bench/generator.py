@@ -18,11 +18,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import cast
 
 import aiohttp
 import uvloop
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_MOST_SECONDS = 60
 _ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -83,6 +85,7 @@ def measure(plan: Plan | Rounds) -> Measured:
         capture_output=True,
         check=True,
         cwd=_ROOT,
+        timeout=_MOST_SECONDS,
     )
     found = Measured(**json.loads(done.stdout))
     if found.failures:
@@ -135,8 +138,7 @@ class _Client(asyncio.Protocol):
         self._began = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._write: Callable[[bytes], None] = transport.write
+        self._write: Callable[[bytes], None] = cast(asyncio.Transport, transport).write
         self._ask()
 
     def _ask(self) -> None:

@@ -100,9 +100,8 @@ class Pair:
 async def running() -> AsyncIterator[Pair]:
     """Both nodes and the bare server, empty and ready; all of it is gone at the end."""
     async with AsyncExitStack() as undo:
-        folder = Path(tempfile.mkdtemp(prefix="schakel-bench-"))
+        folder = _folder()
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
-        folder.chmod(0o711)
         server = await EmbeddedServer.start(folder / "postgres")
         undo.push_async_callback(server.stop)
         ports = _free_ports(5)
@@ -119,6 +118,13 @@ async def running() -> AsyncIterator[Pair]:
         for place in started:
             await _ready(session, place)
         yield Pair(started[0], started[1], ports[4], session)
+
+
+def _folder() -> Path:
+    """A temporary folder that the database's user may enter."""
+    folder = Path(tempfile.mkdtemp(prefix="schakel-bench-"))
+    folder.chmod(0o711)
+    return folder
 
 
 async def _start(undo: AsyncExitStack, folder: Path, place: Place, places: list[Place]) -> Place:

@@ -6,10 +6,8 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from schakel.demo.region import Running, Wanted, running
 from schakel.demo.screen import Screen
@@ -38,21 +36,27 @@ def demo(options: DemoOptions) -> int:
     if options.check and options.patients is not None and options.patients < 2:
         raise Invalid("--check needs a patient to ask for and another to be refused: --patients 2 or more")
     screen = Screen(sys.stdout)
-    return asyncio.run(_until_stopped(_run(options, screen), screen))
+    return asyncio.run(_until_stopped(options, screen))
 
 
-async def _until_stopped(work: Coroutine[Any, Any, int], screen: Screen) -> int:
-    """The result of `work`, or 0 when a signal ended it; further signals change nothing while it is undone."""
-    task = asyncio.ensure_future(work)
+async def _until_stopped(options: DemoOptions, screen: Screen) -> int:
+    """The exit code: when a signal ends it 0 if the region was up, else 130.
+
+    Further signals change nothing while all is taken down.
+    """
+    up = asyncio.Event()
+    task = asyncio.ensure_future(_run(options, screen, up))
     loop = asyncio.get_running_loop()
-    stopped = False
+    stopped = 0.0
 
     def stop() -> None:
         nonlocal stopped
-        screen.line("Stopping." if not stopped else "Still stopping: this takes a few seconds at most.")
         if not stopped:
-            stopped = True
+            stopped = loop.time()
+            screen.line("Stopping.")
             task.cancel()
+        elif loop.time() > stopped + 1:  # at once comes only what a parent process passes on as well
+            screen.line("Still stopping: this takes a few seconds at most.")
 
     for number in _SIGNALS:
         loop.add_signal_handler(number, stop)
@@ -62,10 +66,11 @@ async def _until_stopped(work: Coroutine[Any, Any, int], screen: Screen) -> int:
         if not stopped:
             raise
         screen.line("Everything has stopped.")
-        return 0
+        return 0 if up.is_set() else 130
 
 
-async def _run(options: DemoOptions, screen: Screen) -> int:
+async def _run(options: DemoOptions, screen: Screen, up: asyncio.Event) -> int:
+    """Sets `up` when a person can use the region."""
     wanted = Wanted(options.data, options.patients, options.seed, options.port)
     async with running(wanted, screen) as region:
         if options.check:
@@ -73,6 +78,7 @@ async def _run(options: DemoOptions, screen: Screen) -> int:
 
             return await check(region.folder.path, screen, options.json)
         _welcome(region, options, screen)
+        up.set()
         raise await region.failed()
 
 
@@ -89,7 +95,7 @@ def _welcome(region: Running, options: DemoOptions, screen: Screen) -> None:
     screen.line(f"Keys, people, patients: {region.folder.published}")
     north, south = published["organisations"][:2]
     patient = next((p for p in published["patients"] if p["grounds"]), None)
-    screen.line("Try, in another terminal:")
+    screen.line("Try, in another terminal (in a checkout, `uv run schakel` for `schakel`):")
     key = f"-H 'X-API-Key: {north['internal_key']}'"
     if patient is None:
         screen.line(f"  curl {key} {north['internal']}/fhir/stu3/metadata")

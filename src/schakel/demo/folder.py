@@ -14,6 +14,7 @@ a kept folder in which the loading was cut off is loaded anew.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -208,6 +209,14 @@ def _remove(path: Path) -> None:
 
 
 def _explained(data: Path | None, error: OSError) -> str:
-    return cluster_folder.explain(data or Path(tempfile.gettempdir()), error).replace(
-        ": PostgreSQL cannot start", ""
-    )
+    """One sentence about why the folder cannot be used."""
+    folder = data or Path(tempfile.gettempdir())
+    match error.errno:
+        case errno.EACCES | errno.EPERM:
+            return (
+                f"this user may not use {folder} or what is in it: start as the user that made it, or choose "
+                "another folder with --data DIR."
+            )
+        case errno.ENOSPC | errno.EDQUOT:
+            return f"the disk of {folder} is full: free some space, or choose another folder with --data DIR."
+    return f"{folder} cannot be used ({error.strerror}): choose another folder with --data DIR."

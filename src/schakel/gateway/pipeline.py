@@ -106,7 +106,8 @@ class Gateway:
         decision.rule = judgement.row.id
         decision.checks.append("form accepted")
         bsn = await self._patient(interaction.version, judgement.patient, grant, decision)
-        await self._consent(grant, bsn, listed_form(query), decision)
+        path = query.type if query.last is None else f"{query.type}/$lastn"
+        await self._consent(grant, bsn, listed_form(f"{path}?{query.self_link()}"), decision)
         found = await self._service.search(interaction, grant.jti)
         kept = await self._minimised(interaction.version, found, bsn, query)
         await self._logged(call, grant, decision, kept)

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from schakel.http.errors import problem
+from schakel.http.errors import fhir_error, problem
 from schakel.http.fhir import Fhir
 from schakel.http.health import Health
 from schakel.http.log import Log
@@ -62,6 +62,8 @@ def internal(node: Node) -> list[BaseRoute]:
 
 async def _not_routed(request: Request, error: Exception) -> Response:
     """The answer to a path that is not there, or a method that it does not have."""
+    if request.scope["path"].split("/")[2:3] == ["fhir"]:
+        return fhir_error(request, NotFound("there is nothing at this path"), "stu3")
     if isinstance(error, HTTPException) and error.status_code == 405:
         return problem(NotAllowed("this method is not possible here", headers=dict(error.headers or {})))
     return problem(NotFound("there is nothing at this path"))

@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from schakel.fhir.search import Condition, Query, encode, split_or
+from schakel.fhir.search import Condition, Query, encode, pairs_of
 from schakel.generic.authorisation.bgz import Form, Row
 from schakel.kernel.outcomes import Forbidden, Invalid
 from schakel.kernel.values import BSN_SYSTEM, Bsn
 
 PROVENANCE = "Provenance:target"
+_PATH = re.compile(r"[A-Z][A-Za-z]+(/\$lastn)?")
 _BY_ID = re.compile(r"(?:Patient/)?([A-Za-z0-9\-.]{1,64})")
 
 
@@ -130,14 +131,19 @@ def _by_bsn(value: str) -> PatientNamed:
 _UNLISTED = frozenset({"patient", "beneficiary", "identifier", "_id", "_count", "_format", "_page"})
 
 
-def listed_form(query: Query) -> str:
-    """The form of a search as a ground lists it: without the patient, paging and format, in one fixed order."""
+def listed_form(search: str) -> str:
+    """The form of a relative search as a ground lists it: without patient, paging and format, in one order.
+
+    Raises `Invalid` for text that is no search on a type.
+    """
+    path, _, text = search.partition("?")
+    if not _PATH.fullmatch(path):
+        raise Invalid("a search starts with a resource type, as in Condition?category=problem")
     pairs = [
-        (name, ",".join(sorted(split_or(value))))
-        for name, value in query.raw
+        (name, ",".join(sorted(part.strip() for part in value.split(","))))
+        for name, value in pairs_of(text)
         if name.partition(".")[0].partition(":")[0] not in _UNLISTED
     ]
-    path = query.type if query.last is None else f"{query.type}/$lastn"
     return f"{path}?{encode(sorted(pairs))}" if pairs else path
 
 

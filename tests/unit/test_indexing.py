@@ -1,0 +1,199 @@
+"""What a resource puts into the search index, and the patient it belongs to."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schakel.fhir import definitions
+from schakel.fhir.moments import FIRST, LAST
+from schakel.store.indexing import IndexRows, indexer, key, parse_literal
+from tests.generated import resources
+
+BASE = "https://node.example/a/fhir/stu3"
+
+
+def rows(kind: str, **members: Any) -> IndexRows:
+    return indexer("stu3", kind).rows({"resourceType": kind, **members}, (BASE,))
+
+
+def tokens(found: IndexRows, parameter: str) -> set[tuple[str, str]]:
+    """(system, code) of a parameter."""
+    return {(system, code) for name, code, system in found.token if name == parameter}
+
+
+def references(found: IndexRows, parameter: str) -> set[tuple[str, str]]:
+    return {(kind, target) for name, kind, target in found.reference if name == parameter}
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        ("Patient/p1", ("Patient", "p1")),
+        ("Patient/p1/_history/3", ("Patient", "p1")),
+        (f"{BASE}/Patient/p1", ("Patient", "p1")),
+        (f"{BASE}/Patient/p1/_history/3", ("Patient", "p1")),
+        ("https://other.example/fhir/Patient/p1", ("", "https://other.example/fhir/Patient/p1")),
+        (f"{BASE}x/Patient/p1", ("", f"{BASE}x/Patient/p1")),
+        (
+            "urn:uuid:8d6cbd30-6a0b-4b0c-8c0a-1d4b1f1a0f53",
+            ("", "urn:uuid:8d6cbd30-6a0b-4b0c-8c0a-1d4b1f1a0f53"),
+        ),
+        ("Patient/" + "p" * 65, ("", "Patient/" + "p" * 65)),
+        ("p1", ("", "p1")),
+    ],
+)
+def test_a_literal_reference_leads_to_us_or_elsewhere(reference: str, expected: tuple[str, str]) -> None:
+    assert parse_literal(reference, (BASE,)) == expected
+
+
+def test_a_concept_is_found_by_each_of_its_codings() -> None:
+    coding = [
+        {"system": "http://loinc.org", "code": "1-8"},
+        {"code": "x"},
+        {"system": "s", "display": "no code"},
+    ]
+    assert tokens(rows("Observation", code={"coding": coding}), "code") == {
+        ("http://loinc.org", "1-8"),
+        ("", "x"),
+    }
+
+
+def test_tokens_come_from_identifiers_contacts_codes_and_booleans() -> None:
+    found = rows(
+        "Patient",
+        identifier=[{"system": "s", "value": "1"}, {"value": "2"}, {"system": "without value"}],
+        telecom=[{"system": "phone", "value": "06"}],
+        gender="female",
+        active=False,
+    )
+    assert tokens(found, "identifier") == {("s", "1"), ("", "2")}
+    assert tokens(found, "phone") == {("", "06")}
+    assert tokens(found, "gender") == {("", "female")}
+    assert tokens(found, "active") == {("", "false")}
+
+
+def test_a_reference_is_found_by_its_target_and_by_its_identifier() -> None:
+    subject = {"reference": "Patient/p1", "identifier": {"system": "s", "value": "1"}}
+    found = rows("Observation", subject=subject)
+    assert references(found, "subject") == references(found, "patient") == {("Patient", "p1")}
+    assert tokens(found, "subject:identifier") == {("s", "1")}
+
+
+def test_a_reference_inside_the_resource_is_no_target() -> None:
+    assert not references(rows("Observation", subject={"reference": "#p"}), "subject")
+
+
+def test_a_group_is_a_subject_and_no_patient() -> None:
+    found = rows("Observation", subject={"reference": "Group/g"})
+    assert references(found, "subject") == {("Group", "g")}
+    assert not references(found, "patient")
+
+
+def test_a_name_is_found_by_each_of_its_parts() -> None:
+    found = rows("Patient", name=[{"family": "De Böer", "given": ["Ève", "Anna"], "use": "official"}])
+    assert {(f, v) for p, f, v in found.string if p == "name"} == {
+        ("de boer", "De Böer"),
+        ("eve", "Ève"),
+        ("anna", "Anna"),
+    }
+    assert {f for p, f, _ in found.string if p == "family"} == {"de boer"}
+
+
+@pytest.mark.parametrize(
+    ("period", "expected"),
+    [
+        (
+            {"start": "2024-01-01T00:00:00Z", "end": "2024-01-02T00:00:00Z"},
+            {(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, 0, 0, 1, tzinfo=UTC))},
+        ),
+        ({"start": "2024-01-01T00:00:00Z"}, {(datetime(2024, 1, 1, tzinfo=UTC), LAST)}),
+        ({"end": "2024-01-01T00:00:00Z"}, {(FIRST, datetime(2024, 1, 1, 0, 0, 1, tzinfo=UTC))}),
+        ({"start": "2024-01-01T00:00:00Z", "end": "9999-12-31"}, {(datetime(2024, 1, 1, tzinfo=UTC), LAST)}),
+        ({"id": "neither"}, set()),
+    ],
+)
+def test_a_period_is_open_where_it_has_no_end(period: dict[str, str], expected: set[object]) -> None:
+    found = rows("Encounter", period=period)
+    assert {(low, high) for name, low, high in found.date if name == "date"} == expected
+
+
+def test_a_timing_is_found_by_its_events() -> None:
+    timing = {
+        "event": ["2024-01-01T00:00:00Z"],
+        "repeat": {"boundsPeriod": {"start": "2024-02-01T00:00:00Z"}},
+    }
+    found = rows("ProcedureRequest", occurrenceTiming=timing)
+    assert {low for name, low, _ in found.date if name == "occurrence"} == {
+        datetime(2024, 1, 1, tzinfo=UTC),
+        datetime(2024, 2, 1, tzinfo=UTC),
+    }
+
+
+def test_a_profile_is_found_as_it_is_written() -> None:
+    found = rows("Patient", meta={"profile": ["http://p/a|1"], "tag": [{"system": "s", "code": "t"}]})
+    assert tokens(found, "_profile") == {("", "http://p/a|1")}
+    assert tokens(found, "_tag") == {("s", "t")}
+
+
+def test_what_is_longer_than_a_key_is_cut() -> None:
+    [(_, code, system)] = rows("Patient", identifier=[{"system": "s" * 900, "value": "v" * 900}]).token
+    assert (code, system) == (key("v" * 900), key("s" * 900))
+    assert len(code) < 900
+
+
+def test_a_resource_belongs_to_the_one_patient_it_names() -> None:
+    assert rows("Observation", subject={"reference": "Patient/p1"}).patient == "p1"
+    assert rows("Coverage", beneficiary={"reference": "Patient/p1"}).patient == "p1"
+    assert rows("Observation", subject={"reference": "https://other.example/Patient/p1"}).patient == ""
+    assert rows("Patient", id="p1").patient == ""
+
+
+def test_a_resource_that_names_two_patients_belongs_to_none() -> None:
+    performer = [{"reference": "Patient/p2"}]
+    assert rows("Observation", subject={"reference": "Patient/p1"}, performer=performer).patient == ""
+
+
+def test_more_values_than_the_maximum_do_not_stop_indexing() -> None:
+    """A lenient write keeps such resources; they are found by what can be read."""
+    found = rows(
+        "Condition",
+        subject=[{"reference": "Patient/p1"}],
+        code={"coding": [{"system": ["a", "b"], "code": ["c", "d"]}, {"system": "s", "code": "e"}]},
+        identifier=[{"system": ["a"], "value": "1"}],
+        onsetPeriod={"start": ["2024", "2025"], "end": "2026"},
+        abatementAge=[{"value": 1}, {"value": 2}],
+        asserter={"identifier": [{"value": "1"}]},
+        assertedDate=["2024-01-01", "2024-01-02"],
+    )
+    assert tokens(found, "code") == {("s", "e")}
+    assert tokens(found, "identifier") == {("", "1")}
+    assert found.patient == "p1"
+    assert len([d for d in found.date if d[0] == "asserted-date"]) == 2
+
+
+def test_a_date_that_cannot_be_read_is_kept_and_not_found() -> None:
+    assert not rows("Observation", effectiveDateTime="2024-13").date
+
+
+@given(resources(definitions("stu3")))
+@settings(max_examples=60, deadline=None)
+def test_any_resource_can_be_indexed(resource: dict[str, Any]) -> None:
+    found = indexer("stu3", resource["resourceType"]).rows(resource, (BASE,))
+    texts = [*found.token, *found.reference, *found.string]
+    assert all(isinstance(text, str) and len(text) <= 400 for row in texts for text in row)
+    assert all(low <= high for _, low, high in found.date)
+
+
+@given(resources(definitions("stu3")), st.data())
+@settings(max_examples=60, deadline=None)
+def test_any_resource_with_a_value_too_many_can_be_indexed(
+    resource: dict[str, Any], data: st.DataObject
+) -> None:
+    name = data.draw(st.sampled_from([n for n in resource if n != "resourceType"]))
+    doubled = {**resource, name: [resource[name], resource[name]]}
+    indexer("stu3", resource["resourceType"]).rows(doubled)
