@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import pickle
 import re
 import resource
@@ -32,7 +33,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 class Plan:
     """What to send to 127.0.0.1:`port`. With `seconds` the requests are repeated in turn for so long, of which
     the first `warm_up` seconds do not count; without, each is sent once. An answer counts as right with status
-    200 and `expect` in it."""
+    200 and `expect` in it. `pid` is the serving process."""
 
     port: int
     requests: Sequence[bytes]
@@ -40,6 +41,7 @@ class Plan:
     seconds: float = 0
     warm_up: float = 0
     expect: bytes = b""
+    pid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,9 @@ class Rounds:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Right answers, how long they took (milliseconds) and what the generator itself spent on each
-    (microseconds of processor time); `wrong` shows the first answer that was not right."""
+    """Right answers and how long they took (milliseconds). `own_cost` is what the generator itself spent on
+    each, `cost` what the serving process did (microseconds of processor time); `wrong` shows the first answer
+    that was not right."""
 
     answers: int
     seconds: float
@@ -64,6 +67,7 @@ class Measured:
     p99: float
     bytes: int
     own_cost: float
+    cost: float = 0
     failures: int = 0
     wrong: str = ""
 
@@ -100,6 +104,7 @@ class _Run:
     end: float = 0
     place: int = 0
     cost_before: float = 0
+    served_before: float = 0
     latencies: list[float] = field(default_factory=list)
     bytes: int = 0
     failures: int = 0
@@ -119,10 +124,11 @@ class _Run:
     def answered(self, began: float, answer: bytes, right: bool) -> None:
         if not right:
             self.failures += 1
-            self.wrong = self.wrong or answer[:600].decode(errors="replace")
+            self.wrong = self.wrong or answer[:3000].decode(errors="replace")
         elif began >= self.begin:
             if not self.latencies:
                 self.cost_before = _processor_seconds()
+                self.served_before = served_seconds(self.plan.pid)
             self.latencies.append((time.perf_counter() - began) * 1000)
             self.bytes += len(answer)
 
@@ -185,8 +191,9 @@ async def _loop(plan: Plan) -> Measured:
         await loop.create_connection(lambda f=future: _Client(run, f), "127.0.0.1", plan.port)  # type: ignore[misc]
     await asyncio.gather(*done)
     seconds = time.perf_counter() - run.begin
-    cost = _processor_seconds() - run.cost_before
-    return _measured(run.latencies, seconds, run.bytes, cost, run.failures, run.wrong)
+    own = _processor_seconds() - run.cost_before
+    served = served_seconds(plan.pid) - run.served_before
+    return _measured(run.latencies, seconds, run.bytes, own, served, run.failures, run.wrong)
 
 
 async def _rounds(plan: Rounds) -> Measured:
@@ -206,11 +213,17 @@ async def _rounds(plan: Rounds) -> Measured:
             received += sum(await asyncio.gather(*(get() for _ in range(plan.width))))
             if number >= 5:
                 latencies.append((time.perf_counter() - began) * 1000)
-    return _measured(latencies, sum(latencies) / 1000, received, 0, 0, "")
+    return _measured(latencies, sum(latencies) / 1000, received, 0, 0, 0, "")
 
 
 def _measured(
-    latencies: list[float], seconds: float, received: int, cost: float, failures: int, wrong: str
+    latencies: list[float],
+    seconds: float,
+    received: int,
+    own: float,
+    served: float,
+    failures: int,
+    wrong: str,
 ) -> Measured:
     ordered = sorted(latencies) or [0.0]
     number = len(latencies)
@@ -226,7 +239,8 @@ def _measured(
         p95=part(0.95),
         p99=part(0.99),
         bytes=received,
-        own_cost=cost / number * 1e6 if number else 0,
+        own_cost=own / number * 1e6 if number else 0,
+        cost=served / number * 1e6 if number else 0,
         failures=failures,
         wrong=wrong,
     )
@@ -235,6 +249,15 @@ def _measured(
 def _processor_seconds() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
+
+
+def served_seconds(pid: int) -> float:
+    """Processor time that a process has used, in seconds; 0 where the kernel does not say (no /proc)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _main() -> None:

@@ -12,9 +12,11 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,13 @@ URA, REQUESTER = "90000001", "90000002"
 BSN, NAME = "999229588", "Achterberg"
 DOCTOR = User("900000008", "Jan Jansen", "01.015")
 STARTS_WITHIN = 20.0
+OBSERVATION = {
+    "resourceType": "Observation",
+    "status": "final",
+    "code": {"text": "Achterberg heeft koorts"},
+    "identifier": [{"system": "https://example.org/bsn", "value": BSN}],
+}
+"""An Observation with what a technical log may not hold."""
 
 _numbers = itertools.count(1)
 
@@ -54,6 +63,21 @@ def launch(config: Path, errors: Path) -> subprocess.Popen[str]:
             text=True,
             env={name: value for name, value in os.environ.items() if not name.startswith("SCHAKEL_")},
         )
+
+
+async def refused(config: Path) -> tuple[str, float]:
+    """What the command says before it gives up with exit code 2, and after how many seconds."""
+    start = time.monotonic()
+    errors = config.with_name("refusal")
+    process = launch(config, errors)
+    try:
+        code = await asyncio.to_thread(process.wait, 60)
+    finally:
+        process.kill()
+        process.communicate()
+    said = errors.read_text()
+    assert code == 2 and said.startswith("schakel: ") and "Traceback" not in said, (code, said)
+    return said, time.monotonic() - start
 
 
 def toml(table: Mapping[str, Any]) -> str:
@@ -196,6 +220,15 @@ class Site:
         if self._process is not None and self._process.returncode is None:
             await self.kill()
 
+    async def until_ready(self, client: aiohttp.ClientSession) -> None:
+        """Returns when the node says that it is ready, within ten seconds."""
+        async with asyncio.timeout(10):
+            while True:
+                async with client.get(f"{self.front}/health/ready") as answer:
+                    if answer.status == 200:
+                        return
+                await asyncio.sleep(0.05)
+
     def token_form(self) -> dict[str, str]:
         """The form with which the requester asks for a token."""
         signer = AssertionSigner(REQUESTER, self._folder / "requester.jwk")
@@ -240,7 +273,6 @@ def ehr() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         headers={"X-API-Key": KEY},
         timeout=aiohttp.ClientTimeout(total=30),
-        json_serialize=lambda value: orjson.dumps(value).decode(),
     )
 
 
@@ -260,3 +292,24 @@ async def running_site(open_folder: Path, **settings: Any) -> AsyncIterator[tupl
             await site.stop()
         await database.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+async def timed(
+    client: aiohttp.ClientSession, method: str, url: str, **options: Any
+) -> tuple[int, str, str, float]:
+    """Status, media type, body and seconds of an answer."""
+    start = time.monotonic()
+    if "json" in options:  # As a stream, for aiohttp warns about a large body.
+        options["data"] = BytesIO(orjson.dumps(options.pop("json")))
+        options["headers"] = {"Content-Type": "application/fhir+json"}
+    async with client.request(method, url, **options) as answer:
+        body = await answer.text()
+    return answer.status, answer.content_type, body, time.monotonic() - start
+
+
+def check_log(site: Site, bearer: dict[str, str]) -> None:
+    """What the node said on stderr is technical."""
+    token = bearer["Authorization"].split()[1]
+    for secret in (BSN, NAME, "koorts", "secret", KEY, token, site.token_form()["client_assertion"][:20]):
+        assert secret not in site.log
+    assert "Traceback" not in site.log and '"fault"' not in site.log, site.log

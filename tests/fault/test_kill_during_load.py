@@ -83,7 +83,7 @@ def _resource(kind: str, marker: str, subject: str) -> dict[str, Any]:
 
 def _transaction(marker: str, shared: str) -> dict[str, Any]:
     """SHARED updates and CREATED creates, each with `marker`."""
-    entries = []
+    entries: list[dict[str, Any]] = []
     for number in range(SHARED):
         kind = "Observation" if number else "Patient"
         resource = _resource(kind, marker, f"Patient/{shared}-0") | {"id": f"{shared}-{number}"}
@@ -138,16 +138,6 @@ async def _ask(client: aiohttp.ClientSession, site: Site, load: Load, headers: d
         await asyncio.sleep(PAUSE)
 
 
-async def _until_served(client: aiohttp.ClientSession, site: Site) -> None:
-    """Returns when the node says that it is ready."""
-    async with asyncio.timeout(10):
-        while True:
-            async with client.get(f"{site.internal}/health/ready") as answer:
-                if answer.status == 200:
-                    return
-            await asyncio.sleep(0.05)
-
-
 async def _kill_node(client: aiohttp.ClientSession, site: Site, database: Database) -> None:
     await site.kill()
     await site.start()
@@ -160,7 +150,7 @@ async def _kill_database(client: aiohttp.ClientSession, site: Site, database: Da
     async with client.get(f"{site.internal}/health/ready") as answer:
         assert answer.status == 503
     await database.start()
-    await _until_served(client, site)
+    await site.until_ready(client)
     assert site.process.pid == node and site.process.poll() is None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import sys
 from dataclasses import dataclass
@@ -11,9 +10,7 @@ from pathlib import Path
 
 from schakel.demo.region import Running, Wanted, running
 from schakel.demo.screen import Screen
-from schakel.kernel.outcomes import Invalid
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from schakel.kernel.outcomes import Invalid, NotSupported
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +28,8 @@ class DemoOptions:
 
 def demo(options: DemoOptions) -> int:
     """Runs the region until it is told to stop; the exit code. Raises an `Outcome` for what is in the way."""
+    if sys.platform == "win32":
+        raise NotSupported("the demo runs on Linux and macOS, where it brings its own PostgreSQL")
     if options.json is not None and not options.check:
         raise Invalid("--json goes with --check")
     if options.check and options.patients is not None and options.patients < 2:
@@ -58,7 +57,7 @@ async def _until_stopped(options: DemoOptions, screen: Screen) -> int:
         elif loop.time() > stopped + 1:  # at once comes only what a parent process passes on as well
             screen.line("Still stopping: this takes a few seconds at most.")
 
-    for number in _SIGNALS:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop)
     try:
         return await task
@@ -111,7 +110,3 @@ def _welcome(region: Running, options: DemoOptions, screen: Screen) -> None:
     if options.browser:
         screen.line("There is no portal in this version yet, so no browser is opened.")
     screen.line(f"Ready after {screen.seconds:.1f} s. Ctrl-C stops everything.")
-
-
-with contextlib.suppress(AttributeError):
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]

@@ -61,12 +61,14 @@ class NodeProcess:
         await self._keeper.wait()
 
     def died(self) -> Fault:
-        """The error that says a node ended by itself, with the end of its log."""
+        """The error that says a node ended by itself, how, and the end of its log."""
+        code = self._keeper.returncode or 0
+        how = f"by signal {256 - code}" if code > 200 else f"with exit code {code}"
+        said = ""
         with contextlib.suppress(OSError):
             said = last_lines(self._log.read_text(errors="replace"))
-            if said:
-                return Fault(f"the node of the {self.name} operator ended. Its log ends with:\n{said}")
-        return Fault(f"the node of the {self.name} operator ended without a word in its log")
+        end = f"Its log ends with:\n{said}" if said else "Its log is empty."
+        return Fault(f"the node of the {self.name} operator ended {how}. {end}")
 
     async def stop(self) -> None:
         """Let the node finish what is under way; then end it, and its keeper."""

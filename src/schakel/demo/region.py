@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import resource
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -25,11 +24,14 @@ from schakel.demo.patients import NamedPatient, named_patients, region
 from schakel.demo.processes import NodeProcess
 from schakel.demo.screen import Screen
 from schakel.kernel.outcomes import Fault, Invalid, Upstream
+from schakel.store.cluster_folder import last_lines
 from schakel.store.embedded import EmbeddedServer
+
+T = TypeVar("T")
 
 _READY_SECONDS = 60.0
 _LOOK_SECONDS = 2.0
-_DATABASE_SECONDS = 20.0
+_DATABASE_SECONDS = 10.0
 """How long the nodes may be without their database before the region is given up."""
 
 
@@ -47,10 +49,17 @@ class Running:
     """A region that is up. `published` is what stands in `demo.json`."""
 
     def __init__(
-        self, folder: DemoFolder, published: dict[str, Any], nodes: tuple[NodeProcess, ...], client: Client
+        self,
+        folder: DemoFolder,
+        published: dict[str, Any],
+        server: EmbeddedServer,
+        nodes: tuple[NodeProcess, ...],
+        client: Client,
     ) -> None:
         self.folder = folder
         self.published = published
+        self._database_log = server.home / "server.log"
+        self._fronts = sorted({one["front"].rpartition("/")[0] for one in published["organisations"]})
         self._nodes = nodes
         self._client = client
 
@@ -63,10 +72,7 @@ class Running:
             for node in self._nodes:
                 if not node.running:
                     return node.died()
-            return Fault(
-                "the database of the region is gone; see "
-                f"{self.folder.postgres / 'server.log'} when the folder is a kept one"
-            )
+            return Fault(f"the database of the region is gone. {self._last_words()}")
         finally:
             for task in (looking, *ended):
                 task.cancel()
@@ -76,12 +82,14 @@ class Running:
         since: float | None = None
         while since is None or time.monotonic() - since < _DATABASE_SECONDS:
             await asyncio.sleep(_LOOK_SECONDS)
-            states = [await _ready(self._client, f"{o['internal']}/..") for o in self._one_of_each()]
+            states = [await _ready(self._client, address) for address in self._fronts]
             since = None if all(states) else since or time.monotonic()
 
-    def _one_of_each(self) -> list[dict[str, Any]]:
-        by_operator = {one["operator"]: one for one in self.published["organisations"]}
-        return list(by_operator.values())
+    def _last_words(self) -> str:
+        with contextlib.suppress(OSError):
+            if said := last_lines(self._database_log.read_text(errors="replace")):
+                return f"Its log ends with:\n{said}"
+        return f"Its log is {self._database_log}."
 
 
 @asynccontextmanager
@@ -103,24 +111,27 @@ async def running(wanted: Wanted, screen: Screen) -> AsyncIterator[Running]:
         what = "no patients" if not contents.patients else f"{contents.patients} synthetic patients"
         screen.line(f"A region of eight care organisations with {what}, at two operators.")
         screen.line(f"Data in {folder.path} ({'removed at the end' if contents.temporary else 'kept'}).")
-        nodes = await _nodes(undo, folder, all_doors, screen)
+        screen.progress("starting the database")
+        server = await EmbeddedServer.start(folder.postgres, fsync=not contents.temporary)
+        undo.push_async_callback(server.stop)
+        nodes = await _nodes(undo, folder, server, all_doors, screen)
         client = await undo.enter_async_context(Client())
         await _await_ready(client, nodes, all_doors)
         screen.progress("database and nodes are up", last=True)
         named = await _guarded(nodes, _loaded(client, folder, all_doors, screen))
         published = await _describe(client, folder, all_doors, nodes, named)
         folder.write(folder.published, orjson.dumps(published, option=orjson.OPT_INDENT_2))
-        yield Running(folder, published, nodes, client)
+        yield Running(folder, published, server, nodes, client)
 
 
 async def _nodes(
-    undo: contextlib.AsyncExitStack, folder: DemoFolder, all_doors: tuple[Doors, ...], screen: Screen
+    undo: contextlib.AsyncExitStack,
+    folder: DemoFolder,
+    server: EmbeddedServer,
+    all_doors: tuple[Doors, ...],
+    screen: Screen,
 ) -> tuple[NodeProcess, ...]:
-    """The database server and the node of each operator, started."""
-    screen.progress("starting the database")
-    contents = folder.contents
-    server = await EmbeddedServer.start(folder.postgres, fsync=not contents.temporary)
-    undo.push_async_callback(server.stop)
+    """The node of each operator, started on a database and a role of its own."""
     databases: dict[cast.Operator, str] = {}
     for operator in cast.OPERATORS:
         name = f"schakel_{operator}"
@@ -159,9 +170,9 @@ async def _ready(client: Client, address: str) -> bool:
         return False
 
 
-async def _guarded(nodes: tuple[NodeProcess, ...], work: Any) -> Any:
+async def _guarded(nodes: tuple[NodeProcess, ...], work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`; when a node ends meanwhile, that is the error."""
-    task = asyncio.ensure_future(work)
+    task = asyncio.create_task(work)
     ended = [asyncio.create_task(node.ended()) for node in nodes]
     try:
         await asyncio.wait([task, *ended], return_when=asyncio.FIRST_COMPLETED)
@@ -304,5 +315,7 @@ def _slug_of(ura: str) -> str:
 
 def _without_core_files() -> None:
     """Processes that must end at once are ended by SIGQUIT, which would leave a core file."""
+    import resource  # not on Windows, where the database refuses with a sentence
+
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))

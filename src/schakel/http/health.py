@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
+import structlog
 from prometheus_client import generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from schakel.http.errors import as_outcome
 from schakel.http.node import Node
 from schakel.http.reading import as_json
 from schakel.store.connection import acquire
+
+_log = structlog.get_logger("schakel.http")
 
 _PATIENCE = 2.0
 """Seconds in which the database must answer, all in all."""
@@ -33,7 +35,7 @@ class Health:
             async with asyncio.timeout(_PATIENCE), acquire(self._node.pool) as connection:
                 await connection.fetchval("SELECT 1")
         except Exception as error:  # Whatever is wrong with the database, the answer is the same.
-            as_outcome(error)
+            _log.warning("not-ready", cause=getattr(error, "cause", "") or type(error).__name__)
             return as_json({"status": "down", "database": "unreachable"}, 503)
         return as_json({"status": "up", "database": "up"})
 

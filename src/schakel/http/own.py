@@ -11,13 +11,15 @@ from starlette.responses import Response
 from schakel.exchanges.bgz import parse_ask
 from schakel.fhir.moments import interval
 from schakel.fhir.search import pairs_of
+from schakel.generic.authorisation import listed_form
 from schakel.generic.consent import Ground
+from schakel.generic.consent.grounds import MAX_QUERIES
 from schakel.generic.logging import Event
 from schakel.http.node import Node, OrganisationServices
 from schakel.http.reading import as_json, json_object, read_limited
 from schakel.kernel.clock import instant, new_id
-from schakel.kernel.outcomes import Invalid
-from schakel.kernel.values import Bsn
+from schakel.kernel.outcomes import Invalid, naming
+from schakel.kernel.values import Bsn, Ura
 
 
 class Own:
@@ -38,45 +40,51 @@ class Own:
 
     async def _list_grounds(self, request: Request) -> Response:
         organisation = self._node.own(request)
-        asked = dict(pairs_of(request.url.query))
-        unknown = set(asked) - {"patient", "requester", "active"}
-        if unknown:
+        pairs = pairs_of(request.url.query)
+        asked = dict(pairs)
+        if unknown := sorted(set(asked) - {"patient", "requester", "active"}):
+            name = unknown[0][:40]
             raise Invalid(
-                f"unknown parameter {sorted(unknown)[0][:40]!r}; known are patient, requester, active"
+                f"unknown parameter {name!r}; known are patient, requester, active", expression=name
             )
+        if len(asked) < len(pairs):
+            raise Invalid("a parameter is given twice")
         if asked.get("active", "true") not in ("true", "false"):
             raise Invalid("active is true or false", expression="active")
+        with naming("patient"):
+            patient = Bsn(asked["patient"]) if "patient" in asked else None
+        with naming("requester"):
+            requester = Ura(asked["requester"]) if "requester" in asked else None
         found = await organisation.grounds.list(
-            patient=Bsn(asked["patient"]) if "patient" in asked else None,
-            requester=asked.get("requester"),
-            active=asked.get("active") == "true",
+            patient=patient, requester=requester, active=asked.get("active") == "true"
         )
         return as_json({"grounds": [_ground(g) for g in found]})
 
     async def _write_ground(self, request: Request) -> Response:
         organisation = self._node.own(request)
         table = json_object(await read_limited(request, 100_000))
-        unknown = set(table) - {"requester", "patient", "exchange", "queries", "until", "reason"}
-        if unknown:
-            raise Invalid(f"unknown member {sorted(unknown)[0][:40]!r}")
+        if unknown := sorted(set(table) - {"requester", "patient", "exchange", "queries", "until", "reason"}):
+            raise Invalid(f"unknown member {unknown[0][:40]!r}", expression=unknown[0][:40])
         for name in ("requester", "patient", "until", "reason"):
             if not isinstance(table.get(name), str) or not table[name]:
                 raise Invalid(f"{name} is needed, as text", expression=name)
-        queries = table.get("queries", [])
-        exchange = table.get("exchange", "")
-        if (
-            not isinstance(exchange, str)
-            or not isinstance(queries, list)
-            or not all(isinstance(q, str) for q in queries)
-        ):
-            raise Invalid("give exchange as a text, or queries as a list of texts", expression="exchange")
+        exchange, queries = table.get("exchange", ""), table.get("queries", [])
+        if not isinstance(exchange, str):
+            raise Invalid("exchange is a text", expression="exchange")
+        if not isinstance(queries, list) or not all(isinstance(q, str) for q in queries):
+            raise Invalid("queries is a list of texts", expression="queries")
+        forms = []
+        for number, query in enumerate(queries[: MAX_QUERIES + 1]):
+            with naming(f"queries[{number}]"):
+                forms.append(listed_form(query))
+        with naming("requester"):
+            requester = Ura(table["requester"])
+        with naming("patient"):
+            patient = Bsn(table["patient"])
+        with naming("until"):
+            until = _moment(table["until"])
         ground = await organisation.grounds.write(
-            table["requester"],
-            table["patient"],
-            exchange=exchange,
-            queries=tuple(queries),
-            until=_moment(table["until"]),
-            reason=table["reason"],
+            requester, patient, exchange=exchange, queries=forms, until=until, reason=table["reason"]
         )
         await organisation.log.write(_ground_event(organisation, ground, "C"))
         return as_json(_ground(ground), 201)

@@ -26,7 +26,8 @@ Status and FHIR issue code stand on the class, so the mapping exists once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -134,3 +135,14 @@ class Upstream(Outcome):
 
 class Fault(Outcome):
     status, issue, code = 500, "exception", "fault"
+
+
+@contextmanager
+def naming(member: str) -> Iterator[None]:
+    """Names `member` in an `Invalid` that says what is wrong but not where."""
+    try:
+        yield
+    except Invalid as error:
+        if error.expression:
+            raise
+        raise Invalid(f"{member}: {error.message}", code=error.kind, expression=member) from None

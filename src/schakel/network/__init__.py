@@ -5,6 +5,6 @@ came, what was refused and why, what failed. A slow or broken holder never hides
 """
 
 from schakel.network.fetch import HolderResult, RequestResult, fetch_holder
-from schakel.network.peers import Page, Peers
+from schakel.network.peers import Peers, Reply
 
-__all__ = ["HolderResult", "Page", "Peers", "RequestResult", "fetch_holder"]
+__all__ = ["HolderResult", "Peers", "Reply", "RequestResult", "fetch_holder"]

@@ -1,26 +1,33 @@
 """Fetches a list of searches from one holder: concurrently, every page of each, checked and minimised.
 
 The rule of the answering side is applied once more here (`gateway.minimise`): what a holder sends too much is
-dropped and reported, never passed on.
+dropped and reported, never passed on. What one holder may cost is bounded: time, bytes, and one large answer
+read at a time, beside the event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+import structlog
 
 from schakel.fhir import definitions
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
 from schakel.fhir.search import QueryParser, pairs_of
-from schakel.gateway.minimise import Dropped, Item, Subject, bsns, item, minimise
-from schakel.kernel.outcomes import Outcome
-from schakel.network.peers import PeerRefused, Peers, same_base
+from schakel.gateway.minimise import Dropped, Item, Subject, item, minimise, patients_named
+from schakel.kernel.outcomes import Invalid, Outcome
+from schakel.network.peers import Allowance, PeerRefused, Peers, same_base, searchset
 
 Status = Literal["complete", "incomplete", "refused", "failed"]
 MAX_PAGES = 200
+MAX_HOLDER_BYTES = 40_000_000
+_LARGE = 100_000
+_log = structlog.get_logger("schakel.network")
 
 
 @dataclass(slots=True)
@@ -36,6 +43,18 @@ class RequestResult:
     reason: str = "not finished in time"
     items: list[Item] = field(default_factory=list)
     urls: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def type(self) -> str:
+        """The resource type that was asked."""
+        return re.split(r"[/?]", self.query)[0]
+
+    def take(self, page: Sequence[Item], base: str) -> None:
+        """Adds what a page brought. A match of another type than was asked is none."""
+        for found in page:
+            if found.key not in self.urls:
+                self.items.append(found if found.type == self.type else replace(found, match=False))
+                self.urls[found.key] = f"{base}/{found.key}"
 
     def report(self) -> dict[str, Any]:
         """The result as the answer of the exchange shows it."""
@@ -81,9 +100,8 @@ async def fetch_holder(
 ) -> HolderResult:
     """Runs `queries` (relative searches) at the FHIR base of one holder, within `timeout` seconds."""
     results = [RequestResult(number, query) for number, query in enumerate(queries, 1)]
-    tasks = [
-        asyncio.create_task(_one(peers, r, base, token, version, f"{request_id}.{r.number}")) for r in results
-    ]
+    holder = _Holder(peers, base, token, version)
+    tasks = [asyncio.create_task(_one(holder, r, f"{request_id}.{r.number}")) for r in results]
     _, late = await asyncio.wait(tasks, timeout=timeout)
     for task in late:
         task.cancel()
@@ -96,20 +114,52 @@ async def fetch_holder(
     return out
 
 
-async def _one(
-    peers: Peers, result: RequestResult, base: str, token: str, version: Version, request_id: str
-) -> None:
-    url = f"{base}/{result.query}"
+@dataclass(slots=True)
+class _Holder:
+    """One holder during one exchange, and what it may still send."""
+
+    peers: Peers
+    base: str
+    token: str
+    version: Version
+    allowance: Allowance = field(default_factory=lambda: Allowance(MAX_HOLDER_BYTES))
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def page(self, url: str, request_id: str) -> tuple[_Page, str]:
+        """The page at `url` and the holder's decision id."""
+        reply = await self.peers.get(url, self.token, self.version, request_id, self.allowance)
+        if len(reply.body) < _LARGE:
+            return _read(reply.body, self.version, self.base), reply.decision
+        async with self.reading:
+            return await asyncio.to_thread(_read, reply.body, self.version, self.base), reply.decision
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What a page holds: its resources, how many matches there are in all when it says so, and the next page."""
+
+    items: tuple[Item, ...]
+    total: int | None
+    following: str
+
+
+async def _one(holder: _Holder, result: RequestResult, request_id: str) -> None:
+    url = f"{holder.base}/{result.query}"
     seen: set[str] = set()
+    matches, total = 0, None
     try:
         while url:
             if url in seen or len(seen) >= MAX_PAGES:
                 raise PageTrouble("the pages do not end")
             seen.add(url)
-            page = await peers.get(url, token, version, request_id)
-            result.decision = page.decision or result.decision
-            _take(result, page.bundle, version, base)
-            url = _next(page.bundle, base)
+            page, decision = await holder.page(url, request_id)
+            result.decision = decision or result.decision
+            result.take(page.items, holder.base)
+            matches += sum(one.match for one in page.items)
+            total = page.total if page.total is not None else total
+            url = page.following
+        if total is not None and matches < total:
+            raise PageTrouble(f"the holder says that it has {total} and gave {matches}")
         result.status, result.reason = "complete", ""
     except PeerRefused as refused:
         result.decision = refused.decision or result.decision
@@ -119,6 +169,10 @@ async def _one(
     except asyncio.CancelledError:
         result.status = "incomplete" if result.items else "failed"
         raise
+    except Exception as error:  # Whatever a holder sends that we cannot read is that holder's failure alone.
+        _log.error("unreadable", kind=type(error).__name__)
+        result.status = "incomplete" if result.items else "failed"
+        result.reason = "the answer could not be read"
 
 
 class PageTrouble(Outcome):
@@ -127,21 +181,23 @@ class PageTrouble(Outcome):
     status, issue, code = 502, "transient", "page-trouble"
 
 
-def _take(result: RequestResult, bundle: Resource, version: Version, base: str) -> None:
-    for entry in bundle.get("entry", []):
+def _read(body: bytes, version: Version, base: str) -> _Page:
+    """A page in the bytes of an answer. Raises `Invalid` and `PageTrouble`."""
+    bundle = searchset(body, version)
+    items = []
+    for number, entry in enumerate(bundle.get("entry", ())):
         resource = entry.get("resource")
-        if not isinstance(resource, dict) or resource.get("resourceType") == "OperationOutcome":
+        if resource is None or resource["resourceType"] == "OperationOutcome":
             continue
+        if not isinstance(resource.get("id"), str):
+            raise Invalid(f"entry {number} of the answer is a resource without id")
         match = entry.get("search", {}).get("mode", "match") == "match"
-        found = item(version, resource, match, (base,))
-        if found.key in result.urls:
-            continue
-        result.items.append(found)
-        result.urls[found.key] = str(entry.get("fullUrl") or f"{base}/{found.key}")
+        items.append(item(version, resource, match, (base,)))
+    return _Page(tuple(items), bundle.get("total"), _next(bundle, base))
 
 
 def _next(bundle: Resource, base: str) -> str:
-    for link in bundle.get("link", []):
+    for link in bundle.get("link", ()):
         if link.get("relation") == "next":
             url = str(link.get("url", ""))
             if not same_base(url, base):
@@ -156,15 +212,14 @@ def _apply_rule(results: Sequence[RequestResult], version: Version, patient: str
         str(i.resource.get("id"))
         for r in results
         for i in r.items
-        if i.type == "Patient" and i.match and patient in bsns(i.rows, "identifier")
+        if i.type == "Patient" and i.match and patients_named(version, i)[1] == {patient}
     )
     subject = Subject(patient, ids)
     parser = QueryParser(definitions(version))
 
     def divided(result: RequestResult, elsewhere: set[str]) -> tuple[list[Item], tuple[Dropped, ...]]:
         path, _, text = result.query.partition("?")
-        kind, _, operation = path.partition("/")
-        query = parser.parse(kind, pairs_of(text), last=bool(operation))
+        query = parser.parse(result.type, pairs_of(text), last="/" in path)
         done = minimise(
             version, result.items, subject, [str(i) for i in query.includes], elsewhere.__contains__
         )

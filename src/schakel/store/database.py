@@ -91,8 +91,7 @@ async def _prepare(dsn: str, timeout: float) -> None:
         version = connection.get_server_version()
         if version.major < _OLDEST:
             raise Fault(
-                f"the database is PostgreSQL {version.major}.{version.minor}; "
-                f"{_OLDEST} or newer is needed (setting `database`)",
+                f"the database is PostgreSQL {version.major}; {_OLDEST} or newer is needed (setting `database`)",
                 code="database-too-old",
             )
         await migrate(connection)

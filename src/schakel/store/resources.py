@@ -314,6 +314,7 @@ class Store:
         existing = {(r["type"], r["id"]): r for r in rows}
         moment = sql.moment(now())
         batch = _Batch()
+        fresh = iter(rids)
         out: list[Written] = []
         for place, change in enumerate(writes):
             if place % 25 == 24:
@@ -325,7 +326,7 @@ class Store:
                 out.append(Written(gone, created=False))
                 continue
             number = 1 if old is None else old["version"] + 1
-            rid = rids.pop() if old is None else old["rid"]
+            rid = next(fresh) if old is None else old["rid"]
             rows_of = IndexRows()
             body = b""
             if change.resource is not None:

@@ -210,24 +210,33 @@ class _Search:
     def _compare(self, low: str, high: str, text: str) -> str:
         """FHIR date comparison: the value is [low, high), the parameter [first, after)."""
         prefix, rest = split_prefix(text)
-        first, after = (self.s.argument(moment) for moment in interval(rest))
-        match prefix:
+        moments = interval(rest)
+
+        def first() -> str:
+            return self.s.argument(moments[0])
+
+        def after() -> str:
+            return self.s.argument(moments[1])
+
+        match (
+            prefix
+        ):  # An argument that the text does not use would have no type, so each is made where it is.
             case "eq":
-                return f"({low} >= {first} AND {high} <= {after})"
+                return f"({low} >= {first()} AND {high} <= {after()})"
             case "ne":
-                return f"NOT ({low} >= {first} AND {high} <= {after})"
+                return f"NOT ({low} >= {first()} AND {high} <= {after()})"
             case "gt":
-                return f"{high} > {after}"
+                return f"{high} > {after()}"
             case "lt":
-                return f"{low} < {first}"
+                return f"{low} < {first()}"
             case "ge":
-                return f"({high} > {after} OR ({low} >= {first} AND {high} <= {after}))"
+                return f"({high} > {after()} OR {low} >= {first()})"
             case "le":
-                return f"({low} < {first} OR ({low} >= {first} AND {high} <= {after}))"
+                return f"({low} < {first()} OR {high} <= {after()})"
             case "sa":
-                return f"{low} >= {after}"
+                return f"{low} >= {after()}"
             case "eb":
-                return f"{high} <= {first}"
+                return f"{high} <= {first()}"
             case _:
                 raise AssertionError(f"the parser lets no prefix {prefix} through")
 

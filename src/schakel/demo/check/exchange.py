@@ -175,20 +175,20 @@ async def log(trial: Trial) -> str:
     for decision in sorted(decisions):
         [one] = await trial.log(trial.holder, entity__identifier=decision)
         prove(one in events, f"decision {decision} leads to another event")
-    given = {name for event in events for name in disclosed(event)}
-    prove_equal(
-        given ^ set(_arrived(trial)), set(), "given according to the log, but not arrived, or the reverse"
-    )
+    arrived = {f"{name}/_history/{one['meta']['versionId']}" for name, one in _arrived(trial).items()}
+    given = {version for event in events for version in disclosed(event)}
+    prove_equal(given ^ arrived, set(), "given according to the holder's log and not arrived, or the reverse")
     own = await trial.log(trial.requester, entity__identifier=f"urn:uuid:{trial.answer['id']}")
     prove_equal(len(own), 1, "events of the exchange at the requester")
-    addresses = {f"{trial.holder.guarded}/{name}" for name in given}
-    prove_equal(disclosed(own[0]) ^ addresses, set(), "received according to the requester's log")
+    prove_equal(
+        disclosed(own[0]) ^ arrived, set(), "received according to the requester's log, or the reverse"
+    )
     prove_equal(identifier(own[0], "1"), trial.bsn, "patient in the requester's log")
     by_patient = await trial.log(trial.requester, patient_in_identifier=trial.bsn, date=f"ge{trial.begun}")
     prove(own[0] in by_patient, "the requester's log has no such event under the patient")
     return (
         f"{len(events)} events with their own decision at {trial.holder.slug} that name exactly the "
-        f"{len(given)} resources that arrived; one at {trial.requester.slug}, decision {trial.answer['id']}"
+        f"{len(given)} versions that arrived; one at {trial.requester.slug}, decision {trial.answer['id']}"
     )
 
 

@@ -259,6 +259,7 @@ def identifier(event: Resource, code: str) -> str:
 
 
 def disclosed(event: Resource) -> set[str]:
-    """What an AuditEvent says was given out, as written there without the version."""
-    references = [entity.get("what", {}).get("reference", "") for entity in event["entity"]]
-    return {one.partition("/_history/")[0] for one in references if one}
+    """The versions that an AuditEvent says were given out, as `Type/id/_history/version`."""
+    return {
+        entity["what"]["reference"] for entity in event["entity"] if "reference" in entity.get("what", {})
+    }

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from schakel.exchanges.bgz.requests import requests_for
+from schakel.fhir import json
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource, dump
 from schakel.generic.addressing import ConfiguredDirectory
 from schakel.generic.identity import AssertionSigner, User
+from schakel.generic.identity.model import check_code
 from schakel.generic.logging import AuditLog, Event
 from schakel.generic.logging.events import Outcome as LogOutcome
 from schakel.kernel.clock import instant, new_id, now
-from schakel.kernel.outcomes import Invalid, NotFound, Outcome
+from schakel.kernel.outcomes import Invalid, NotFound, Outcome, naming
 from schakel.kernel.values import URA_SYSTEM, Bsn, Ura
 from schakel.network import HolderResult, Peers, RequestResult, fetch_holder
 from schakel.network.fetch import Status, overall
@@ -40,54 +40,28 @@ class Ask:
     treatment_relation: str
 
 
-def _text(table: dict[str, Any], name: str, where: str = "", most: int = 200) -> str:
-    value = table.get(name)
-    path = f"{where}{name}"
-    if (
-        not isinstance(value, str)
-        or not value.strip()
-        or len(value) > most
-        or re.search(r"[\x00-\x1f]", value)
-    ):
-        raise Invalid(f"{path} is needed: a text of 1 to {most} characters", expression=path)
-    return value
-
-
 def parse_ask(body: bytes) -> Ask:
     """The ask in a JSON body `{patient, holders: [ura], user: {id, name, role, responsible?}, purpose,
     treatment_relation}`. Raises `Invalid` naming the member."""
-    try:
-        table = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise Invalid(f"the body is not JSON: {error}") from error
-    if not isinstance(table, dict):
-        raise Invalid("the body must be a JSON object")
-    unknown = set(table) - {"patient", "holders", "user", "purpose", "treatment_relation"}
-    if unknown:
-        raise Invalid(f"unknown member {sorted(unknown)[0]!r}", expression=sorted(unknown)[0][:60])
+    table = json.parse(body, max_depth=8)
+    if unknown := sorted(set(table) - {"patient", "holders", "user", "purpose", "treatment_relation"}):
+        raise Invalid(f"unknown member {unknown[0][:60]!r}", expression=unknown[0][:60])
     holders = table.get("holders")
     if not isinstance(holders, list) or not 1 <= len(holders) <= MAX_HOLDERS:
         raise Invalid(f"holders is a list of 1 to {MAX_HOLDERS} URA numbers", expression="holders")
-    user = table.get("user")
-    if not isinstance(user, dict) or set(user) - {"id", "name", "role", "responsible"}:
-        raise Invalid("user is an object {id, name, role, responsible?}", expression="user")
-    responsible = _text(user, "responsible", "user.") if "responsible" in user else ""
-    return Ask(
-        patient=Bsn(_text(table, "patient")),
-        holders=tuple(dict.fromkeys(Ura(h) if isinstance(h, str) else _no_ura(h) for h in holders)),
-        user=User(
-            _text(user, "id", "user."),
-            _text(user, "name", "user."),
-            _text(user, "role", "user."),
-            responsible,
-        ),
-        purpose=_text(table, "purpose"),
-        treatment_relation=_text(table, "treatment_relation"),
-    )
+    with naming("patient"):
+        patient = Bsn(_text(table.get("patient")))
+    with naming("holders"):
+        uras = tuple(dict.fromkeys(Ura(_text(holder)) for holder in holders))
+    user = User.parse(table.get("user"))
+    purpose, relation = (check_code(table.get(name), name) for name in ("purpose", "treatment_relation"))
+    return Ask(patient, uras, user, purpose, relation)
 
 
-def _no_ura(value: object) -> Ura:
-    raise Invalid(f"holders: {str(value)[:20]!r} is no URA; write it as text", expression="holders")
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise Invalid("a text is needed")
+    return value
 
 
 class BgzExchange:
@@ -118,8 +92,7 @@ class BgzExchange:
         """JSON `{id, status, bundle, holders}`; durable in our own log before it is returned. Nothing is stored."""
         exchange = new_id()
         results = await asyncio.gather(*(self._from_holder(ask, ura, exchange) for ura in ask.holders))
-        for result in results:
-            await self._log.write(self._event(ask, exchange, result))
+        await asyncio.gather(*(self._log.write(self._event(ask, exchange, r)) for r in results))
         body = {
             "id": exchange,
             "status": overall([r.status for r in results]),
@@ -138,6 +111,7 @@ class BgzExchange:
 
     async def _from_holder(self, ask: Ask, ura: str, exchange: str) -> HolderResult:
         queries = requests_for(ask.patient)
+        until = time.monotonic() + self._timeout
         try:
             async with asyncio.timeout(self._timeout):
                 address = self._directory.find(ura)
@@ -160,7 +134,7 @@ class BgzExchange:
             queries=queries,
             patient=ask.patient,
             request_id=exchange,
-            timeout=self._timeout,
+            timeout=max(until - time.monotonic(), 0.0),
         )
 
     def _token_form(self, ask: Ask, issuer: str) -> dict[str, str]:
@@ -252,10 +226,16 @@ class BgzExchange:
             holder_address=self._base_of(result.ura),
             request_id=exchange,
             view="recipient",
-            resources=tuple(result.resources),
+            resources=tuple(_version(r) for r in result.resources.values()),
         )
 
 
 def _none(ura: str, queries: Sequence[str], status: Status, reason: str) -> HolderResult:
     requests = [RequestResult(n, q, status, reason=reason) for n, q in enumerate(queries, 1)]
     return HolderResult(ura, status, requests, reason=reason)
+
+
+def _version(resource: Resource) -> str:
+    """`Type/id/_history/version`, as far as the holder told it."""
+    number = resource.get("meta", {}).get("versionId", "")
+    return f"{resource['resourceType']}/{resource['id']}" + (f"/_history/{number}" if number else "")
