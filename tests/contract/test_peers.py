@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import orjson
 import pytest
@@ -46,7 +46,7 @@ async def got(
     peers: Peers, handler: Handler, *, allowance: int = 20_000_000, path: str = "Condition?x=y"
 ) -> Reply:
     async with holder(handler) as base:
-        return await peers.get(f"{base}/{path}", "TOKEN", "stu3", "id.1", Allowance(allowance))
+        return await peers.get("1", f"{base}/{path}", "TOKEN", "stu3", "id.1", Allowance(allowance))
 
 
 def answering(
@@ -137,7 +137,7 @@ async def test_an_answer_has_an_end(peers: Peers) -> None:
     async def endless(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": FHIR})
         await response.prepare(request)
-        with pytest.raises(ConnectionError):
+        with suppress(ConnectionError):
             while True:
                 await response.write(b" " * 1_000_000)
         return response
@@ -165,9 +165,9 @@ async def test_an_answer_that_stops_halfway_or_never_comes_is_a_failure(peers: P
     with pytest.raises(Upstream, match="no answer"):
         await got(peers, halfway)
     with pytest.raises(Upstream, match="no answer"):
-        await peers.get("http://127.0.0.1:1/fhir/Patient", "T", "stu3", "id", Allowance(1))
+        await peers.get("1", "http://127.0.0.1:1/fhir/Patient", "T", "stu3", "id", Allowance(1))
     with pytest.raises(Upstream, match="no answer"):
-        await peers.token("http://127.0.0.1:1/token", {})
+        await peers.token("1", "http://127.0.0.1:1/token", {})
 
 
 # -- what a body may be --------------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ def token_body(**members: object) -> bytes:
 
 async def token_from(peers: Peers, handler: Handler) -> str:
     async with holder(handler) as base:
-        return await peers.token(f"{base}/token", {"grant_type": "client_credentials", "scope": "a b&c"})
+        return await peers.token("1", f"{base}/token", {"grant_type": "client_credentials", "scope": "a b&c"})
 
 
 async def test_a_token_is_asked_by_form(peers: Peers) -> None:

@@ -9,7 +9,7 @@ import orjson
 from schakel.fhir import definitions
 from schakel.fhir.definitions import Version
 from schakel.fhir.search import Query, QueryParser
-from schakel.gateway.minimise import Item, Subject, about, item, patients_named, provenance_targets
+from schakel.gateway.minimise import Item, Subject, about, item, patients_named, provenance_targets, tokens
 from schakel.generic.authorisation import Row, fits
 from schakel.kernel.outcomes import Gone, NotFound
 from schakel.kernel.values import BSN_SYSTEM
@@ -66,7 +66,9 @@ class Disclosure:
         """The row under which a resource about this patient is released."""
         if about(version, found, subject) is not True:
             return None
-        return next((row for row in self._rows if fits(row, found.type, found.rows.token)), None)
+        rows = [row for row in self._rows if row.type == found.type]
+        held = tokens(version, found) if rows else set()
+        return next((row for row in rows if fits(row, found.type, held)), None)
 
     async def release(
         self, version: Version, found: Item, patients: Sequence[str]

@@ -20,9 +20,14 @@ _WHOSE = frozenset({"patient", "beneficiary"})
 """Parameters that say whose a resource is: what they refer to is a patient, wherever it may be."""
 
 
+_REFERENCES = frozenset({"reference"})
+_TOKENS = frozenset({"token"})
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A resource of an answer with its index rows; `match` is False for what an include brought."""
+    """A resource of an answer with the index rows of its references, for a Patient also of its tokens; `match`
+    is False for what an include brought."""
 
     resource: Resource
     rows: IndexRows
@@ -64,7 +69,14 @@ class Subject:
 
 def item(version: Version, resource: Resource, match: bool, own_bases: tuple[str, ...] = ()) -> Item:
     """An `Item` of a parsed resource."""
-    return Item(resource, indexer(version, str(resource["resourceType"])).rows(resource, own_bases), match)
+    kind = str(resource["resourceType"])
+    kinds = _REFERENCES | _TOKENS if kind == "Patient" else _REFERENCES
+    return Item(resource, indexer(version, kind, kinds).rows(resource, own_bases), match)
+
+
+def tokens(version: Version, found: Item) -> set[tuple[str, str, str]]:
+    """The tokens of a resource (parameter, code, system), by which a row of an exchange is recognised."""
+    return indexer(version, found.type, _TOKENS).rows(found.resource).token
 
 
 def bsns(rows: IndexRows, parameter: str) -> set[str]:
@@ -80,7 +92,7 @@ def patients_named(version: Version, found: Item) -> tuple[set[str], set[str]]:
     numbers: set[str] = set()
     for inner in found.resource.get("contained", ()):
         if inner.get("resourceType") == "Patient":
-            numbers |= bsns(indexer(version, "Patient").rows(inner), "identifier") or {""}
+            numbers |= bsns(indexer(version, "Patient", _TOKENS).rows(inner), "identifier") or {""}
     if found.type == "Patient":
         return {str(found.resource.get("id", ""))}, numbers | bsns(found.rows, "identifier")
     codes = patient_codes(version, found.type)

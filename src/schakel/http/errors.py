@@ -39,7 +39,7 @@ def fhir_error(request: Request, error: Exception, version: Version) -> Response
     """An OperationOutcome in the format the caller takes."""
     form: Format = "json"
     with suppress(NotAcceptable):
-        form = wanted(request.headers.get("accept", ""), request.url.query)
+        form = wanted(request.headers.get("accept", ""), request.url.query, version)
     return render(refusal(as_outcome(error)), form, version)
 
 

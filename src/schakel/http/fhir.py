@@ -33,13 +33,15 @@ class Fhir:
         raise NotFound("this FHIR version is not served here", code="fhir-version-unknown")
 
     async def _fhir_request(self, request: HttpRequest, version: Version, most: int) -> Request:
+        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in request.scope["headers"]}
+        has_body = "content-length" in headers or "transfer-encoding" in headers
         return Request(
             version,
             request.method,
             request.path_params.get("path", "").strip("/"),
             request.scope["query_string"].decode("latin-1"),
-            {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in request.scope["headers"]},
-            await read_limited(request, most),
+            headers,
+            await read_limited(request, most) if has_body else b"",
         )
 
     async def internal(self, request: HttpRequest) -> Response:
@@ -50,7 +52,7 @@ class Fhir:
             version = self._version(request)
             base = f"{self._node.internal_url}/{organisation.slug}/fhir/{version}"
             fhir = await self._fhir_request(request, version, self._node.max_body)
-            form = wanted(request.headers.get("accept", ""), _parameters(fhir))
+            form = wanted(request.headers.get("accept", ""), _parameters(fhir), version)
             answer = await organisation.service.answer(fhir, base, "internal")
             return render(answer, form, version)
         except Exception as error:
@@ -65,7 +67,7 @@ class Fhir:
             version = self._version(request)
             base = f"{self._node.public_url}/{slug}/fhir/{version}"
             fhir = await self._fhir_request(request, version, _FORM_BYTES)
-            form = wanted(request.headers.get("accept", ""), _parameters(fhir))
+            form = wanted(request.headers.get("accept", ""), _parameters(fhir), version)
             call = Call(
                 fhir,
                 request.headers.get("authorization"),

@@ -15,7 +15,7 @@ from schakel.generic.logging import Event
 from schakel.http.errors import fhir_error
 from schakel.http.negotiation import render, wanted
 from schakel.http.node import Node, OrganisationServices
-from schakel.kernel.clock import new_id
+from schakel.kernel.clock import instant, now
 from schakel.kernel.outcomes import NotSupported
 from schakel.kernel.values import BSN_SYSTEM, Bsn
 from schakel.server import Answer
@@ -52,8 +52,11 @@ class Log:
                     prefix, text = split_prefix(value)
                     if prefix not in ("ge", "le", "eq"):
                         raise NotSupported("date takes ge, le or a day", expression="date")
-                    since = interval(text)[0] if prefix in ("ge", "eq") else since
-                    until = interval(text)[1] if prefix in ("le", "eq") else until
+                    low, high = interval(text)
+                    if prefix in ("ge", "eq"):
+                        since = max(since or low, low)
+                    if prefix in ("le", "eq"):
+                        until = min(until or high, high)
                 case "_count" if value.isascii() and value.isdigit():
                     count = max(1, min(int(value[:6]), 1000))
                 case "_offset" if value.isascii() and value.isdigit():
@@ -64,26 +67,17 @@ class Log:
                     raise NotSupported(
                         f"parameter {name[:40]!r} is not supported on the log", expression=name[:40]
                     )
-        form = wanted(request.headers.get("accept", ""), request.url.query)
-        await organisation.log.write(
-            Event(
-                subtype="log",
-                action="R",
-                outcome="0",
-                decision=new_id(),
-                requester=organisation.ura,
-                holder=organisation.ura,
-                holder_name=organisation.name,
-                patient=patient or "",
-                query=f"GET AuditEvent?{request.url.query}",
-            )
-        )
+        form = wanted(request.headers.get("accept", ""), request.url.query, "r4")
+        asked_at = now()
+        await self._reading(organisation, f"AuditEvent?{request.url.query}", patient or "")
         events = await organisation.log.search(
             patient=patient, since=since, until=until, decision=decision, count=count + 1, offset=offset
         )
         links = [{"relation": "self", "url": f"{base}/AuditEvent?{request.url.query}"}]
         if len(events) > count:
             pairs = [(n, v) for n, v in pairs_of(request.url.query) if n != "_offset"]
+            if until is None:  # What is logged from now on, this reading too, would shift the pages.
+                pairs.append(("date", f"le{instant(asked_at)}"))
             following = encode([*pairs, ("_offset", str(offset + count))])
             links.append({"relation": "next", "url": f"{base}/AuditEvent?{following}"})
         entries = [
@@ -99,12 +93,29 @@ class Log:
             bundle["entry"] = entries
         return render(Answer(200, orjson.dumps(bundle)), form, "r4")
 
+    @staticmethod
+    async def _reading(organisation: OrganisationServices, what: str, patient: str = "") -> None:
+        await organisation.log.write(
+            Event(
+                subtype="log",
+                action="R",
+                outcome="0",
+                requester=organisation.ura,
+                holder=organisation.ura,
+                holder_name=organisation.name,
+                patient=patient,
+                query=f"GET {what}",
+            )
+        )
+
     async def log_event(self, request: Request) -> Response:
         """One event of the log."""
         try:
             organisation = self._node.own(request)
-            form = wanted(request.headers.get("accept", ""), request.url.query)
-            body = await organisation.log.read(request.path_params["id"])
+            form = wanted(request.headers.get("accept", ""), request.url.query, "r4")
+            event_id = request.path_params["id"]
+            body = await organisation.log.read(event_id)
+            await self._reading(organisation, f"AuditEvent/{event_id}")
             return render(Answer(200, body), form, "r4")
         except Exception as error:
             return fhir_error(request, error, "r4")

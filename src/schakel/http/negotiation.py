@@ -21,24 +21,27 @@ Format = Literal["json", "xml"]
 _MEDIA: Mapping[Format, str] = {"json": "application/fhir+json", "xml": "application/fhir+xml"}
 
 
-def wanted(accept: str, query: str) -> Format:
-    """The format a caller asks. Raises `NotAcceptable` when it takes neither JSON nor XML."""
+def wanted(accept: str, query: str, version: Version) -> Format:
+    """The format a caller asks. Raises `NotAcceptable` when it takes neither JSON nor XML of this version."""
     asked = parse_qs(query).get("_format") if "_format" in query else None
     if asked:
         return _one(asked[0].replace(" ", "+"))
     best: tuple[float, Format] | None = None
     for part in accept.split(","):
         media, *parameters = (p.strip().lower() for p in part.split(";"))
-        weight = next((_weight(p[2:]) for p in parameters if p.startswith("q=")), 1.0)
+        given = {name: value.strip('"') for name, _, value in (p.partition("=") for p in parameters)}
+        weight = _weight(given.get("q", "1"))
         found: Format | None = None
         if media in ("", "*/*", "application/*", "json") or media in JSON_TYPES:
             found = "json"
         elif media == "xml" or media in XML_TYPES:
             found = "xml"
+        if given.get("fhirversion", RELEASE[version]) != RELEASE[version]:
+            continue
         if found and weight > 0 and (best is None or weight > best[0]):
             best = weight, found
     if best is None:
-        raise NotAcceptable("answers are application/fhir+json or application/fhir+xml")
+        raise NotAcceptable(f"answers are application/fhir+json or +xml, fhirVersion {RELEASE[version]}")
     return best[1]
 
 

@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
 
 from schakel.http.errors import fhir_error, problem
 from schakel.http.fhir import Fhir
@@ -18,17 +19,27 @@ from schakel.http.own import Own
 from schakel.http.reading import Handler, plain
 from schakel.kernel.outcomes import NotAllowed, NotFound
 
-_METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
-
 
 def _health(health: Health) -> list[BaseRoute]:
     return [Route("/health/live", health.live), Route("/health/ready", health.ready)]
 
 
+class _Plain:
+    """A handler as an ASGI application. The FHIR doors answer every method and map every error themselves, so
+    that they go without the wrappers that Starlette puts around a function."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._handler(Request(scope, receive))
+        await response(scope, receive, send)
+
+
 def _fhir(handler: Handler) -> list[BaseRoute]:
     return [
-        Route("/{organisation}/fhir/{version}", handler, methods=_METHODS),
-        Route("/{organisation}/fhir/{version}/{path:path}", handler, methods=_METHODS),
+        Route("/{organisation}/fhir/{version}/{path:path}", _Plain(handler)),
+        Route("/{organisation}/fhir/{version}", _Plain(handler)),
     ]
 
 
@@ -36,11 +47,11 @@ def front(node: Node) -> list[BaseRoute]:
     """Routes of the front listener."""
     health, oauth = Health(node), OAuth(node)
     return [
+        *(_fhir(Fhir(node).guarded) if node.guarded_on_front else []),
         *_health(health),
         Route("/.well-known/oauth-authorization-server/{organisation}", plain(oauth.metadata)),
         Route("/{organisation}/oauth2/token", oauth.token, methods=["POST"]),
         Route("/{organisation}/oauth2/jwks", plain(oauth.jwks)),
-        *(_fhir(Fhir(node).guarded) if node.guarded_on_front else []),
     ]
 
 
@@ -48,9 +59,9 @@ def internal(node: Node) -> list[BaseRoute]:
     """Routes of the internal listener."""
     health, oauth, own, log = Health(node), OAuth(node), Own(node), Log(node)
     return [
+        *_fhir(Fhir(node).internal),
         *_health(health),
         Route("/metrics", health.metrics),
-        *_fhir(Fhir(node).internal),
         Route("/{organisation}/exchanges/bgz", plain(own.fetch_bgz), methods=["POST"]),
         Route("/{organisation}/grounds", plain(own.grounds), methods=["GET", "POST"]),
         Route("/{organisation}/grounds/{id}", plain(own.end_ground), methods=["DELETE"]),

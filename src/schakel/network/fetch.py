@@ -100,7 +100,7 @@ async def fetch_holder(
 ) -> HolderResult:
     """Runs `queries` (relative searches) at the FHIR base of one holder, within `timeout` seconds."""
     results = [RequestResult(number, query) for number, query in enumerate(queries, 1)]
-    holder = _Holder(peers, base, token, version)
+    holder = _Holder(peers, ura, base, token, version)
     tasks = [asyncio.create_task(_one(holder, r, f"{request_id}.{r.number}")) for r in results]
     _, late = await asyncio.wait(tasks, timeout=timeout)
     for task in late:
@@ -119,6 +119,7 @@ class _Holder:
     """One holder during one exchange, and what it may still send."""
 
     peers: Peers
+    ura: str
     base: str
     token: str
     version: Version
@@ -127,7 +128,7 @@ class _Holder:
 
     async def page(self, url: str, request_id: str) -> tuple[_Page, str]:
         """The page at `url` and the holder's decision id."""
-        reply = await self.peers.get(url, self.token, self.version, request_id, self.allowance)
+        reply = await self.peers.get(self.ura, url, self.token, self.version, request_id, self.allowance)
         if len(reply.body) < _LARGE:
             return _read(reply.body, self.version, self.base), reply.decision
         async with self.reading:

@@ -56,32 +56,36 @@ class PeerRefused(Forbidden):
 
 
 class Peers:
-    """Connections to other organisations, kept open between requests. Close with `close`."""
+    """Connections to other organisations, kept open between requests. Close with `close`.
 
-    def __init__(self, *, timeout: float, per_host: int = 30) -> None:
+    Each holder has connections of its own, also where several share an address: a slow one takes none of
+    another's.
+    """
+
+    def __init__(self, *, timeout: float, per_holder: int = 30) -> None:
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(timeout, 5))
-        self._per_host = per_host
-        self._session: aiohttp.ClientSession | None = None
+        self._per_holder = per_holder
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
 
     async def close(self) -> None:
         """Closes all connections."""
-        if self._session is not None:
-            await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
 
-    def _client(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, limit_per_host=self._per_host, keepalive_timeout=30),
+    def _client(self, ura: str) -> aiohttp.ClientSession:
+        if ura not in self._sessions:
+            self._sessions[ura] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._per_holder, keepalive_timeout=30),
                 timeout=self._timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=True,
             )
-        return self._session
+        return self._sessions[ura]
 
-    async def token(self, endpoint: str, form: dict[str, str]) -> str:
-        """An access token for a token request. Raises `PeerRefused` and `Upstream`."""
+    async def token(self, ura: str, endpoint: str, form: dict[str, str]) -> str:
+        """An access token of holder `ura` for a token request. Raises `PeerRefused` and `Upstream`."""
         try:
-            async with self._client().post(endpoint, data=form, allow_redirects=False) as response:
+            async with self._client(ura).post(endpoint, data=form, allow_redirects=False) as response:
                 body = await _limited(response, _MAX_ERROR_BYTES, Allowance(_MAX_ERROR_BYTES))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Upstream(f"the token endpoint gave no answer ({_named(error)})") from error
@@ -99,16 +103,16 @@ class Peers:
         return token
 
     async def get(
-        self, url: str, token: str, version: Version, request_id: str, allowance: Allowance
+        self, ura: str, url: str, token: str, version: Version, request_id: str, allowance: Allowance
     ) -> Reply:
-        """One searchset page. Raises `PeerRefused`, `Invalid` (not what was asked) and `Upstream`."""
+        """One searchset page of holder `ura`. Raises `PeerRefused`, `Invalid` (not what was asked) and `Upstream`."""
         headers = {
             "Authorization": f"Bearer {token}",
             "Accept": "application/fhir+json",
             "X-Request-ID": request_id,
         }
         try:
-            async with self._client().get(url, headers=headers, allow_redirects=False) as response:
+            async with self._client(ura).get(url, headers=headers, allow_redirects=False) as response:
                 good = response.status == 200
                 if good:
                     _check_media(response.headers.get("Content-Type", ""), version)
@@ -125,7 +129,10 @@ class Peers:
 
 def same_base(url: str, base: str) -> bool:
     """Whether `url` is below the FHIR base `base`: same scheme, host and port, path under it."""
-    one, other = urlsplit(url), urlsplit(base)
+    try:
+        one, other = urlsplit(url), urlsplit(base)
+    except ValueError:
+        return False
     path = unquote(one.path)
     below = path.startswith(f"{other.path.rstrip('/')}/") and not {".", ".."} & set(re.split(r"[/\\]", path))
     return below and (one.scheme, one.netloc) == (other.scheme, other.netloc)

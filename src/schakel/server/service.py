@@ -169,11 +169,11 @@ class FhirService:
             raise Unprocessable("Bundle.entry must be a list of entries", expression="Bundle.entry")
         if len(entries) > self.rules.max_entries:
             raise TooCostly(f"a transaction may have {self.rules.max_entries} entries")
+        plan = Transaction(self.parse, self.checked, version, entries)
         frame = {**bundle, "entry": [{n: v for n, v in e.items() if n != "resource"} for e in entries]}
         if not entries:
             frame.pop("entry")
         self.checked(version, frame)
-        plan = Transaction(self.parse, self.checked, version, entries)
         try:
             written = await self.source.write(version, plan.writes) if plan.writes else []
         except PreconditionFailed as outcome:

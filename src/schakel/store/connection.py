@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -30,23 +30,54 @@ AWAY = (
 """What says nothing about the request: the database is away, refuses us for now, or cut the work off."""
 
 
-@asynccontextmanager
-async def acquire(pool: asyncpg.Pool) -> AsyncIterator[PoolConnectionProxy]:
+class _Acquired:
+    """See `acquire`. A class, because it stands around every statement: a generator costs twice as much."""
+
+    __slots__ = ("_connection", "_pool")
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def __aenter__(self) -> PoolConnectionProxy:
+        pool = self._pool
+        try:
+            # Who finds an idle connection does not wait, and needs no timer for it.
+            timeout = None if pool.get_idle_size() else _WAIT_SECONDS
+            self._connection = await pool.acquire(timeout=timeout)
+        except Exception as error:
+            raise _outcome(error) from error
+        return self._connection
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._pool.release(self._connection)
+        except Exception as trouble:
+            raise _outcome(trouble) from trouble
+        if isinstance(error, Exception) and (outcome := _outcome(error)) is not error:
+            raise outcome from error
+
+
+def acquire(pool: asyncpg.Pool) -> AbstractAsyncContextManager[PoolConnectionProxy]:
     """A connection of `pool`, given back at the end; a broken one is replaced at its next use.
 
     Raises `Busy` when the database or a free connection cannot be had, or the work on it was cut off, and
     `TooCostly` when a statement passed its time limit; never with the text of the statement.
     """
-    try:
-        async with pool.acquire(timeout=_WAIT_SECONDS) as connection:
-            yield connection
-    except asyncpg.QueryCanceledError as error:
-        raise TooCostly("the query took longer than the limit; make it narrower") from error
-    except asyncpg.DiskFullError as error:
-        raise Busy(
+    return _Acquired(pool)
+
+
+def _outcome(error: Exception) -> Exception:
+    """What a caller is told of an error of the database; any other error as it is."""
+    if isinstance(error, asyncpg.QueryCanceledError):
+        return TooCostly("the query took longer than the limit; make it narrower")
+    if isinstance(error, asyncpg.DiskFullError):
+        return Busy(
             "the disk of the database is full, so nothing was written; it must be given space first",
             code="database-full",
             cause=type(error).__name__,
-        ) from error
-    except AWAY as error:
-        raise Busy("the database is not available; try again later", cause=type(error).__name__) from error
+        )
+    if isinstance(error, AWAY):
+        return Busy("the database is not available; try again later", cause=type(error).__name__)
+    return error

@@ -172,6 +172,11 @@ async def log(trial: Trial) -> str:
     )
     decisions = {identifier(event, "decision") for event in events}
     prove_equal(len(decisions), len(events), "decisions")
+    for request in trial.answer["holders"][0]["requests"]:
+        logged = {identifier(event, "decision") for event in lines[request["number"]]}
+        prove(
+            f"urn:uuid:{request['decision']}" in logged, f"request {request['number']} names another decision"
+        )
     for decision in sorted(decisions):
         [one] = await trial.log(trial.holder, entity__identifier=decision)
         prove(one in events, f"decision {decision} leads to another event")

@@ -272,19 +272,15 @@ async def _form(trial: Trial) -> str:
 
 
 async def _refused_form(trial: Trial, path: str, part: str, reason: str) -> str:
-    """The search `path` is refused, where that of the BgZ is answered; the log has a refusal with `part`."""
+    """The search `path`, which has `part`, is refused where that of the BgZ is answered; the log says why."""
     token = await trial.token(trial.requester)
     allowed = await trial.guarded(await _form(trial), token)
     prove_equal(allowed.status, 200, f"the form itself ({allowed.said()})")
-    begun = instant(now())
     reply = await trial.guarded(path, token)
     prove_equal(reply.status, 403, f"status ({reply.said()})")
     _no_resources(reply)
-    events = [e for e in await trial.log(trial.holder, date=f"ge{begun}") if e.get("outcomeDesc") == reason]
-    prove(
-        any(part in q for e in events for q in _queries(e)),
-        f"the log has no refusal {reason!r} of this search",
-    )
+    event = await _logged_refusal(trial, reply.headers.get("X-Decision-ID", ""), reason)
+    prove(any(part in query for query in _queries(event)), "the log has another search under this decision")
     return f"403, {reason!r} in the log: {reply.said()}"
 
 

@@ -118,7 +118,8 @@ class BgzExchange:
                 base = address.fhir.get(_VERSION)
                 if base is None:
                     return _none(ura, queries, "failed", "the directory has no STU3 address of this holder")
-                token = await self._peers.token(address.token_endpoint, self._token_form(ask, address.issuer))
+                form = self._token_form(ask, address.issuer)
+                token = await self._peers.token(ura, address.token_endpoint, form)
         except PeerRefused as refused:
             return _none(ura, queries, "refused", refused.message)
         except TimeoutError:
