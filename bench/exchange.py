@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from bench.generator import Plan, Rounds, measure, request
+from bench.generator import Plan, Rounds, measure, request, served_seconds
 from bench.pair import USER, Pair
 from bench.report import Figure
 
@@ -21,15 +21,19 @@ def bgz(pair: Pair, patients: list[str]) -> list[Figure]:
     right = b'"status":"complete","bundle"'
     measure(Plan(asker.internal_port, requests, connections=1, expect=right))
     chosen = [requests[number % len(requests)] for number in range(_EXCHANGES)]
-    measured = measure(Plan(asker.internal_port, chosen, connections=1, expect=right))
+    before = served_seconds(pair.holder.pid)
+    measured = measure(Plan(asker.internal_port, chosen, connections=1, expect=right, pid=asker.pid))
+    answering = (served_seconds(pair.holder.pid) - before) / len(chosen)
     bare = measure(Rounds(f"http://127.0.0.1:{pair.bare_port}/static", _WIDTH, _EXCHANGES))
     beside = f"{_WIDTH} bare GETs"
-    size = measured.bytes / measured.answers / 1000
+    size = measured.received / measured.answers / 1000
     return [
         Figure(
             "bgz", f"p50 of {_EXCHANGES}, {size:.0f} kB", measured.p50, "ms", "less", bare.p50, beside, 80
         ),
         Figure("bgz", "p95", measured.p95, "ms", "less", bare.p95, beside, 150),
+        Figure("bgz", "processor time of the asker", measured.cost / 1000, "ms", "less"),
+        Figure("bgz", "processor time of the holder", answering * 1000, "ms", "less"),
     ]
 
 

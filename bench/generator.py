@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -65,7 +66,7 @@ class Measured:
     p50: float
     p95: float
     p99: float
-    bytes: int
+    received: int
     own_cost: float
     cost: float = 0
     failures: int = 0
@@ -106,7 +107,7 @@ class _Run:
     cost_before: float = 0
     served_before: float = 0
     latencies: list[float] = field(default_factory=list)
-    bytes: int = 0
+    received: int = 0
     failures: int = 0
     wrong: str = ""
 
@@ -130,7 +131,7 @@ class _Run:
                 self.cost_before = _processor_seconds()
                 self.served_before = served_seconds(self.plan.pid)
             self.latencies.append((time.perf_counter() - began) * 1000)
-            self.bytes += len(answer)
+            self.received += len(answer)
 
 
 class _Client(asyncio.Protocol):
@@ -188,12 +189,12 @@ async def _loop(plan: Plan) -> Measured:
     run.end = run.begin + plan.seconds
     done = [loop.create_future() for _ in range(plan.connections)]
     for future in done:
-        await loop.create_connection(lambda f=future: _Client(run, f), "127.0.0.1", plan.port)  # type: ignore[misc]
+        await loop.create_connection(partial(_Client, run, future), "127.0.0.1", plan.port)
     await asyncio.gather(*done)
     seconds = time.perf_counter() - run.begin
     own = _processor_seconds() - run.cost_before
     served = served_seconds(plan.pid) - run.served_before
-    return _measured(run.latencies, seconds, run.bytes, own, served, run.failures, run.wrong)
+    return _measured(run.latencies, seconds, run.received, own, served, run.failures, run.wrong)
 
 
 async def _rounds(plan: Rounds) -> Measured:
@@ -238,7 +239,7 @@ def _measured(
         p50=part(0.50),
         p95=part(0.95),
         p99=part(0.99),
-        bytes=received,
+        received=received,
         own_cost=own / number * 1e6 if number else 0,
         cost=served / number * 1e6 if number else 0,
         failures=failures,

@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from bench.generator import Plan, measure, request
+from bench.generator import Measured, Plan, measure, request
 from bench.pair import Place
 from bench.report import Figure
 from schakel.demo.patients import Region
@@ -54,7 +54,7 @@ async def load(place: Place, people: Region) -> list[Figure]:
     headers = {**place.headers, "Content-Type": "application/fhir+json"}
     requests = [request("POST", f"/{place.slug}/fhir/stu3", headers, bundle(one)) for one in groups]
     measure(Plan(place.internal_port, requests[:1], connections=1))
-    measured = measure(Plan(place.internal_port, requests[1:], connections=2))
+    measured = measure(Plan(place.internal_port, requests[1:], connections=2, pid=place.pid))
     number = sum(len(one) for one in groups[1:])
     rate = number / measured.seconds
     copied, rows, size, held = await _copy(place.dsn, len(groups) - 1)
@@ -71,9 +71,14 @@ async def load(place: Place, people: Region) -> list[Figure]:
         ),
         Figure("ingest", "floor", rate, "/s", "more", goal=2000),
         Figure("ingest", "p50 of a transaction", measured.p50, "ms", "less"),
+        Figure("ingest", "processor time of the node", _cost(measured, number), "ms a resource", "less"),
         Figure("ingest", "index rows of a resource", rows / held, "rows", "less"),
         Figure("ingest", "stored with all indexes", size / held, "bytes a resource", "less"),
     ]
+
+
+def _cost(measured: Measured, resources: int) -> float:
+    return measured.cost * measured.answers / resources / 1000
 
 
 async def _copy(dsn: str, parts: int) -> tuple[float, int, int, int]:

@@ -55,10 +55,14 @@ class Place:
         return {"X-API-Key": self.internal_key}
 
     @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    @property
     def memory(self) -> float:
         """Resident memory of the process in MB, as the kernel counts it (VmRSS)."""
-        assert self.process is not None
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        status = Path(f"/proc/{self.pid}/status").read_text()
         line = next(one for one in status.splitlines() if one.startswith("VmRSS"))
         return int(line.split()[1]) / 1024
 

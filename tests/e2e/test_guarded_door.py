@@ -262,6 +262,12 @@ async def test_an_included_resource_of_another_patient_is_held_back(door: Door) 
     assert keys(await door.get(asked)) == {"Coverage/cov", "Organization/insurer"}
 
 
+async def test_a_number_of_matches_is_told_only_when_all_of_them_are_shown(door: Door) -> None:
+    assert (await door.get(f"Flag?{NAMED}")).json()["total"] == 5
+    for search in (f"Flag?{NAMED}&_count=2", f"Flag?{NAMED}&_count=0", SEARCH, f"{SEARCH}&_count=0"):
+        assert "total" not in (await door.get(search)).json(), search
+
+
 async def test_a_provenance_comes_along_when_all_its_targets_may(door: Door) -> None:
     answer = await door.get(f"{SEARCH}&_revinclude=Provenance:target")
     assert keys(answer) == {"Condition/c1", "Provenance/of-c1"}

@@ -277,7 +277,9 @@ async def test_keys_of_before_a_crash_are_not_handed_out_again(open_folder: Path
                 await writing
         await database.start()
         await survivor.write("stu3", [_patient(f"survivor-{number}") for number in range(40)])
-        await Store(pool, 1, RidBlocks()).write("stu3", [_patient("newcomer")])
+        await Store(pool, 1, RidBlocks()).write(
+            "stu3", [_patient(f"newcomer-{number}") for number in range(20)]
+        )
         await disconnect(pool)
     finally:
         await database.stop()

@@ -18,7 +18,7 @@ import orjson
 import pytest
 from tests.fault.processes import OBSERVATION, Site, check_log, ehr, timed
 
-SMALL = 30
+SMALL = 22
 """Megabytes of the disk with the tables; a new database takes about 10."""
 
 ALONE = ("unshare", "-m", "sh", "-c")

@@ -29,6 +29,9 @@ from schakel.kernel.values import BSN_SYSTEM
 from schakel.store.embedded import EmbeddedServer
 
 TIMEOUT = 4.0
+LATE = "in time|time-out"
+"""What is said of a holder that is late: who noticed first, the exchange or the connection, may differ."""
+
 FHIR = "application/fhir+json"
 MINE, THEIRS = {"reference": "Patient/p1"}, {"reference": "Patient/p2"}
 GOOD = "90000001"
@@ -85,8 +88,11 @@ async def endless(request: web.Request, base: str) -> web.StreamResponse:
     return searchset(base, one, **following(f"{base}/Condition?page={number}"))
 
 
+MANY = tuple(f"Observation/o{n} not-referred-to" for n in range(20_000))
+
+
 async def slow_to_read(_request: web.Request, base: str) -> web.StreamResponse:
-    many = [observation(f"o{n}", MINE) for n in range(20_000)]
+    many = [observation(f"o{n}", MINE) for n in range(len(MANY))]
     return searchset(base, *many)
 
 
@@ -100,7 +106,7 @@ def lie(make: Callable[[str], web.Response | Awaitable[web.Response]]) -> Answer
 
 @dataclass(frozen=True)
 class Case:
-    """A holder: how it answers, and what must become of it.
+    """A holder: how it answers, and what must become of it; where speed decides, one of several with | between.
 
     `status` and `reason` are those of the request that `answer` serves, `kept` and `dropped` its numbers;
     `holder` is the status of the holder. `everywhere`: all its FHIR requests are answered so.
@@ -117,10 +123,6 @@ class Case:
     patient: Answer | None = None
 
 
-def own(_base: str) -> web.Response:
-    return searchset(_base)
-
-
 c1 = condition("c1", MINE)
 CASES = {
     "refuses the token": Case(
@@ -134,7 +136,7 @@ CASES = {
     "gives a token that is none": Case(
         hang, "failed", "failed", "no usable token", everywhere=True, token=lie(lambda _: raw(b"{}"))
     ),
-    "hangs at the token": Case(hang, "failed", "failed", "no token in time", everywhere=True, token=hang),
+    "hangs at the token": Case(hang, "failed", "failed", LATE, everywhere=True, token=hang),
     "refuses every request": Case(
         lie(lambda _: raw(b'{"issue":[{"diagnostics":"decided"}]}', FHIR, 403)),
         "refused",
@@ -142,9 +144,9 @@ CASES = {
         "403: decided",
         everywhere=True,
     ),
-    "hangs at every request": Case(hang, "failed", "failed", "in time", everywhere=True),
-    "hangs at one": Case(hang, "failed", "incomplete", "in time"),
-    "drips": Case(drip, "failed", "incomplete", "in time"),
+    "hangs at every request": Case(hang, "failed", "failed", LATE, everywhere=True),
+    "hangs at one": Case(hang, "failed", "incomplete", LATE),
+    "drips": Case(drip, "failed", "incomplete", LATE),
     "fails": Case(lie(lambda _: raw(b"oops", "text/plain", 500)), "failed", "incomplete", "answered 500"),
     "is another version by header": Case(
         lie(lambda _: raw(b'{"resourceType":"Bundle","type":"searchset"}', f"{FHIR}; fhirVersion=4.0")),
@@ -195,7 +197,7 @@ CASES = {
         "do not end",
         kept=1,
     ),
-    "sends on for ever": Case(endless, "incomplete", "incomplete", "do not end|in time", kept=-1),
+    "sends on for ever": Case(endless, "incomplete", "incomplete", f"do not end|{LATE}", kept=-1),
     "keeps some back": Case(
         lie(lambda base: searchset(base, c1, total=3)), "incomplete", "incomplete", "has 3 and gave 1", kept=1
     ),
@@ -229,13 +231,27 @@ CASES = {
         lie(lambda base: searchset(base, observation("o1", MINE), provenance("pr", "Observation/o1"))),
         "complete",
         "complete",
-        dropped=("Observation/o1 not-referred-to", "Provenance/pr not-referred-to"),
+        dropped=("Observation/o1 not-referred-to", "Provenance/pr target-not-released"),
     ),
     "gives inclusions nobody asked": Case(
         lie(lambda base: searchset(base, observation("o1", MINE), mode="include")),
         "complete",
         "complete",
         dropped=("Observation/o1 not-referred-to",),
+    ),
+    "gives many where one may stand": Case(
+        lie(
+            lambda base: searchset(
+                base,
+                {**c1, "meta": [{"versionId": ["1", "2"]}]},
+                condition("c2", {"reference": ["Patient/p1", "Patient/p2"]}),
+                condition("c3", MINE, contained=[patient("x", BSN, identifier=[{"value": [BSN, OTHER]}])]),
+            )
+        ),
+        "complete",
+        "complete",
+        kept=1,
+        dropped=("Condition/c2 other-patient", "Condition/c3 other-patient"),
     ),
     "knows somebody else": Case(
         lie(lambda base: searchset(base, condition("c2", THEIRS))),
@@ -258,7 +274,7 @@ CASES = {
             )
         ),
     ),
-    "is slow to read": Case(slow_to_read, "complete", "complete", dropped=("",) * 20_000),
+    "is slow to read": Case(slow_to_read, "failed|complete", "incomplete|complete", f"{LATE}|", dropped=MANY),
 }
 URAS = {name: f"{80000000 + number}" for number, name in enumerate(CASES)}
 DOWN, UNKNOWN = "80009998", "80009999"
@@ -362,18 +378,19 @@ async def asked(cluster: EmbeddedServer) -> AsyncIterator[Asked]:
 @pytest.mark.parametrize("name", CASES)
 def test_each_holder_gets_the_result_it_deserves(asked: Asked, name: str) -> None:
     case, holder = CASES[name], asked.of(URAS[name])
-    assert holder["status"] == case.holder, holder["requests"][6]
+    assert holder["status"] in case.holder.split("|"), holder["requests"][6]
     assert len(holder["requests"]) == 27
     for number, request in enumerate(holder["requests"], 1):
         if number != 7 and not case.everywhere:
             continue
-        assert (request["number"], request["status"]) == (number, case.status), request["reason"]
+        assert request["number"] == number
+        assert request["status"] in case.status.split("|"), request["reason"]
         assert any(words in request["reason"] for words in case.reason.split("|")), request["reason"]
         if case.kept >= 0:
             assert request["entries"] == case.kept
-        if any(case.dropped):
-            assert [f"{d['resource']} {d['reason']}" for d in request["held_back"]] == list(case.dropped)
-        assert request["dropped"] == len(case.dropped)
+        if request["status"] == "complete" or case.dropped != MANY:
+            held_back = [f"{d['resource']} {d['reason']}" for d in request["held_back"]]
+            assert (held_back, request["dropped"]) == (list(case.dropped), len(case.dropped))
 
 
 def test_the_good_holders_data_come_complete_and_in_time(asked: Asked) -> None:
@@ -428,8 +445,14 @@ def test_each_holder_that_delivered_has_one_provenance_and_its_own_addresses(ask
 
 
 def test_the_bundle_follows_the_base_definitions(asked: Asked) -> None:
-    assert structure.check(asked.body["bundle"], definitions("stu3")) == []
-    assert asked.body["bundle"]["type"] == "collection"
+    bundle, known = asked.body["bundle"], definitions("stu3")
+    assert bundle["type"] == "collection"
+    assert not [i for i in structure.check(bundle, known, lenient=True) if i.severity == "error"]
+    # What one liar sent as leniently as the published data is passed on as it came; all else is strict.
+    lenient = f"/{URAS['gives many where one may stand']}/"
+    strict = [entry for entry in bundle["entry"] if lenient not in entry["fullUrl"]]
+    assert structure.check({**bundle, "entry": strict}, known) == []
+    assert len(strict) == len(bundle["entry"]) - 2
 
 
 def test_nothing_is_stored_at_the_requester(asked: Asked) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -122,16 +123,22 @@ OBSERVATIONS = [
 ]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def store(cluster: EmbeddedServer) -> AsyncIterator[Store]:
-    async with databases(cluster, "search") as make:
+@asynccontextmanager
+async def filled(cluster: EmbeddedServer, name: str, content: list[dict[str, Any]]) -> AsyncIterator[Store]:
+    """A store on a database of its own, with `content`."""
+    async with databases(cluster, name) as make:
         pool = await connect(await make())
         store = Store(pool, 1, RidBlocks(), (BASE,), Limits(page=100, page_max=100, remembered=100))
-        await store.write(
-            "stu3", [Write("PUT", r["resourceType"], r["id"], r) for r in [*PEOPLE, *OBSERVATIONS]]
-        )
+        await store.write("stu3", [Write("PUT", r["resourceType"], r["id"], r) for r in content])
         yield store
         await pool.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def store(cluster: EmbeddedServer) -> AsyncIterator[Store]:
+    """The people and observations above. No test adds to these types."""
+    async with filled(cluster, "search", [*PEOPLE, *OBSERVATIONS]) as store:
+        yield store
 
 
 async def found(store: Store, kind: str, text: str, *, last: bool = False) -> Found:
@@ -269,6 +276,22 @@ async def test_observations_are_found(store: Store, text: str, expected: str) ->
 )
 async def test_patients_are_found(store: Store, text: str, expected: str) -> None:
     assert " ".join(sorted(await ids(store, "Patient", text))) == expected
+
+
+async def test_what_names_two_patients_is_found_by_each(store: Store) -> None:
+    """It belongs to neither, so the index has it in another place than what is one patient's."""
+    shared = resource(
+        "Communication",
+        "shared",
+        status="completed",
+        subject=to("Patient/first"),
+        recipient=[to("Patient/second")],
+    )
+    await store.write("stu3", [Write("PUT", "Communication", "shared", shared)])
+    assert await ids(store, "Communication", "subject=Patient/first") == ["shared"]
+    assert await ids(store, "Communication", "patient=first&status:not=in-progress") == ["shared"]
+    assert await ids(store, "Communication", "recipient=Patient/second") == ["shared"]
+    assert await ids(store, "Communication", "patient=second") == []
 
 
 async def test_what_is_longer_than_a_key_is_found_by_its_whole_length(store: Store) -> None:
@@ -477,7 +500,7 @@ def measured(
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def measurements(store: Store) -> Store:
+async def measurements(cluster: EmbeddedServer) -> AsyncIterator[Store]:
     weight, length = concept((SNOMED, "w")), concept((SNOMED, "l"))
     both = concept((SNOMED, "w"), ("http://loinc.org", "W"))
     new = [
@@ -492,8 +515,8 @@ async def measurements(store: Store) -> Store:
         measured("l-t2", "2020-01-01", {"text": "two"}),
         measured("l-x1", "2025-01-01", weight, patient="last-other"),
     ]
-    await store.write("stu3", [Write("PUT", "Observation", r["id"], r) for r in new])
-    return store
+    async with filled(cluster, "lastn", new) as store:
+        yield store
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,9 @@ def patient(logical_id: str = "p1", *numbers: str, match: bool = True, **members
     return made("Patient", match, id=logical_id, identifier=identifiers, **members)
 
 
-def judged(*items: Item, includes: tuple[str, ...] = (), elsewhere: frozenset[str] = frozenset()) -> Minimised:
+def judged(
+    *items: Item, includes: tuple[str, ...] = (), elsewhere: frozenset[str] = frozenset()
+) -> Minimised:
     return minimise("stu3", items, SUBJECT, includes, elsewhere.__contains__)
 
 
@@ -40,7 +42,7 @@ def kept(*items: Item, **options: Any) -> set[str]:
     return {i.key for i in judged(*items, **options).released}
 
 
-OF_THIS_PATIENT = {
+OF_THIS_PATIENT: dict[str, dict[str, Any]] = {
     "by reference": {"subject": MINE},
     "by a reference to one version": {"subject": {"reference": "Patient/p1/_history/3"}},
     "by an absolute reference to the holder": {"subject": {"reference": f"{BASE}/Patient/p1"}},
@@ -58,10 +60,17 @@ OF_THIS_PATIENT = {
     },
 }
 
-NOT_OF_THIS_PATIENT = {
+NOT_OF_THIS_PATIENT: dict[str, dict[str, Any]] = {
+    "of a group": {"subject": {"reference": "Group/g1"}},
+    "of somebody inside who is not there": {"subject": {"reference": "#nobody"}},
+    "of somebody with another kind of number": {"subject": {"identifier": {"system": "urn:x", "value": BSN}}},
+    "of somebody with a name alone": {"subject": {"display": "Jan Jansen"}},
+    "of two in a place for one": {"subject": {"reference": ["Patient/p1", "Patient/p2"]}},
     "of another": {"subject": ANOTHERS},
     "of a patient elsewhere": {"subject": {"reference": "https://elsewhere.example/Patient/p1"}},
-    "of whatever stands elsewhere": {"subject": {"reference": "urn:uuid:0b0e6a4e-0000-4000-8000-000000000000"}},
+    "of whatever stands elsewhere": {
+        "subject": {"reference": "urn:uuid:0b0e6a4e-0000-4000-8000-000000000000"}
+    },
     "of another BSN": {"subject": {"identifier": bsn(OTHER)}},
     "with a reference and a BSN that contradict": {"subject": {**MINE, "identifier": bsn(OTHER)}},
     "of another, made by this patient": {"subject": ANOTHERS, "performer": [MINE]},
@@ -87,7 +96,9 @@ def test_what_names_this_patient_goes_out(case: str) -> None:
 
 @pytest.mark.parametrize("case", NOT_OF_THIS_PATIENT)
 @pytest.mark.parametrize("match", [True, False])
-def test_what_names_another_patient_is_held_back_also_when_a_match_refers_to_it(case: str, match: bool) -> None:
+def test_what_names_another_patient_is_held_back_also_when_a_match_refers_to_it(
+    case: str, match: bool
+) -> None:
     found = made("Observation", match, **NOT_OF_THIS_PATIENT[case])
     lab = made(
         "Observation",
@@ -98,6 +109,20 @@ def test_what_names_another_patient_is_held_back_also_when_a_match_refers_to_it(
     done = judged(lab, found, includes=("Observation:related-target",))
     assert [i.key for i in done.released] == ["Observation/lab"]
     assert [(d.key, d.reason) for d in done.dropped] == [("Observation/x1", "other-patient")]
+
+
+def test_whoever_takes_part_elsewhere_makes_an_appointment_no_other_patients() -> None:
+    def appointment(actor: str) -> Item:
+        return made("Appointment", participant=[{"actor": MINE}, {"actor": {"reference": actor}}])
+
+    for actor in (
+        "Practitioner/1",
+        f"{BASE}/Location/1",
+        "https://elsewhere.example/Practitioner/1/_history/2",
+    ):
+        assert about("stu3", appointment(actor), SUBJECT) is True, actor
+    for actor in ("Patient/p2", "https://elsewhere.example/Patient/p1/_history/2", "urn:uuid:1"):
+        assert about("stu3", appointment(actor), SUBJECT) is False, actor
 
 
 def test_a_match_without_a_patient_is_held_back() -> None:
@@ -129,7 +154,10 @@ def test_another_patient_never_goes_out_also_when_a_match_refers_to_it() -> None
 def test_what_has_no_patient_goes_out_when_a_released_match_refers_to_it_by_an_accepted_include() -> None:
     insurer = made("Organization", False, id="o1")
     accepted = ("Coverage:payor:Organization",)
-    assert kept(coverage("Organization/o1"), insurer, includes=accepted) == {"Coverage/cov", "Organization/o1"}
+    assert kept(coverage("Organization/o1"), insurer, includes=accepted) == {
+        "Coverage/cov",
+        "Organization/o1",
+    }
     for includes in ((), ("Coverage:payor:Patient",), ("Coverage:policy-holder",), ("Patient:organization",)):
         done = judged(coverage("Organization/o1"), insurer, includes=includes)
         assert [(d.key, d.reason) for d in done.dropped] == [("Organization/o1", "not-referred-to")]
@@ -144,7 +172,9 @@ def test_what_only_a_held_back_match_refers_to_is_held_back_too() -> None:
 
 def test_what_an_include_refers_to_is_not_included_in_turn() -> None:
     first = made("Observation", id="a", subject=MINE, related=[{"target": {"reference": "Observation/b"}}])
-    second = made("Observation", False, id="b", subject=MINE, related=[{"target": {"reference": "Observation/c"}}])
+    second = made(
+        "Observation", False, id="b", subject=MINE, related=[{"target": {"reference": "Observation/c"}}]
+    )
     third = made("Observation", False, id="c", subject=MINE)
     released = kept(first, second, third, includes=("Observation:related-target",))
     assert released == {"Observation/a", "Observation/b"}
@@ -173,7 +203,14 @@ def test_a_provenance_about_another_patient_is_held_back_whatever_else_it_is_abo
 
 
 references = st.sampled_from(
-    [None, MINE, ANOTHERS, {"identifier": bsn(OTHER)}, {"reference": "Device/d1"}, {"reference": "urn:uuid:1"}]
+    [
+        None,
+        MINE,
+        ANOTHERS,
+        {"identifier": bsn(OTHER)},
+        {"reference": "Device/d1"},
+        {"reference": "urn:uuid:1"},
+    ]
 )
 
 

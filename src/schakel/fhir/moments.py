@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 
 from schakel.kernel.clock import AMSTERDAM
 from schakel.kernel.outcomes import Invalid
@@ -67,6 +68,7 @@ def _next(start: datetime, month: str | None, day: str | None) -> datetime:
     return start + timedelta(days=1)
 
 
+@lru_cache(maxsize=256)
 def _zone(text: str | None) -> tzinfo:
     if text is None:
         return AMSTERDAM

@@ -106,9 +106,14 @@ def encode(pairs: Iterable[tuple[str, str]]) -> str:
     return urlencode(list(pairs), quote_via=quote, safe="/:|$,-._~")
 
 
+_BROKEN = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
 def pairs_of(text: str) -> Pairs:
     """The pairs of a query string or form body. Raises `Invalid` for broken percent-encoding."""
-    if re.search(r"%(?![0-9A-Fa-f]{2})", text):
+    if not text:
+        return ()
+    if _BROKEN.search(text):
         raise Invalid("broken percent-encoding in the query: '%' must be followed by two hexadecimal digits")
     try:
         return tuple(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=200))
@@ -221,8 +226,10 @@ class QueryParser:
 
     def _condition(self, resource_type: str, name: str, value: str, depth: int = 0) -> Condition:
         head, dot, rest = name.partition(".")
-        code, _, modifier = head.partition(":")
+        code, colon, modifier = head.partition(":")
         parameter = self.parameter(resource_type, code)
+        if colon and not modifier:
+            raise Invalid(f"{code}: a modifier is missing after ':'", expression=name[:60])
         if dot:
             return self._chain(resource_type, parameter, modifier, rest, value, depth)
         if parameter.type == "reference" and modifier in self._table.resource_types:

@@ -36,7 +36,8 @@ class _Rule:
     """What may stand under one JSON member.
 
     `element` is the FHIRPath name (`value` for `valueQuantity`), `valid` the whole test of one primitive
-    value, codes included. `choice` is the element's name when it has variants.
+    value, codes included. `choice` is the element's name when it has variants. `attribute` is set for what is
+    an attribute in XML, which cannot be there twice.
     """
 
     name: str
@@ -48,6 +49,7 @@ class _Rule:
     valid: _Valid = bool
     primitive: Primitive | None = None
     codes: frozenset[str] | None = None
+    attribute: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +101,16 @@ class _Tables(dict[str, _Rules]):
                 primitive, codes = self._primitives[kind], self._codes(element.binding, kind)
                 valid = primitive.valid if codes is None else _among(codes)
                 members[name] = _Rule(
-                    name, element.name, "primitive", kind, element.repeats, choice, valid, primitive, codes
+                    name,
+                    element.name,
+                    "primitive",
+                    kind,
+                    element.repeats,
+                    choice,
+                    valid,
+                    primitive,
+                    codes,
+                    name in attributes,
                 )
                 if name not in attributes and kind != "xhtml":
                     extra = f"_{name}"
@@ -202,6 +213,9 @@ class _Run:
                     for index, item in enumerate(member):
                         self._item(item, rule, (at, rule.element, index))
             else:
+                if form == "extra" and type(value.get(rule.name)) is list:
+                    message = f"{rule.name} is an array, _{rule.name} is not"
+                    self._error("structure", message, (at, rule.element, None))
                 self._item(member, rule, (at, rule.element, None))
             if rule.choice and chosen.setdefault(rule.choice, rule.name) != rule.name:
                 message = f"only one of {chosen[rule.choice]} and {rule.name} may stand here"
@@ -239,7 +253,7 @@ class _Run:
             self._value(value, rule, (at, rule.element, None))
 
     def _too_many(self, value: list[Any], rule: _Rule, at: _At) -> None:
-        severity = "warning" if self._lenient and value else "error"
+        severity = "warning" if self._lenient and value and not rule.attribute else "error"
         message = f"{len(value)} values in an array where one value may stand"
         self._add(severity, "structure", message, (at, rule.element, None))
 

@@ -67,7 +67,7 @@ class Disclosure:
         if about(version, found, subject) is not True:
             return None
         rows = [row for row in self._rows if row.type == found.type]
-        held = tokens(version, found) if rows else set()
+        held = tokens(version, found, frozenset().union(*(row.parameters for row in rows)))
         return next((row for row in rows if fits(row, found.type, held)), None)
 
     async def release(

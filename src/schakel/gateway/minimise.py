@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from schakel.fhir import definitions
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
 from schakel.kernel.values import BSN_OID, BSN_SYSTEM
@@ -19,15 +20,18 @@ from schakel.store.indexing import IndexRows, indexer, patient_codes
 _WHOSE = frozenset({"patient", "beneficiary"})
 """Parameters that say whose a resource is: what they refer to is a patient, wherever it may be."""
 
+_OWNERS = frozenset({"subject", "patient", "beneficiary"})
+"""Members that say whose a resource is."""
 
 _REFERENCES = frozenset({"reference"})
-_TOKENS = frozenset({"token"})
+_NONE: frozenset[str] = frozenset()
+_IDENTIFIER = frozenset({"identifier"})
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A resource of an answer with the index rows of its references, for a Patient also of its tokens; `match`
-    is False for what an include brought."""
+    """A resource of an answer with the index rows of its references, of a Patient also of its identifiers;
+    `match` is False for what an include brought."""
 
     resource: Resource
     rows: IndexRows
@@ -70,13 +74,13 @@ class Subject:
 def item(version: Version, resource: Resource, match: bool, own_bases: tuple[str, ...] = ()) -> Item:
     """An `Item` of a parsed resource."""
     kind = str(resource["resourceType"])
-    kinds = _REFERENCES | _TOKENS if kind == "Patient" else _REFERENCES
-    return Item(resource, indexer(version, kind, kinds).rows(resource, own_bases), match)
+    indexed = indexer(version, kind, _REFERENCES, _IDENTIFIER if kind == "Patient" else _NONE)
+    return Item(resource, indexed.rows(resource, own_bases), match)
 
 
-def tokens(version: Version, found: Item) -> set[tuple[str, str, str]]:
-    """The tokens of a resource (parameter, code, system), by which a row of an exchange is recognised."""
-    return indexer(version, found.type, _TOKENS).rows(found.resource).token
+def tokens(version: Version, found: Item, parameters: frozenset[str]) -> set[tuple[str, str, str]]:
+    """The tokens of a resource under these search parameters: (parameter, code, system)."""
+    return indexer(version, found.type, _NONE, parameters).rows(found.resource).token
 
 
 def bsns(rows: IndexRows, parameter: str) -> set[str]:
@@ -87,23 +91,33 @@ def bsns(rows: IndexRows, parameter: str) -> set[str]:
 def patients_named(version: Version, found: Item) -> tuple[set[str], set[str]]:
     """The patients a resource is about: logical ids (a reference that leads elsewhere as it stands) and BSNs.
 
-    A contained Patient counts as well; without a BSN it is nobody's, which the empty BSN says.
+    A contained Patient counts as well; without a BSN it is nobody's, which the empty BSN says. A subject that
+    cannot be recognised as a patient counts as the empty id, so that nothing passes as being about nobody.
     """
     numbers: set[str] = set()
     for inner in found.resource.get("contained", ()):
         if inner.get("resourceType") == "Patient":
-            numbers |= bsns(indexer(version, "Patient", _TOKENS).rows(inner), "identifier") or {""}
+            numbers |= bsns(indexer(version, "Patient", _NONE, _IDENTIFIER).rows(inner), "identifier") or {""}
     if found.type == "Patient":
         return {str(found.resource.get("id", ""))}, numbers | bsns(found.rows, "identifier")
     codes = patient_codes(version, found.type)
     ids = {
         target
         for code, kind, target in found.rows.reference
-        if code in codes and (kind == "Patient" or (not kind and (code in _WHOSE or "/Patient/" in target)))
+        if code in codes and (kind == "Patient" or (not kind and _may_be_patient(version, code, target)))
     }
     for code in codes:
         numbers |= bsns(found.rows, f"{code}:identifier")
+    if not ids and not numbers and not _OWNERS.isdisjoint(found.resource):
+        return {""}, numbers
     return ids, numbers
+
+
+def _may_be_patient(version: Version, code: str, target: str) -> bool:
+    """Whether a reference that leads elsewhere may lead to a patient: it says so, or says nothing else."""
+    parts = target.partition("/_history/")[0].split("/")
+    kind = parts[-2] if len(parts) > 1 else ""
+    return kind == "Patient" or (code in _WHOSE and kind not in definitions(version).resource_types)
 
 
 def about(version: Version, found: Item, subject: Subject) -> bool | None:

@@ -303,11 +303,13 @@ def _request_line(request: Request) -> str:
 
 
 def _only(found: Found, kept: Minimised) -> Found:
-    """`found` with only what is released; a total would tell how much was held back."""
+    """`found` with only what is released; a total only when that is all there is, as it could tell how much was
+    held back."""
     keys = {i.key for i in kept.released}
     matches = tuple(s for s in found.matches if _key(s) in keys)
     included = tuple(i for i in found.included if _key(i.stored) in keys)
-    return replace(found, matches=matches, included=included, total=None if kept.dropped else found.total)
+    total = found.total if found.total == len(matches) and not kept.dropped else None
+    return replace(found, matches=matches, included=included, total=total)
 
 
 def _key(stored: Stored) -> str:

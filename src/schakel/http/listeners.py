@@ -39,7 +39,8 @@ class _Server(uvicorn.Server):
 def bind(listener: Listener) -> socket.socket:
     """A listening socket. Raises `Busy` with a sentence when the address cannot be had."""
     family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol named, asyncio sends without waiting for more (TCP_NODELAY); else each answer takes 40 ms.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((listener.host, listener.port))

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from schakel.fhir import json
@@ -19,14 +19,17 @@ FORM = "application/x-www-form-urlencoded"
 
 
 async def read_limited(request: Request, most: int) -> bytes:
-    """The body, at most `most` bytes. Raises `TooLarge`."""
+    """The body, at most `most` bytes. Raises `TooLarge`, and `Invalid` when the caller left in the middle."""
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > most:
-            raise TooLarge(f"a body may have at most {most} bytes here")
-        chunks.append(chunk)
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > most:
+                raise TooLarge(f"a body may have at most {most} bytes here")
+            chunks.append(chunk)
+    except ClientDisconnect as error:
+        raise Invalid("the caller left before the body was whole", code="caller-left") from error
     return b"".join(chunks)
 
 

@@ -152,6 +152,8 @@ async def _one(holder: _Holder, result: RequestResult, request_id: str) -> None:
         while url:
             if url in seen or len(seen) >= MAX_PAGES:
                 raise PageTrouble("the pages do not end")
+            if seen and not same_base(url, holder.base):
+                raise PageTrouble("the next page is not below the holder's FHIR base")
             seen.add(url)
             page, decision = await holder.page(url, request_id)
             result.decision = decision or result.decision
@@ -183,7 +185,7 @@ class PageTrouble(Outcome):
 
 
 def _read(body: bytes, version: Version, base: str) -> _Page:
-    """A page in the bytes of an answer. Raises `Invalid` and `PageTrouble`."""
+    """A page in the bytes of an answer. Raises `Invalid`."""
     bundle = searchset(body, version)
     items = []
     for number, entry in enumerate(bundle.get("entry", ())):
@@ -194,17 +196,8 @@ def _read(body: bytes, version: Version, base: str) -> _Page:
             raise Invalid(f"entry {number} of the answer is a resource without id")
         match = entry.get("search", {}).get("mode", "match") == "match"
         items.append(item(version, resource, match, (base,)))
-    return _Page(tuple(items), bundle.get("total"), _next(bundle, base))
-
-
-def _next(bundle: Resource, base: str) -> str:
-    for link in bundle.get("link", ()):
-        if link.get("relation") == "next":
-            url = str(link.get("url", ""))
-            if not same_base(url, base):
-                raise PageTrouble("the next page is not below the holder's FHIR base")
-            return url
-    return ""
+    following = (link.get("url", "") for link in bundle.get("link", ()) if link.get("relation") == "next")
+    return _Page(tuple(items), bundle.get("total"), next(following, ""))
 
 
 def _apply_rule(results: Sequence[RequestResult], version: Version, patient: str) -> None:
@@ -226,9 +219,12 @@ def _apply_rule(results: Sequence[RequestResult], version: Version, patient: str
         )
         return list(done.released), done.dropped
 
-    keys = {i.key for r in results for i in divided(r, set())[0]}
-    for result in results:
-        result.items, result.dropped = divided(result, keys)
+    first = [divided(result, set()) for result in results]
+    keys = {i.key for items, _ in first for i in items}
+    for result, (items, dropped) in zip(results, first, strict=True):
+        # What another request brought can only matter to a Provenance that was held back without it.
+        waiting = any(d.reason == "target-not-released" for d in dropped)
+        result.items, result.dropped = divided(result, keys) if waiting else (items, dropped)
         result.entries = len(result.items)
         if not ids and result.dropped and result.status == "complete":
             result.status = "incomplete"

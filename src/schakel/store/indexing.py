@@ -159,25 +159,63 @@ def _adder(parameter: SearchParameter) -> _Add:
     return kinds.get(parameter.type, reference)
 
 
-class TypeIndexer:
-    """Extracts the index rows of one resource type, for the parameters of these kinds."""
+_STEP = r"\.(?:[a-z]\w*(?!\w|\()|(?:as|ofType)\(\w+\)|where\(resolve\(\) is \w+\))"
+_PATH = re.compile(rf"\(?([A-Z]\w+)\.([a-z]\w*)(?!\w|\()(?:{_STEP})*(?: as \w+)?\)?(?:{_STEP})*")
 
-    def __init__(self, resource_type: str, table: Definitions, kinds: frozenset[str] = INDEXED) -> None:
+
+def _members(expression: str, table: Definitions, resource_type: str) -> frozenset[str] | None:
+    """The JSON members of a resource of this type of which one must be there for the expression to give
+    something; None when that cannot be told. Told is it of paths and unions of paths, which most are, and most
+    of which lead nowhere in most resources."""
+    names: set[str] = set()
+    for part in expression.split(" | "):
+        path = _PATH.fullmatch(part.strip())
+        if path is None:
+            return None
+        if path[1] == resource_type:
+            names.add(path[2])
+        elif path[1] in ("Resource", "DomainResource"):
+            return None
+    known = {
+        name
+        for name, (element, _) in table.types[resource_type].by_json_name.items()
+        if element.name in names
+    }
+    return frozenset(known | {f"_{name}" for name in known})
+
+
+class TypeIndexer:
+    """Extracts the index rows of one resource type, for the parameters of these kinds or with these codes."""
+
+    def __init__(
+        self,
+        resource_type: str,
+        table: Definitions,
+        kinds: frozenset[str] = INDEXED,
+        codes: frozenset[str] = frozenset(),
+    ) -> None:
         self._patient_codes = patient_codes(table.version, resource_type)
         parts: dict[str, tuple[Expression, list[_Add]]] = {}
         for parameter in table.search_parameters(resource_type).values():
-            if parameter.type not in kinds or not parameter.expression or parameter.code in COLUMNED:
+            if parameter.type not in INDEXED or not parameter.expression or parameter.code in COLUMNED:
+                continue
+            if parameter.type not in kinds and parameter.code not in codes:
                 continue
             if parameter.expression not in parts:
                 compiled = compile_expression(parameter.expression, table, context=resource_type)
                 parts[parameter.expression] = (compiled, [])
             parts[parameter.expression][1].append(_adder(parameter))
-        self._parts = tuple((e, tuple(adders)) for e, adders in parts.values())
+        self._parts = tuple(
+            (_members(expression.text, table, resource_type), expression, tuple(adders))
+            for expression, adders in parts.values()
+        )
 
     def rows(self, resource: Resource, own_bases: tuple[str, ...] = ()) -> IndexRows:
         """The index rows of `resource`; references below `own_bases` count as this server's own."""
         rows = IndexRows()
-        for expression, adders in self._parts:
+        for members, expression, adders in self._parts:
+            if members is not None and members.isdisjoint(resource):
+                continue
             try:
                 nodes = expression.evaluate(resource)
             except Invalid:
@@ -196,9 +234,15 @@ class TypeIndexer:
 
 
 @cache
-def indexer(version: Version, resource_type: str, kinds: frozenset[str] = INDEXED) -> TypeIndexer:
-    """The indexer of a type, compiled on first use; who needs rows of some kinds alone is served faster."""
-    return TypeIndexer(resource_type, definitions(version), kinds)
+def indexer(
+    version: Version,
+    resource_type: str,
+    kinds: frozenset[str] = INDEXED,
+    codes: frozenset[str] = frozenset(),
+) -> TypeIndexer:
+    """The indexer of a type, compiled on first use. Who needs the rows of some parameters alone names their
+    `kinds` or `codes`, and is served faster."""
+    return TypeIndexer(resource_type, definitions(version), kinds, codes)
 
 
 @cache

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from schakel.exchanges.bgz.requests import requests_for
 from schakel.fhir import json
 from schakel.fhir.definitions import Version
@@ -26,6 +28,7 @@ from schakel.network.peers import PeerRefused
 
 MAX_HOLDERS = 50
 _VERSION: Version = "stu3"
+_log = structlog.get_logger("schakel.exchanges")
 _OUTCOMES: dict[Status, LogOutcome] = {"complete": "0", "incomplete": "4", "refused": "4", "failed": "8"}
 
 
@@ -110,7 +113,15 @@ class BgzExchange:
         return dump(body)
 
     async def _from_holder(self, ask: Ask, ura: str, exchange: str) -> HolderResult:
+        """What one holder brought. Whatever goes wrong with it is its own failure and hides no other."""
         queries = requests_for(ask.patient)
+        try:
+            return await self._asked(ask, ura, exchange, queries)
+        except Exception as error:
+            _log.error("holder", kind=type(error).__name__)
+            return _none(ura, queries, "failed", "what this holder answered could not be processed")
+
+    async def _asked(self, ask: Ask, ura: str, exchange: str, queries: list[str]) -> HolderResult:
         until = time.monotonic() + self._timeout
         try:
             async with asyncio.timeout(self._timeout):
@@ -238,5 +249,7 @@ def _none(ura: str, queries: Sequence[str], status: Status, reason: str) -> Hold
 
 def _version(resource: Resource) -> str:
     """`Type/id/_history/version`, as far as the holder told it."""
-    number = resource.get("meta", {}).get("versionId", "")
-    return f"{resource['resourceType']}/{resource['id']}" + (f"/_history/{number}" if number else "")
+    meta = resource.get("meta")
+    number = meta.get("versionId") if isinstance(meta, dict) else None
+    key = f"{resource['resourceType']}/{resource['id']}"
+    return f"{key}/_history/{number}" if isinstance(number, str) else key
