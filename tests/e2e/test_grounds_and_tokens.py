@@ -159,6 +159,30 @@ async def test_grounds_are_for_the_organisations_own_key_and_not_on_the_front(
     assert (await holder.internal.get(grounds_at(holder))).json() == {"grounds": [made]}
 
 
+async def test_who_reads_the_grounds_is_logged(holder: RunningOrganisation) -> None:
+    await holder.internal.get(grounds_at(holder), params={"patient": BSN})
+    root = f"{holder.internal_root}/{holder.slug}/log/fhir/r4/AuditEvent"
+    logged = (await holder.internal.get(root, params={"_count": "2"})).json()["entry"]
+    read = [e["resource"] for e in logged if "Ground for disclosure" in str(e["resource"]["subtype"])]
+    assert [(e["action"], BSN in str(e["entity"])) for e in read] == [("R", True)]
+
+
+async def test_a_ground_that_cannot_be_logged_permits_nothing(
+    holder: RunningOrganisation, node: RunningNode
+) -> None:
+    await node.node.pool.execute("ALTER TABLE audit_event RENAME TO audit_event_away")
+    try:
+        answer = await holder.internal.post(grounds_at(holder), json=ground())
+        token = await ask(holder, form_of(node))
+    finally:
+        await node.node.pool.execute("ALTER TABLE audit_event_away RENAME TO audit_event")
+    assert (answer.status_code, answer.json()["code"]) == (503, "log-unavailable")
+    assert (await holder.internal.get(grounds_at(holder), params={"active": "true"})).json() == {
+        "grounds": []
+    }
+    assert token.status_code == 503 and "access_token" not in token.text
+
+
 # -- tokens ------------------------------------------------------------------------------------------------
 
 

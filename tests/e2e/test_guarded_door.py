@@ -15,7 +15,9 @@ from tests.nodes import RunningNode
 from schakel.generic.identity import AuthorisationServer
 from schakel.generic.identity.server import ASSERTION_TYPE
 from schakel.kernel.clock import now
+from schakel.kernel.outcomes import TooCostly
 from schakel.kernel.values import BSN_SYSTEM
+from schakel.server import FhirService
 from schakel.store.embedded import EmbeddedServer
 
 
@@ -167,6 +169,21 @@ async def test_what_is_no_bsn_is_named_to_the_caller(door: Door, number: str) ->
     assert (event["outcome"], event["outcomeDesc"]) == ("4", "bsn-invalid")
 
 
+async def test_what_goes_wrong_once_the_patient_is_known_looks_like_any_refusal(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def too_much(*_: object) -> None:
+        raise TooCostly("the query took longer than the limit")
+
+    monkeypatch.setattr(FhirService, "search", too_much)
+    assert await door.reason(await door.get(SEARCH)) == "too-costly"
+
+
+async def test_no_cache_keeps_what_the_door_gives(door: Door) -> None:
+    for path in (SEARCH, "Condition/c1", "Condition/c2", f"{SEARCH}&x=y"):
+        assert (await door.get(path)).headers["Cache-Control"] == "no-store"
+
+
 async def test_a_form_that_is_not_in_the_list_is_named_to_the_caller_and_logged(door: Door) -> None:
     answer = await door.get(f"{SEARCH}&category=problem")
     assert (answer.status_code, "none of the forms" in answer.text) == (403, True)
@@ -213,6 +230,7 @@ async def test_no_answer_tells_whether_a_patient_is_known_here(door: Door) -> No
         "Organization/insurer",
         "Medication/m1",
         "Provenance/of-c1",
+        "Provenance/of-p1",
         "Provenance/of-medication",
     ],
 )
@@ -242,8 +260,10 @@ async def test_a_read_gives_what_a_search_of_the_exchange_would_give(door: Door,
         "Practitioner/unlinked",
         "Organization/unlinked",
         "Medication/m2",
+        "Medication/m3",  # only a request that contradicts itself refers to it
         "Provenance/of-two",
         "Provenance/of-no-row",
+        "Provenance/with-another-inside",
         "Binary/nothing",
     ],
 )

@@ -316,3 +316,33 @@ async def test_a_provenance_stays_while_one_of_its_targets_does(store: Store) ->
     assert (await store.read("stu3", "Provenance", "two-targets")).version == 1
     with pytest.raises(NotFound):
         await store.read("stu3", "Provenance", "e7-p")
+
+
+async def test_a_read_can_bring_the_patient_it_is_about(store: Store) -> None:
+    about = [{"reference": "Patient/wp1"}, {"reference": "Patient/wp2"}]
+    await store.write(
+        "stu3",
+        [
+            put("Patient", "wp1", active=True),
+            put("Patient", "wp2", active=False),
+            put("Condition", "wp1", subject=about[0]),
+            put("Condition", "wp-elsewhere", subject={"reference": "Patient/wp-unknown"}),
+            put("Provenance", "wp-both", target=about),
+        ],
+    )
+    condition, patient = await store.read_with_patient("stu3", "Condition", "wp1")
+    assert condition == await store.read("stu3", "Condition", "wp1")
+    assert patient == await store.read("stu3", "Patient", "wp1")
+    assert await store.read_with_patient("stu3", "Patient", "wp1") == (patient, patient)
+    for key in (("Condition", "wp-elsewhere"), ("Provenance", "wp-both")):
+        assert await store.read_with_patient("stu3", *key) == (await store.read("stu3", *key), None)
+    await store.write("stu3", [delete("Patient", "wp1")])
+    assert await store.read_with_patient("stu3", "Condition", "wp1") == (condition, None)
+    with pytest.raises(Gone):
+        await store.read_with_patient("stu3", "Patient", "wp1")
+    neighbour = Store(store._pool, 2, RidBlocks())
+    await neighbour.write("stu3", [put("Condition", "wp-theirs", subject=about[1])])
+    theirs = await neighbour.read("stu3", "Condition", "wp-theirs")
+    assert await neighbour.read_with_patient("stu3", "Condition", "wp-theirs") == (theirs, None)
+    with pytest.raises(NotFound):
+        await neighbour.read_with_patient("stu3", "Condition", "wp1")

@@ -124,6 +124,7 @@ def one_change(row: Row, pairs: list[tuple[str, str]]) -> dict[str, list[tuple[s
             ("identifier:identifier" if own else f"{row.patient}:identifier", NAMED),
             *rest,
         ],
+        "a group by BSN": [(f"{'_id' if own else row.patient}:Group.identifier", NAMED), *rest],
         "the patient by another reference": [
             (f"{row.patient}.general-practitioner", "Practitioner/1"),
             *rest,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from tests.generated import resources
 
 from schakel.fhir import definitions
+from schakel.fhir.fhirpath import Expression, compile_expression
 from schakel.fhir.moments import FIRST, LAST
-from schakel.store.indexing import IndexRows, indexer, key, parse_literal
+from schakel.store.indexing import INDEXED, IndexRows, indexer, key, needed_members, parse_literal
 
 BASE = "https://node.example/a/fhir/stu3"
 
@@ -198,3 +200,30 @@ def test_any_resource_with_a_value_too_many_can_be_indexed(
     name = data.draw(st.sampled_from([n for n in resource if n != "resourceType"]))
     doubled = {**resource, name: [resource[name], resource[name]]}
     indexer("stu3", resource["resourceType"]).rows(doubled)
+
+
+@cache
+def expressions(kind: str) -> list[tuple[frozenset[str], Expression]]:
+    """The search expressions of a type of which can be told what they need, with that."""
+    table = definitions("stu3")
+    texts = {
+        p.expression for p in table.search_parameters(kind).values() if p.type in INDEXED and p.expression
+    }
+    told = ((needed_members(text, table, kind), text) for text in sorted(texts))
+    return [(m, compile_expression(text, table, context=kind)) for m, text in told if m is not None]
+
+
+@given(resources(definitions("stu3")))
+@settings(max_examples=60, deadline=None)
+def test_an_expression_gives_nothing_without_the_members_it_needs(resource: dict[str, Any]) -> None:
+    for members, expression in expressions(resource["resourceType"]):
+        rest = {name: value for name, value in resource.items() if name not in members}
+        assert expression.evaluate(rest) == []
+
+
+def test_what_most_expressions_need_can_be_told() -> None:
+    assert len(expressions("Observation")) > 20
+    needed = needed_members("(Observation.value as Quantity)", definitions("stu3"), "Observation")
+    assert needed is not None and {"valueQuantity", "_valueString"} <= needed
+    for text in ("Patient.deceased.exists()", "Resource.meta.tag", "Patient.name.given[0] = 'A'", "true"):
+        assert needed_members(text, definitions("stu3"), "Patient") is None

@@ -143,6 +143,24 @@ def fold(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
+def implied_systems(table: Definitions, resource_type: str, parameter: SearchParameter) -> frozenset[str]:
+    """The code systems that a token parameter means when its elements are of type `code`: such a value has no
+    system of its own, the required binding says it (STU3 3.1.1.4.11, table of token types)."""
+    found: set[str] = set()
+    for path in parameter.expression.split("|"):
+        kind, *names = path.strip().split(".")
+        if kind != resource_type:
+            continue
+        for name in names:
+            element = table.types[kind].elements.get(name) if kind in table.types else None
+            if element is None or element.choice:
+                break
+            kind = element.types[0]
+            if kind == "code":
+                found.update(table.value_sets.get(element.binding, ()))
+    return frozenset(found)
+
+
 class QueryParser:
     """Parses searches on resource types of one FHIR version."""
 

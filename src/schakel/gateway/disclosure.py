@@ -45,10 +45,14 @@ class Disclosure:
         found = await self._find(version, "Patient", [("identifier", f"{BSN_SYSTEM}|{bsn}")])
         return frozenset(s.id for s in found)
 
-    async def bsn_of(self, version: Version, logical_id: str) -> str:
-        """The one BSN of a patient; '' when the patient is not here or has none or several."""
+    async def bsn_of(self, version: Version, logical_id: str, known: Stored | None = None) -> str:
+        """The one BSN of a patient; '' when the patient is not here or has none or several. `known` is a Patient
+        that was just read, perhaps this one."""
         try:
-            stored = await self._service.source.read(version, "Patient", logical_id)
+            if known is not None and known.id == logical_id:
+                stored = known
+            else:
+                stored = await self._service.source.read(version, "Patient", logical_id)
         except (NotFound, Gone):
             return ""
         _, numbers = patients_named(version, self.item(version, stored, True))

@@ -121,9 +121,16 @@ class Gateway:
             interaction.version, query.page[0], query.type, grant.jti
         )
 
-    async def _patient(self, version: Version, named: PatientNamed, grant: Grant, decision: Decision) -> str:
-        """The BSN of the patient that a request names."""
-        bsn = named.bsn or await self._disclosure.bsn_of(version, named.id)
+    async def _patient(
+        self,
+        version: Version,
+        named: PatientNamed,
+        grant: Grant,
+        decision: Decision,
+        known: Stored | None = None,
+    ) -> str:
+        """The BSN of the patient that a request names; `known` is a Patient that was just read."""
+        bsn = named.bsn or await self._disclosure.bsn_of(version, named.id, known)
         if not bsn:
             raise _Refused("patient-unknown")
         decision.patient = bsn
@@ -159,7 +166,9 @@ class Gateway:
         version = interaction.version
         decision.subtype = "read"
         try:
-            stored = await self._service.read(interaction)
+            stored, whose = await self._service.source.read_with_patient(
+                version, interaction.type, interaction.id
+            )
         except (NotFound, Gone) as absent:
             raise _Refused("not-here") from absent
         found = self._disclosure.item(version, stored, True)
@@ -168,7 +177,7 @@ class Gateway:
         if named is None:
             row = await self._through_link(version, grant, found, decision)
         else:
-            bsn = await self._patient(version, PatientNamed(id=named), grant, decision)
+            bsn = await self._patient(version, PatientNamed(id=named), grant, decision, whose)
             await self._consent(grant, bsn, "", decision)
             row = self._disclosure.fitting_row(version, found, Subject(bsn, frozenset({named})))
             if row is None:

@@ -20,6 +20,9 @@ from schakel.server.service import JSON_TYPES, RELEASE, XML_TYPES
 Format = Literal["json", "xml"]
 _MEDIA: Mapping[Format, str] = {"json": "application/fhir+json", "xml": "application/fhir+xml"}
 
+_OWN_DEPTH = 256
+"""Levels of an answer: those of the deepest resource that a setting allows, and of the Bundle around it."""
+
 
 def wanted(accept: str, query: str, version: Version) -> Format:
     """The format a caller asks. Raises `NotAcceptable` when it takes neither JSON nor XML of this version."""
@@ -62,12 +65,12 @@ def _weight(text: str) -> float:
 
 
 def render(answer: Answer, form: Format, version: Version) -> Response:
-    """The answer in the wanted format."""
-    headers = dict(answer.headers)
+    """The answer in the wanted format; no cache keeps it, as it may be about a patient."""
+    headers = {"Cache-Control": "no-store", **answer.headers}
     if not answer.body:
         return Response(status_code=answer.status, headers=headers)
     body = answer.body
     if form == "xml":
-        body = xml.dump(json.parse(body), definitions(version))
+        body = xml.dump(json.parse(body, max_depth=_OWN_DEPTH), definitions(version))
     headers["Content-Type"] = f"{_MEDIA[form]}; fhirVersion={RELEASE[version]}; charset=utf-8"
     return Response(body, status_code=answer.status, headers=headers)

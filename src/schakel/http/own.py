@@ -18,7 +18,7 @@ from schakel.generic.logging import Event
 from schakel.http.node import Node, OrganisationServices
 from schakel.http.reading import as_json, json_object, read_limited
 from schakel.kernel.clock import instant, new_id
-from schakel.kernel.outcomes import Invalid, naming
+from schakel.kernel.outcomes import Busy, Invalid, naming
 from schakel.kernel.values import Bsn, Ura
 
 
@@ -58,6 +58,18 @@ class Own:
         found = await organisation.grounds.list(
             patient=patient, requester=requester, active=asked.get("active") == "true"
         )
+        await organisation.log.write(
+            Event(
+                subtype="ground",
+                action="R",
+                outcome="0",
+                requester=organisation.ura,
+                holder=organisation.ura,
+                holder_name=organisation.name,
+                patient=patient or "",
+                query=f"GET grounds?{request.url.query}",
+            )
+        )
         return as_json({"grounds": [_ground(g) for g in found]})
 
     async def _write_ground(self, request: Request) -> Response:
@@ -86,7 +98,11 @@ class Own:
         ground = await organisation.grounds.write(
             requester, patient, exchange=exchange, queries=forms, until=until, reason=table["reason"]
         )
-        await organisation.log.write(_ground_event(organisation, ground, "C"))
+        try:
+            await organisation.log.write(_ground_event(organisation, ground, "C"))
+        except Busy:
+            await organisation.grounds.end(ground.id)  # What is not written down permits nothing.
+            raise
         return as_json(_ground(ground), 201)
 
     async def end_ground(self, request: Request) -> Response:

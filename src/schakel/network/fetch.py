@@ -8,7 +8,6 @@ read at a time, beside the event loop.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -47,14 +46,16 @@ class RequestResult:
     @property
     def type(self) -> str:
         """The resource type that was asked."""
-        return re.split(r"[/?]", self.query)[0]
+        return self.query.partition("?")[0].partition("/")[0]
 
     def take(self, page: Sequence[Item], base: str) -> None:
         """Adds what a page brought. A match of another type than was asked is none."""
+        asked = self.type
         for found in page:
-            if found.key not in self.urls:
-                self.items.append(found if found.type == self.type else replace(found, match=False))
-                self.urls[found.key] = f"{base}/{found.key}"
+            key = found.key
+            if key not in self.urls:
+                self.items.append(found if found.type == asked else replace(found, match=False))
+                self.urls[key] = f"{base}/{key}"
 
     def report(self) -> dict[str, Any]:
         """The result as the answer of the exchange shows it."""

@@ -143,7 +143,7 @@ def searchset(body: bytes, version: Version) -> Resource:
 
     The resources may be as lenient as the published test data need; the Bundle around them may not.
     """
-    bundle = json.parse(body)
+    bundle = json.parse(body, max_depth=json.MAX_DEPTH + 8)  # The Bundle stands around the resources.
     if bundle.get("resourceType") != "Bundle" or bundle.get("type") != "searchset":
         raise Invalid("the answer is no searchset Bundle")
     known = definitions(version)

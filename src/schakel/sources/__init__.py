@@ -79,6 +79,13 @@ class Source(Protocol):
         """The current version. Raises `NotFound` and `Gone`."""
         ...
 
+    async def read_with_patient(
+        self, version: Version, kind: str, logical_id: str
+    ) -> tuple[Stored, Stored | None]:
+        """The current version, and the one Patient it belongs to, itself when it is one; None when there is no
+        such Patient here. Both are of one moment. Raises `NotFound` and `Gone`."""
+        ...
+
     async def read_version(self, version: Version, kind: str, logical_id: str, number: int) -> Stored:
         """A given version. Raises `NotFound` and `Gone`."""
         ...

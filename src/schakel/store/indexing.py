@@ -163,7 +163,7 @@ _STEP = r"\.(?:[a-z]\w*(?!\w|\()|(?:as|ofType)\(\w+\)|where\(resolve\(\) is \w+\
 _PATH = re.compile(rf"\(?([A-Z]\w+)\.([a-z]\w*)(?!\w|\()(?:{_STEP})*(?: as \w+)?\)?(?:{_STEP})*")
 
 
-def _members(expression: str, table: Definitions, resource_type: str) -> frozenset[str] | None:
+def needed_members(expression: str, table: Definitions, resource_type: str) -> frozenset[str] | None:
     """The JSON members of a resource of this type of which one must be there for the expression to give
     something; None when that cannot be told. Told is it of paths and unions of paths, which most are, and most
     of which lead nowhere in most resources."""
@@ -206,7 +206,7 @@ class TypeIndexer:
                 parts[parameter.expression] = (compiled, [])
             parts[parameter.expression][1].append(_adder(parameter))
         self._parts = tuple(
-            (_members(expression.text, table, resource_type), expression, tuple(adders))
+            (needed_members(expression.text, table, resource_type), expression, tuple(adders))
             for expression, adders in parts.values()
         )
 

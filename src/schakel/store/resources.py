@@ -132,6 +132,27 @@ class Store:
             )
         return _present(row, kind, logical_id)
 
+    async def read_with_patient(
+        self, version: Version, kind: str, logical_id: str
+    ) -> tuple[Stored, Stored | None]:
+        async with acquire(self._pool) as connection:
+            rows = await connection.fetch(
+                "WITH r AS (SELECT type, id, version, updated, body, deleted, patient FROM resource "
+                "WHERE tenant = $1 AND fhir = $2 AND type = $3 AND id = $4) "
+                "SELECT type, id, version, updated, body, deleted FROM r UNION ALL "
+                "SELECT p.type, p.id, p.version, p.updated, p.body, p.deleted FROM r JOIN resource p "
+                "ON p.tenant = $1 AND p.fhir = $2 AND p.type = 'Patient' AND p.id = r.patient AND NOT p.deleted",
+                self._tenant,
+                FHIR_NUMBER[version],
+                kind,
+                logical_id,
+            )
+        own = (kind, logical_id)
+        found = _present(next((r for r in rows if (r["type"], r["id"]) == own), None), kind, logical_id)
+        if kind == "Patient":
+            return found, found
+        return found, next((_stored(r) for r in rows if r["type"] == "Patient"), None)
+
     async def read_version(self, version: Version, kind: str, logical_id: str, number: int) -> Stored:
         key = (self._tenant, FHIR_NUMBER[version], kind, logical_id, number)
         async with acquire(self._pool) as connection:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from schakel.fhir.definitions import Version
+from schakel.fhir.definitions import Version, definitions
 from schakel.fhir.moments import interval
-from schakel.fhir.search import Condition, Include, Query, Sort, fold, split_prefix
+from schakel.fhir.search import Condition, Include, Query, Sort, fold, implied_systems, split_prefix
 from schakel.store.indexing import FHIR_NUMBER, key, parse_literal, patient_codes
 
 COLUMNS = "rid, type, id, version, updated, body"
@@ -134,7 +134,8 @@ class _Search:
                 test = f"{inner}.code = ANY({self.s.argument([key(v) for v in condition.values])})"
             case _:
                 found = self.index("token", inner, kind, code, scoped)
-                test = self._tokens(inner, condition.values)
+                systems = implied_systems(definitions(self.s.version), kind, condition.parameter)
+                test = self._tokens(inner, condition.values, systems)
         negation = "NOT " if condition.modifier == "not" else ""
         return f"{alias}.rid {negation}IN ({found} AND {test})"
 
@@ -163,7 +164,8 @@ class _Search:
         first = next(c for c in self.query.conditions if c.parameter.code in codes and not c.modifier)
         return condition is first
 
-    def _tokens(self, alias: str, values: Iterable[str]) -> str:
+    def _tokens(self, alias: str, values: Iterable[str], implied: frozenset[str] = frozenset()) -> str:
+        """Any of these tokens. A code of a system in `implied` stands in the index without system."""
         whole: list[tuple[str, str]] = []
         codes: list[str] = []
         systems: list[str] = []
@@ -172,9 +174,11 @@ class _Search:
             if not bar:
                 codes.append(system)
             elif not code:
-                systems.append(system)
+                systems.extend([system, ""] if system in implied else [system])
             else:
                 whole.append((system, code))
+                if system in implied:
+                    whole.append(("", code))
         parts = []
         if codes:
             parts.append(f"{alias}.code = ANY({self.s.argument(codes)})")

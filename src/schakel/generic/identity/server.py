@@ -6,6 +6,7 @@ Source: RFC 6749 section 4.4 (client credentials), RFC 7523 section 2.2, RFC 675
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import secrets
@@ -115,6 +116,7 @@ class AuthorisationServer:
         self._lifetime = lifetime
         self._scopes = scopes
         self._trusted: dict[bytes, tuple[float, Grant]] = {}
+        self._finding: dict[bytes, asyncio.Future[asyncpg.Record | None]] = {}
         self._clean_after = 0.0
 
     async def token(self, form: Mapping[str, str]) -> TokenAnswer:
@@ -227,7 +229,7 @@ class AuthorisationServer:
         if grant is not None and time.monotonic() < until:
             return grant
         self._trusted.pop(digest, None)
-        row = await self._find(token)
+        row = await self._found_once(token, digest)
         if row is None:
             raise Unauthenticated(
                 "the token is not known here or has expired: get a new one",
@@ -260,6 +262,14 @@ class AuthorisationServer:
             "purpose_of_use": grant.purpose,
             "treatment_relation": grant.treatment_relation,
         }
+
+    async def _found_once(self, token: str, digest: bytes) -> asyncpg.Record | None:
+        """`_find`, once for all requests that come with the same token while it is being looked up."""
+        finding = self._finding.get(digest)
+        if finding is None:
+            finding = self._finding[digest] = asyncio.ensure_future(self._find(token))
+            finding.add_done_callback(lambda _: self._finding.pop(digest, None))
+        return await asyncio.shield(finding)
 
     async def _find(self, token: str) -> asyncpg.Record | None:
         """The row of a token that is valid now."""
