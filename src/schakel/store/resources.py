@@ -21,7 +21,15 @@ from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource, dump
 from schakel.fhir.search import Query, QueryParser, pairs_of
 from schakel.kernel.clock import instant, now
-from schakel.kernel.outcomes import Conflict, Gone, Invalid, NotFound, PreconditionFailed, TooCostly
+from schakel.kernel.outcomes import (
+    Conflict,
+    Gone,
+    Invalid,
+    NotFound,
+    PreconditionFailed,
+    TooCostly,
+    Unprocessable,
+)
 from schakel.sources import Found, Included, Stored, Write, Written
 from schakel.store import sql
 from schakel.store.connection import AWAY, acquire
@@ -472,10 +480,13 @@ class Store:
 
 
 def stamp(resource: Resource, logical_id: str, number: int, updated: str) -> None:
-    """Puts id, version and time into a resource that is about to be stored."""
+    """Puts id, version and time into a resource that is about to be stored. Raises `Unprocessable` for a `meta`
+    that is no object: a lenient check keeps an array, but version and time need one place."""
+    meta = resource.get("meta", {})
+    if not isinstance(meta, dict):
+        raise Unprocessable("meta may be there once", expression=f"{resource.get('resourceType')}.meta")
     resource["id"] = logical_id
-    meta = resource.get("meta")
-    resource["meta"] = {**(meta or {}), "versionId": str(number), "lastUpdated": updated}
+    resource["meta"] = {**meta, "versionId": str(number), "lastUpdated": updated}
 
 
 def _check_precondition(change: Write, old: asyncpg.Record | None) -> None:
