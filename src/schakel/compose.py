@@ -14,7 +14,7 @@ import asyncpg
 from schakel.config import Organisation, Settings
 from schakel.exchanges.bgz import BgzExchange
 from schakel.fhir.definitions import Version
-from schakel.gateway import Gateway
+from schakel.gateway import Gateway, prepare
 from schakel.generic.addressing import Address, ConfiguredDirectory
 from schakel.generic.authorisation import ROWS
 from schakel.generic.consent import Grounds
@@ -27,7 +27,6 @@ from schakel.server import FhirService
 from schakel.server.service import WriteRules
 from schakel.store.connection import acquire
 from schakel.store.database import connect, disconnect
-from schakel.store.indexing import indexer
 from schakel.store.resources import Limits, RidBlocks, Store
 
 VERSIONS: tuple[Version, ...] = ("stu3",)
@@ -56,8 +55,7 @@ async def _compose(settings: Settings, pool: asyncpg.Pool, peers: Peers) -> Node
         for p in settings.directory
     )
     for version in VERSIONS:
-        for kind in {row.type for row in ROWS}:
-            indexer(version, kind)  # Compiled now, so that the first question is as fast as the next.
+        prepare(version, {row.type for row in ROWS} | {"Provenance"})
     rids = RidBlocks()
     writer = AuditWriter(pool)
     organisations: dict[str, OrganisationServices] = {}

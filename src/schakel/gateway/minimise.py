@@ -15,7 +15,7 @@ from schakel.fhir import definitions
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
 from schakel.kernel.values import BSN_OID, BSN_SYSTEM
-from schakel.store.indexing import IndexRows, indexer, patient_codes
+from schakel.store.indexing import IndexRows, TypeIndexer, indexer, patient_codes
 
 _WHOSE = frozenset({"patient", "beneficiary"})
 """Parameters that say whose a resource is: what they refer to is a patient, wherever it may be."""
@@ -73,9 +73,17 @@ class Subject:
 
 def item(version: Version, resource: Resource, match: bool, own_bases: tuple[str, ...] = ()) -> Item:
     """An `Item` of a parsed resource."""
-    kind = str(resource["resourceType"])
-    indexed = indexer(version, kind, _REFERENCES, _IDENTIFIER if kind == "Patient" else _NONE)
-    return Item(resource, indexed.rows(resource, own_bases), match)
+    return Item(resource, _indexer(version, str(resource["resourceType"])).rows(resource, own_bases), match)
+
+
+def _indexer(version: Version, kind: str) -> TypeIndexer:
+    return indexer(version, kind, _REFERENCES, _IDENTIFIER if kind == "Patient" else _NONE)
+
+
+def prepare(version: Version, kinds: Iterable[str]) -> None:
+    """Compiles what items of these types need, so that the first is made as fast as the next."""
+    for kind in kinds:
+        _indexer(version, kind)
 
 
 def tokens(version: Version, found: Item, parameters: frozenset[str]) -> set[tuple[str, str, str]]:
