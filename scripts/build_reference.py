@@ -204,7 +204,7 @@ def _listed(routes: Iterable[BaseRoute]) -> list[tuple[str, str, str]]:
     return [
         (
             _code(route.path.replace(":path}", "}")),
-            ", ".join(sorted(route.methods or ())),
+            ", ".join(sorted(route.methods or ("any",))),
             inspect.cleandoc(route.endpoint.__doc__ or "").partition("\n\n")[0],
         )
         for route in routes

@@ -493,7 +493,7 @@ async def test_below_a_closed_home_of_root_data_and_programs_are_kept_elsewhere(
 
 @as_root
 async def test_a_full_disk_is_explained(open_folder: Path, program: Start) -> None:
-    small = open_folder / "small"
+    small = open_folder / "small-disk"
     small.mkdir()
     mount = f"mount -t tmpfs -o size=16m,mode=711 none {small}"
     if not can_run(["unshare", "-m", "sh", "-c", mount]):

@@ -244,6 +244,23 @@ def test_the_layers_on_the_page_are_those_that_are_checked() -> None:
     assert told == [name for name in checked if name not in ("__main__", "technical_log")]
 
 
+def table_rows(page: Path, head: str) -> list[list[str]]:
+    """The cells of the table that begins with the column `head`."""
+    [table] = re.findall(rf"^\| {head} .*?(?=\n\n|\Z)", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    return [[cell.strip() for cell in line.strip("| ").split("|")] for line in table.splitlines()[2:]]
+
+
+def test_the_figures_in_the_readme_are_those_of_the_last_run() -> None:
+    measured = {
+        (row[0], row[1], f"{row[-2]}, {row[-1]}")
+        for row in table_rows(DOCS / "explanation/performance.md", "figure")
+        if len(row) > 4
+    }
+    told = {tuple(row) for row in table_rows(ROOT / "README.md", "figure")}
+    assert told
+    assert told <= measured
+
+
 # -- people ----------------------------------------------------------------------------------------------------
 
 

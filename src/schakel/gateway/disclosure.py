@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 
 import orjson
 
@@ -17,6 +18,7 @@ from schakel.server import FhirService
 from schakel.sources import Stored
 
 _MOST_TARGETS = 50
+_MOST_BSNS = 10_000
 _MOST_PATIENTS = 5000
 _TOGETHER = 200
 """Values in one parameter of a search (the bound of the search grammar)."""
@@ -29,6 +31,7 @@ class Disclosure:
         self._service = service
         self._rows = rows
         self._own_bases = own_bases
+        self._bsns: dict[tuple[Version, bytes], str] = {}
 
     def item(self, version: Version, stored: Stored, match: bool) -> Item:
         """A stored resource as an item to minimise."""
@@ -55,8 +58,14 @@ class Disclosure:
                 stored = await self._service.source.read(version, "Patient", logical_id)
         except (NotFound, Gone):
             return ""
-        _, numbers = patients_named(version, self.item(version, stored, True))
-        return numbers.pop() if len(numbers) == 1 else ""
+        # The same bytes say the same, so they need be read once; a version number may come back after erasure.
+        key = (version, blake2b(stored.body, digest_size=16).digest())
+        if key not in self._bsns:
+            _, numbers = patients_named(version, self.item(version, stored, True))
+            if len(self._bsns) >= _MOST_BSNS:
+                self._bsns.pop(next(iter(self._bsns)))
+            self._bsns[key] = numbers.pop() if len(numbers) == 1 else ""
+        return self._bsns[key]
 
     def patient_of(self, version: Version, found: Item) -> str | None:
         """The logical id of the patient a resource is about; '' when that is not one patient here; None when it

@@ -30,6 +30,7 @@ class _Plain:
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
+        self.__doc__ = handler.__doc__
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = await self._handler(Request(scope, receive))
