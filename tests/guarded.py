@@ -10,6 +10,7 @@ import httpx
 from tests.nodes import RunningNode, RunningOrganisation, databases, running_node
 
 from schakel.kernel.values import BSN_OID, BSN_SYSTEM
+from schakel.server.answer import CODES
 from schakel.store.embedded import EmbeddedServer
 
 BSN, OTHER, NOBODY = "999911120", "999990019", "999229588"
@@ -193,6 +194,9 @@ class Door:
                     "severity": "error",
                     "code": "forbidden",
                     "diagnostics": f"this request was refused; decision {decision}",
+                    "details": {
+                        "coding": [{"system": CODES, "code": "refused", "display": "refused"}],
+                    },
                 }
             ],
         }

@@ -39,8 +39,13 @@ def resource(stored: Stored, status: int = 200, headers: Mapping[str, str] | Non
     )
 
 
-def outcome_body(issues: Iterable[Issue]) -> bytes:
-    """An OperationOutcome; its narrative is left out, the texts stand in `diagnostics`."""
+CODES = "urn:schakel:outcome"
+"""The system of our own codes in an OperationOutcome, such as `form-not-allowed`."""
+
+
+def outcome_body(issues: Iterable[Issue], code: str = "") -> bytes:
+    """An OperationOutcome; its narrative is left out, the texts stand in `diagnostics`, our own code for the whole
+    in `details`."""
     out = []
     for issue in issues:
         entry: dict[str, object] = {
@@ -48,6 +53,8 @@ def outcome_body(issues: Iterable[Issue]) -> bytes:
             "code": issue.issue,
             "diagnostics": issue.message,
         }
+        if code:
+            entry["details"] = {"coding": [{"system": CODES, "code": code, "display": code}]}
         if issue.expression:
             entry["expression"] = [issue.expression]
         out.append(entry)
@@ -56,7 +63,7 @@ def outcome_body(issues: Iterable[Issue]) -> bytes:
 
 def refusal(outcome: Outcome) -> Answer:
     """The answer to a request that has no ordinary one."""
-    return Answer(outcome.status, outcome_body(outcome.issues), outcome.headers)
+    return Answer(outcome.status, outcome_body(outcome.issues, outcome.kind), outcome.headers)
 
 
 def page_link(base: str, found: Found) -> str:
