@@ -22,6 +22,7 @@ _FORM = re.compile(
 )
 
 
+@lru_cache(maxsize=4096)
 def interval(text: str) -> tuple[datetime, datetime]:
     """First moment of a FHIR date, dateTime or instant, and the first moment after it. Raises `Invalid`.
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from schakel.kernel.outcomes import Busy
 
@@ -23,7 +23,7 @@ class Listener:
     """An application and where it listens: settings `host` and `<name>_port`."""
 
     name: str
-    app: Starlette
+    app: ASGIApp
     host: str
     port: int
 

@@ -6,8 +6,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from schakel.http.errors import fhir_error, problem
 from schakel.http.fhir import Fhir
@@ -81,8 +81,19 @@ async def _not_routed(request: Request, error: Exception) -> Response:
     return problem(NotFound("there is nothing at this path"))
 
 
-def application(routes: list[BaseRoute]) -> Starlette:
-    """An ASGI application of these routes."""
+def application(routes: list[BaseRoute]) -> ASGIApp:
+    """An ASGI application of these routes. The FHIR doors are asked first, before Starlette's middleware: they map
+    every error themselves."""
     app = Starlette(routes=routes, exception_handlers={HTTPException: _not_routed})
     app.router.redirect_slashes = False
-    return app
+    doors = [r for r in routes if isinstance(r, Route) and isinstance(r.endpoint, _Plain)]
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        for door in doors:
+            match, found = door.matches(scope)
+            if match is Match.FULL:
+                scope.update(found)
+                return await door.app(scope, receive, send)
+        await app(scope, receive, send)
+
+    return answer

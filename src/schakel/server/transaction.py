@@ -133,18 +133,18 @@ def rewrite(value: Any, ids: Mapping[str, str], base: str = "") -> None:
 
     Raises `NotSupported` for a conditional reference.
     """
-    if isinstance(value, dict):
-        for name, member in value.items():
-            if name == "reference" and isinstance(member, str):
-                if _CONDITIONAL.match(member):
-                    raise NotSupported("a conditional reference is not supported: name the id")
-                value[name] = ids.get(member) or (base and ids.get(base + member)) or member
-            elif isinstance(member, dict | list):
-                rewrite(member, ids, base)
-    elif isinstance(value, list):
-        for member in value:
-            if isinstance(member, dict | list):
-                rewrite(member, ids, base)
+    if type(value) is dict:
+        text = value.get("reference")
+        if type(text) is str:
+            if "?" in text and _CONDITIONAL.match(text):
+                raise NotSupported("a conditional reference is not supported: name the id")
+            value["reference"] = ids.get(text) or (base and ids.get(base + text)) or text
+        members = value.values()
+    else:
+        members = value
+    for member in members:
+        if type(member) is dict or type(member) is list:
+            rewrite(member, ids, base)
 
 
 def located(outcome: Outcome, where: str) -> Outcome:

@@ -345,6 +345,7 @@ class Store:
         batch = _Batch()
         fresh = iter(rids)
         out: list[Written] = []
+        updated = instant(moment)
         for place, change in enumerate(writes):
             if place % 25 == 24:
                 await asyncio.sleep(0)  # A long transaction must not hold up other requests.
@@ -359,7 +360,7 @@ class Store:
             rows_of = IndexRows()
             body = b""
             if change.resource is not None:
-                stamp(change.resource, change.id, number, instant(moment))
+                stamp(change.resource, change.id, number, updated)
                 body = dump(change.resource)
                 rows_of = indexer(version, change.type).rows(change.resource, self._own_bases)
                 batch.add_index((tenant, fhir, change.type, rows_of.patient), rid, rows_of)
