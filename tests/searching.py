@@ -13,7 +13,8 @@ from schakel.fhir.search import QueryParser, pairs_of
 from schakel.sources import Found, Write
 from schakel.store.database import connect
 from schakel.store.embedded import EmbeddedServer
-from schakel.store.resources import Limits, RidBlocks, Store
+from schakel.store.resources import Limits, Store
+from schakel.store.writing import RidBlocks
 
 BASE = "https://node.example/a/fhir/stu3"
 BSN = "http://fhir.nl/fhir/NamingSystem/bsn"

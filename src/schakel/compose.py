@@ -27,7 +27,8 @@ from schakel.server import FhirService
 from schakel.server.service import WriteRules
 from schakel.store.connection import acquire
 from schakel.store.database import connect, disconnect
-from schakel.store.resources import Limits, RidBlocks, Store
+from schakel.store.resources import Limits, Store
+from schakel.store.writing import RidBlocks
 
 VERSIONS: tuple[Version, ...] = ("stu3",)
 

@@ -33,7 +33,8 @@ from tests.nodes import MakeDatabase
 from schakel.kernel.outcomes import Busy, Fault, Invalid
 from schakel.sources import Write
 from schakel.store.database import connect, disconnect
-from schakel.store.resources import RidBlocks, Store
+from schakel.store.resources import Store
+from schakel.store.writing import RidBlocks
 
 QUERY_SECONDS = 1
 PATIENCE = 25

@@ -21,7 +21,8 @@ from schakel.kernel.outcomes import Conflict, Gone, Invalid, NotFound, Precondit
 from schakel.sources import Write
 from schakel.store.database import connect
 from schakel.store.embedded import EmbeddedServer
-from schakel.store.resources import RidBlocks, Store
+from schakel.store.resources import Store
+from schakel.store.writing import RidBlocks
 
 PARSER = QueryParser(definitions("stu3"))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
@@ -25,12 +23,13 @@ class Fhir:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._versions: dict[str, Version] = {version: version for version in node.versions}
 
     def _version(self, request: HttpRequest) -> Version:
-        for version in get_args(Version):
-            if request.path_params["version"] == version and version in self._node.versions:
-                return version  # type: ignore[no-any-return]
-        raise NotFound("this FHIR version is not served here", code="fhir-version-unknown")
+        version = self._versions.get(request.path_params["version"])
+        if version is None:
+            raise NotFound("this FHIR version is not served here", code="fhir-version-unknown")
+        return version
 
     async def _fhir_request(self, request: HttpRequest, version: Version, most: int) -> Request:
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in request.scope["headers"]}

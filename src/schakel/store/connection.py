@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
+from typing import TypeAlias
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from schakel.kernel.outcomes import Busy, TooCostly
+
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
 _WAIT_SECONDS = 10.0
 

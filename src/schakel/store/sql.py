@@ -15,6 +15,9 @@ from schakel.fhir.moments import interval
 from schakel.fhir.search import Condition, Include, Query, Sort, fold, implied_systems, split_prefix
 from schakel.store.indexing import FHIR_NUMBER, key, parse_literal, patient_codes
 
+INDEX_TABLES = ("index_token", "index_reference", "index_string", "index_date")
+"""The tables of the search index, one per kind of search parameter."""
+
 COLUMNS = "rid, type, id, version, updated, body"
 
 
