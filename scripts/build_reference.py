@@ -197,7 +197,7 @@ def _routes() -> Iterator[str]:
 
 def _node(guarded: bool) -> Node:
     """All that the list of routes asks of a node."""
-    return cast(Node, SimpleNamespace(guarded_on_front=guarded))
+    return cast(Node, SimpleNamespace(guarded_on_front=guarded, versions=()))
 
 
 def _listed(routes: Iterable[BaseRoute]) -> list[tuple[str, str, str]]:

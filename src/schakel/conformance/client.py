@@ -40,6 +40,10 @@ class Door:
         """The base without a slash at its end."""
         return self.base.rstrip("/")
 
+    def overrides(self, name: str, url: str) -> bool:
+        """Whether the tester's own header goes in the place of a script's header `name` at `url`."""
+        return self.owns(url) and any(name.lower() == given.lower() for given, _ in self.headers)
+
     def owns(self, url: str) -> bool:
         """Whether `url` has this base's scheme, host and port: only there do the tester's headers go."""
         return _origin(url) == _origin(self.base)
@@ -134,7 +138,7 @@ def with_headers(own: Iterable[tuple[str, str]], door: Door, url: str) -> tuple[
     if not door.owns(url):
         return tuple(own), frozenset()
     given = frozenset(name.lower() for name, _ in door.headers)
-    return (*(h for h in own if h[0].lower() not in given), *door.headers), given
+    return (*(h for h in own if not door.overrides(h[0], url)), *door.headers), given
 
 
 def find_header(headers: Headers, name: str) -> str | None:

@@ -56,6 +56,8 @@ def build(operation: Operation, scope: Scope, door: Door) -> Request:
     if operation.accept and operation.accept != "none":
         headers.append(("Accept", media_type(operation.accept)))
     for name, value in operation.headers:
+        if door.overrides(name, url):
+            continue  # Its value may be one that nobody gave.
         headers = [h for h in headers if h[0].lower() != name.lower()]
         headers.append((name, scope.text(value)))
     merged, secret = with_headers(headers, door, url)

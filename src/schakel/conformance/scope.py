@@ -1,8 +1,8 @@
 """What a script knows while it runs: its fixtures, the requests and responses so far, its variables.
 
 A variable's value is taken, in this order, from the tester (`--var`), from the tokens file for the names
-`patient-token-...`, from its default, and from the fixture or response it names. Four ways of having no
-value are kept apart, because they are the fault of different parties: see the exceptions below.
+`patient-token-...` and `auth-token`, from its default, and from the fixture or response it names. Four ways
+of having no value are kept apart, because they are the fault of different parties: see the exceptions below.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class Scope:
         if name in self._given.variables:
             return self._given.variables[name]
         variable = self._variables.get(name)
-        token = self._given.tokens.value(name)
+        token = self._given.tokens.value(name, self._given.variables.get("BSN", ""))
         if token is not None:
             return token
         if variable is None:

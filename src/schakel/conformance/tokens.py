@@ -1,13 +1,14 @@
 """The tokens a tester brings: which bearer token opens which patient's data.
 
-The file is a JSON array of `{"accessToken": "Bearer ...", "resourceId": "...", "familyName": "..."}` as
+The file is a JSON array of `{"accessToken": "Bearer ...", "resourceId": "...", "familyName": "...", "bsn": "..."}` as
 published with the qualification scripts; more members may be there.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from schakel.kernel.outcomes import Invalid
@@ -21,13 +22,17 @@ class Tokens:
 
     by_id: dict[str, str]
     families: tuple[tuple[str, str], ...] = ()
+    by_bsn: Mapping[str, str] = field(default_factory=dict)
 
-    def value(self, variable: str) -> str | None:
-        """The token for a variable `patient-token-<id or family name>`.
+    def value(self, variable: str, bsn: str = "") -> str | None:
+        """The token for a variable `patient-token-<id or family name>`, or for `auth-token`: that of the patient
+        with the BSN that the tester chose, in scripts that are for a patient of the tester's own.
 
         A family name counts only when it is the end of the name of one token's patient, for a token of
         somebody else would silently test something else.
         """
+        if variable == "auth-token":
+            return self.by_bsn.get(bsn)
         if not variable.startswith(PREFIX):
             return None
         wanted = variable.removeprefix(PREFIX)
@@ -46,6 +51,7 @@ def read_tokens(path: Path) -> Tokens:
     if not isinstance(entries, list):
         raise Invalid(f"the tokens file {path} must be a JSON array", expression="tokens")
     by_id: dict[str, str] = {}
+    by_bsn: dict[str, str] = {}
     families: list[tuple[str, str]] = []
     for number, entry in enumerate(entries, 1):
         token = entry.get("accessToken") if isinstance(entry, dict) else None
@@ -58,6 +64,8 @@ def read_tokens(path: Path) -> Tokens:
         token = token.strip()
         value = token if " " in token else f"Bearer {token}"
         by_id[patient] = value
+        if isinstance(entry.get("bsn"), str):
+            by_bsn[entry["bsn"]] = value
         if isinstance(entry.get("familyName"), str):
             families.append((entry["familyName"], value))
-    return Tokens(by_id, tuple(families))
+    return Tokens(by_id, tuple(families), by_bsn)
