@@ -90,7 +90,7 @@ NOT_OF_THIS_PATIENT: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("case", OF_THIS_PATIENT)
 def test_what_names_this_patient_goes_out(case: str) -> None:
     found = made("Observation", **OF_THIS_PATIENT[case])
-    assert about("stu3", found, SUBJECT) is True
+    assert about(found, SUBJECT) is True
     assert kept(found) == {"Observation/x1"}
 
 
@@ -120,9 +120,9 @@ def test_whoever_takes_part_elsewhere_makes_an_appointment_no_other_patients() -
         f"{BASE}/Location/1",
         "https://elsewhere.example/Practitioner/1/_history/2",
     ):
-        assert about("stu3", appointment(actor), SUBJECT) is True, actor
+        assert about(appointment(actor), SUBJECT) is True, actor
     for actor in ("Patient/p2", "https://elsewhere.example/Patient/p1/_history/2", "urn:uuid:1"):
-        assert about("stu3", appointment(actor), SUBJECT) is False, actor
+        assert about(appointment(actor), SUBJECT) is False, actor
 
 
 def test_a_match_without_a_patient_is_held_back() -> None:

@@ -10,7 +10,7 @@ import orjson
 from schakel.fhir import definitions
 from schakel.fhir.definitions import Version
 from schakel.fhir.search import Query, QueryParser
-from schakel.gateway.minimise import Item, Subject, about, item, patients_named, provenance_targets, tokens
+from schakel.gateway.minimise import Item, Subject, about, item, provenance_targets, tokens
 from schakel.generic.authorisation import Row, fits
 from schakel.kernel.outcomes import Gone, NotFound
 from schakel.kernel.values import BSN_SYSTEM
@@ -61,23 +61,23 @@ class Disclosure:
         # The same bytes say the same, so they need be read once; a version number may come back after erasure.
         key = (version, blake2b(stored.body, digest_size=16).digest())
         if key not in self._bsns:
-            _, numbers = patients_named(version, self.item(version, stored, True))
+            numbers = self.item(version, stored, True).numbers
             if len(self._bsns) >= _MOST_BSNS:
                 self._bsns.pop(next(iter(self._bsns)))
-            self._bsns[key] = numbers.pop() if len(numbers) == 1 else ""
+            self._bsns[key] = next(iter(numbers)) if len(numbers) == 1 else ""
         return self._bsns[key]
 
-    def patient_of(self, version: Version, found: Item) -> str | None:
+    @staticmethod
+    def patient_of(found: Item) -> str | None:
         """The logical id of the patient a resource is about; '' when that is not one patient here; None when it
         names none."""
-        ids, numbers = patients_named(version, found)
-        if not ids and not numbers:
+        if not found.patients and not found.numbers:
             return None
-        return next(iter(ids)) if len(ids) == 1 else ""
+        return next(iter(found.patients)) if len(found.patients) == 1 else ""
 
     def fitting_row(self, version: Version, found: Item, subject: Subject) -> Row | None:
         """The row under which a resource about this patient is released."""
-        if about(version, found, subject) is not True:
+        if about(found, subject) is not True:
             return None
         rows = [row for row in self._rows if row.type == found.type]
         held = tokens(version, found, frozenset().union(*(row.parameters for row in rows)))
@@ -90,14 +90,14 @@ class Disclosure:
         such row. It fits a row itself, or a resource that does refers to it by an accepted include."""
         if found.type == "Provenance":
             return await self._through_targets(version, found, patients)
-        named = self.patient_of(version, found)
+        named = self.patient_of(found)
         if named is not None:
             bsn = await self.bsn_of(version, named)
             if bsn not in patients:
                 return None
             subject, patients = Subject(bsn, frozenset({named})), [bsn]
             row = self.fitting_row(version, found, subject)
-            if row is not None or about(version, found, subject) is False:
+            if row is not None or about(found, subject) is False:
                 return None if row is None else (subject, row)
         return await self._through_include(version, found, patients)
 
@@ -115,7 +115,7 @@ class Disclosure:
             if released is None:
                 return None
             patients = [released[0].bsn]
-        if released is None or about(version, found, released[0]) is False:
+        if released is None or about(found, released[0]) is False:
             return None
         return released
 
@@ -131,7 +131,7 @@ class Disclosure:
                 numbers = ",".join(f"{BSN_SYSTEM}|{bsn}" for bsn in patients[start : start + _TOGETHER])
                 for stored in await self._find(version, row.type, [*asked, (whose, numbers)]):
                     match = self.item(version, stored, True)
-                    named = self.patient_of(version, match) or ""
+                    named = self.patient_of(match) or ""
                     subject = Subject(await self.bsn_of(version, named), frozenset({named}))
                     if subject.bsn in patients and self.fitting_row(version, match, subject):
                         return subject, row

@@ -31,11 +31,14 @@ _IDENTIFIER = frozenset({"identifier"})
 @dataclass(frozen=True, slots=True)
 class Item:
     """A resource of an answer with the index rows of its references, of a Patient also of its identifiers;
-    `match` is False for what an include brought."""
+    `match` is False for what an include brought. `patients` and `numbers` are the logical ids and the BSNs of the
+    patients it is about (see `patients_named`)."""
 
     resource: Resource
     rows: IndexRows
     match: bool
+    patients: frozenset[str]
+    numbers: frozenset[str]
 
     @property
     def type(self) -> str:
@@ -73,7 +76,10 @@ class Subject:
 
 def item(version: Version, resource: Resource, match: bool, own_bases: tuple[str, ...] = ()) -> Item:
     """An `Item` of a parsed resource."""
-    return Item(resource, _indexer(version, str(resource["resourceType"])).rows(resource, own_bases), match)
+    kind = str(resource["resourceType"])
+    rows = _indexer(version, kind).rows(resource, own_bases)
+    ids, numbers = patients_named(version, kind, resource, rows)
+    return Item(resource, rows, match, frozenset(ids), frozenset(numbers))
 
 
 def _indexer(version: Version, kind: str) -> TypeIndexer:
@@ -96,27 +102,29 @@ def bsns(rows: IndexRows, parameter: str) -> set[str]:
     return {c for p, c, s in rows.token if p == parameter and s in (BSN_SYSTEM, BSN_OID)}
 
 
-def patients_named(version: Version, found: Item) -> tuple[set[str], set[str]]:
+def patients_named(
+    version: Version, resource_type: str, resource: Resource, rows: IndexRows
+) -> tuple[set[str], set[str]]:
     """The patients a resource is about: logical ids (a reference that leads elsewhere as it stands) and BSNs.
 
     A contained Patient counts as well; without a BSN it is nobody's, which the empty BSN says. A subject that
     cannot be recognised as a patient counts as the empty id, so that nothing passes as being about nobody.
     """
     numbers: set[str] = set()
-    for inner in found.resource.get("contained", ()):
+    for inner in resource.get("contained", ()):
         if inner.get("resourceType") == "Patient":
             numbers |= bsns(indexer(version, "Patient", _NONE, _IDENTIFIER).rows(inner), "identifier") or {""}
-    if found.type == "Patient":
-        return {str(found.resource.get("id", ""))}, numbers | bsns(found.rows, "identifier")
-    codes = patient_codes(version, found.type)
+    if resource_type == "Patient":
+        return {str(resource.get("id", ""))}, numbers | bsns(rows, "identifier")
+    codes = patient_codes(version, resource_type)
     ids = {
         target
-        for code, kind, target in found.rows.reference
+        for code, kind, target in rows.reference
         if code in codes and (kind == "Patient" or (not kind and _may_be_patient(version, code, target)))
     }
     for code in codes:
-        numbers |= bsns(found.rows, f"{code}:identifier")
-    if not ids and not numbers and not _OWNERS.isdisjoint(found.resource):
+        numbers |= bsns(rows, f"{code}:identifier")
+    if not ids and not numbers and not _OWNERS.isdisjoint(resource):
         return {""}, numbers
     return ids, numbers
 
@@ -128,12 +136,11 @@ def _may_be_patient(version: Version, code: str, target: str) -> bool:
     return kind == "Patient" or (code in _WHOSE and kind not in definitions(version).resource_types)
 
 
-def about(version: Version, found: Item, subject: Subject) -> bool | None:
+def about(found: Item, subject: Subject) -> bool | None:
     """Whether a resource is about this patient and no other; None when it names no patient at all."""
-    ids, numbers = patients_named(version, found)
-    if not ids and not numbers:
+    if not found.patients and not found.numbers:
         return None
-    return ids <= subject.ids and numbers <= {subject.bsn}
+    return found.patients <= subject.ids and found.numbers <= {subject.bsn}
 
 
 def minimise(
@@ -150,7 +157,7 @@ def minimise(
     dropped: list[Dropped] = []
     linked: set[str] = set()
     for found in (i for i in items if i.match):
-        if about(version, found, subject) is not True:
+        if about(found, subject) is not True:
             dropped.append(Dropped(found.key, "other-patient"))
             continue
         released.append(found)
@@ -159,7 +166,7 @@ def minimise(
                 linked.add(f"{kind}/{target}")
     provenances = [i for i in items if not i.match and i.type == "Provenance"]
     for found in (i for i in items if not i.match and i.type != "Provenance"):
-        named = about(version, found, subject)
+        named = about(found, subject)
         if named is False or (found.type == "Patient" and named is not True):
             dropped.append(Dropped(found.key, "other-patient"))
         elif found.key not in linked:
@@ -169,7 +176,7 @@ def minimise(
     keys = {i.key for i in released}
     for found in provenances:
         targets = provenance_targets(found)
-        if about(version, found, subject) is False:
+        if about(found, subject) is False:
             dropped.append(Dropped(found.key, "other-patient"))
         elif targets and all(t in keys or elsewhere(t) for t in targets):
             released.append(found)

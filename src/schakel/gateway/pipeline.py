@@ -172,7 +172,7 @@ class Gateway:
         except (NotFound, Gone) as absent:
             raise _Refused("not-here") from absent
         found = self._disclosure.item(version, stored, True)
-        named = self._disclosure.patient_of(version, found)
+        named = self._disclosure.patient_of(found)
         row: Row | None
         if named is None:
             row = await self._through_link(version, grant, found, decision)

@@ -18,7 +18,7 @@ from schakel.fhir import definitions
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
 from schakel.fhir.search import QueryParser, pairs_of
-from schakel.gateway.minimise import Dropped, Item, Subject, item, minimise, patients_named
+from schakel.gateway.minimise import Dropped, Item, Subject, item, minimise
 from schakel.kernel.outcomes import Invalid, Outcome
 from schakel.network.peers import Allowance, PeerRefused, Peers, same_base, searchset
 
@@ -207,7 +207,7 @@ def _apply_rule(results: Sequence[RequestResult], version: Version, patient: str
         str(i.resource.get("id"))
         for r in results
         for i in r.items
-        if i.type == "Patient" and i.match and patients_named(version, i)[1] == {patient}
+        if i.type == "Patient" and i.match and i.numbers == {patient}
     )
     subject = Subject(patient, ids)
     parser = QueryParser(definitions(version))
