@@ -17,8 +17,8 @@ BASE = "http://peer.example/fhir"
 def tokens(tmp_path: Path) -> Tokens:
     path = tmp_path / "tokens.json"
     entries = [
-        {"accessToken": "Bearer one", "resourceId": "p1", "familyName": "van XXX_Een", "bsn": "999900018"},
-        {"accessToken": "two", "resourceId": "p2", "familyName": "XXX_Twee", "bsn": "999900031"},
+        {"accessToken": "Bearer one", "resourceId": "p1", "familyName": "van Een", "bsn": "999200008"},
+        {"accessToken": "two", "resourceId": "p2", "familyName": "Twee", "bsn": "999200021"},
     ]
     path.write_text(json.dumps(entries))
     return read_tokens(path)
@@ -31,8 +31,8 @@ def test_a_token_is_found_by_patient_id_and_a_bare_one_gets_its_scheme(tokens: T
 
 
 def test_a_script_for_a_patient_of_choice_gets_the_token_of_the_chosen_bsn(tokens: Tokens) -> None:
-    assert tokens.value("auth-token", "999900031") == "Bearer two"
-    assert tokens.value("auth-token", "999900043") is None
+    assert tokens.value("auth-token", "999200021") == "Bearer two"
+    assert tokens.value("auth-token", "999200033") is None
     assert tokens.value("auth-token") is None
 
 

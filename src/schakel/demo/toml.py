@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 Value: TypeAlias = "str | int | float | bool | Path | Sequence[Value] | Mapping[str, Value]"
 
@@ -21,13 +21,13 @@ def document(table: Mapping[str, Value]) -> str:
     sections = {name: value for name, value in table.items() if _is_tables(value)}
     lines = [f"{_key(name)} = {_value(value)}" for name, value in table.items() if name not in sections]
     for name, tables in sections.items():
-        for one in tables:  # type: ignore[union-attr]
+        for one in tables:
             lines += ["", f"[[{_key(name)}]]"]
-            lines += [f"{_key(k)} = {_value(v)}" for k, v in one.items()]  # type: ignore[union-attr]
+            lines += [f"{_key(k)} = {_value(v)}" for k, v in one.items()]
     return "\n".join(lines) + "\n"
 
 
-def _is_tables(value: Value) -> bool:
+def _is_tables(value: Value) -> TypeGuard[Sequence[Mapping[str, Value]]]:
     return (
         isinstance(value, Sequence)
         and not isinstance(value, str)

@@ -88,7 +88,7 @@ class Gateway:
         decision = Decision(query=_request_line(call.request), base=base)
         async with self._refusals_logged(call, grant, decision):
             interaction = self._parsed(call.request, decision)
-            if EXCHANGE not in grant.scope.split():
+            if EXCHANGE not in grant.scopes:
                 raise Forbidden(f"the token's scope does not include {EXCHANGE!r}", code="scope-missing")
             decision.checks.append("identified")
             if interaction.kind == "read":

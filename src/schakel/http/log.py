@@ -11,7 +11,6 @@ from starlette.responses import Response
 
 from schakel.fhir.moments import interval
 from schakel.fhir.search import encode, pairs_of, split_prefix
-from schakel.generic.logging import Event
 from schakel.http.errors import fhir_error
 from schakel.http.negotiation import render, wanted
 from schakel.http.node import Node, OrganisationServices
@@ -69,7 +68,7 @@ class Log:
                     )
         form = wanted(request.headers.get("accept", ""), request.url.query, "r4")
         asked_at = now()
-        await self._reading(organisation, f"AuditEvent?{request.url.query}", patient or "")
+        await organisation.log_own_reading("log", f"AuditEvent?{request.url.query}", patient or "")
         events = await organisation.log.search(
             patient=patient, since=since, until=until, decision=decision, count=count + 1, offset=offset
         )
@@ -93,21 +92,6 @@ class Log:
             bundle["entry"] = entries
         return render(Answer(200, orjson.dumps(bundle)), form, "r4")
 
-    @staticmethod
-    async def _reading(organisation: OrganisationServices, what: str, patient: str = "") -> None:
-        await organisation.log.write(
-            Event(
-                subtype="log",
-                action="R",
-                outcome="0",
-                requester=organisation.ura,
-                holder=organisation.ura,
-                holder_name=organisation.name,
-                patient=patient,
-                query=f"GET {what}",
-            )
-        )
-
     async def log_event(self, request: Request) -> Response:
         """One event of the log."""
         try:
@@ -115,7 +99,7 @@ class Log:
             form = wanted(request.headers.get("accept", ""), request.url.query, "r4")
             event_id = request.path_params["id"]
             body = await organisation.log.read(event_id)
-            await self._reading(organisation, f"AuditEvent/{event_id}")
+            await organisation.log_own_reading("log", f"AuditEvent/{event_id}")
             return render(Answer(200, body), form, "r4")
         except Exception as error:
             return fhir_error(request, error, "r4")

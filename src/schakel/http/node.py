@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import asyncpg
 from starlette.requests import Request
@@ -15,7 +16,7 @@ from schakel.fhir.definitions import Version
 from schakel.gateway import Gateway
 from schakel.generic.consent import Grounds
 from schakel.generic.identity import AssertionSigner, AuthorisationServer
-from schakel.generic.logging import AuditLog
+from schakel.generic.logging import AuditLog, Event
 from schakel.kernel.outcomes import Forbidden, NotFound, Unauthenticated
 from schakel.server import FhirService
 
@@ -35,6 +36,21 @@ class OrganisationServices:
     grounds: Grounds
     log: AuditLog
     bgz: BgzExchange
+
+    async def log_own_reading(self, subtype: Literal["ground", "log"], what: str, patient: str = "") -> None:
+        """Writes down that the organisation read its grounds or its log; `what` is the address asked."""
+        await self.log.write(
+            Event(
+                subtype=subtype,
+                action="R",
+                outcome="0",
+                requester=self.ura,
+                holder=self.ura,
+                holder_name=self.name,
+                patient=patient,
+                query=f"GET {what}",
+            )
+        )
 
 
 @dataclass(frozen=True)

@@ -58,18 +58,7 @@ class Own:
         found = await organisation.grounds.list(
             patient=patient, requester=requester, active=asked.get("active") == "true"
         )
-        await organisation.log.write(
-            Event(
-                subtype="ground",
-                action="R",
-                outcome="0",
-                requester=organisation.ura,
-                holder=organisation.ura,
-                holder_name=organisation.name,
-                patient=patient or "",
-                query=f"GET grounds?{request.url.query}",
-            )
-        )
+        await organisation.log_own_reading("ground", f"grounds?{request.url.query}", patient or "")
         return as_json({"grounds": [_ground(g) for g in found]})
 
     async def _write_ground(self, request: Request) -> Response:

@@ -108,16 +108,12 @@ class FhirService:
 
     # -- writing -------------------------------------------------------------------------------------------
 
-    def checked(self, version: Version, resource: Resource, where: str = "") -> list[Issue]:
+    def checked(self, version: Version, resource: Resource) -> list[Issue]:
         """The warnings on a resource that may be written. Raises `Unprocessable` with every error found."""
         issues = structure.check(resource, definitions(version), lenient=self.rules.write_check == "lenient")
         if isinstance(resource.get("meta"), list):
-            where_meta = f"{resource.get('resourceType')}.meta"
-            issues.append(Issue("error", "structure", f"{where_meta}: one meta is needed", where_meta))
-        issues = [
-            Issue(i.severity, i.issue, i.message, f"{where}{i.expression}" if where else i.expression)
-            for i in issues
-        ]
+            where = f"{resource.get('resourceType')}.meta"
+            issues.append(Issue("error", "structure", f"{where}: one meta is needed", where))
         if any(i.severity in ("error", "fatal") for i in issues):
             raise Unprocessable("the resource does not follow the base definitions of FHIR", issues=issues)
         return issues

@@ -13,7 +13,7 @@ import asyncpg
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource, dump
 from schakel.kernel.clock import instant, now
-from schakel.kernel.outcomes import Conflict, Invalid, PreconditionFailed, Unprocessable
+from schakel.kernel.outcomes import Conflict, Invalid, PreconditionFailed
 from schakel.sources import Stored, Write, Written
 from schakel.store.connection import AWAY, Connection, acquire
 from schakel.store.database import pack
@@ -205,13 +205,9 @@ class Writer:
 
 
 def stamp(resource: Resource, logical_id: str, number: int, updated: str) -> None:
-    """Puts id, version and time into a resource that is about to be stored. Raises `Unprocessable` for a `meta`
-    that is no object: a lenient check keeps an array, but version and time need one place."""
-    meta = resource.get("meta", {})
-    if not isinstance(meta, dict):
-        raise Unprocessable("meta may be there once", expression=f"{resource.get('resourceType')}.meta")
+    """Puts id, version and time into a resource that is about to be stored; its `meta`, if any, is one object."""
     resource["id"] = logical_id
-    resource["meta"] = {**meta, "versionId": str(number), "lastUpdated": updated}
+    resource["meta"] = {**resource.get("meta", {}), "versionId": str(number), "lastUpdated": updated}
 
 
 def _check_precondition(change: Write, old: asyncpg.Record | None) -> None:
