@@ -30,7 +30,7 @@ from schakel.store.database import connect, disconnect
 from schakel.store.resources import Limits, Store
 from schakel.store.writing import RidBlocks
 
-VERSIONS: tuple[Version, ...] = ("stu3",)
+VERSIONS: tuple[Version, ...] = ("stu3", "r4")
 
 
 @asynccontextmanager
@@ -56,7 +56,7 @@ async def _compose(settings: Settings, pool: asyncpg.Pool, peers: Peers) -> Node
         for p in settings.directory
     )
     for version in VERSIONS:
-        prepare(version, {row.type for row in ROWS} | {"Provenance"})
+        prepare(version, {row.type for row in ROWS if row.version == version} | {"Provenance"})
     rids = RidBlocks()
     writer = AuditWriter(pool)
     organisations: dict[str, OrganisationServices] = {}

@@ -25,7 +25,7 @@ PROVENANCE = ("_revinclude", "Provenance:target")
 
 
 def judged(kind: str, pairs: Sequence[tuple[str, str]], *, last: bool = False) -> Judgement:
-    return judge(PARSER.parse(kind, tuple(pairs), last=last), ROWS)
+    return judge("stu3", PARSER.parse(kind, tuple(pairs), last=last), ROWS)
 
 
 def refused(kind: str, pairs: Sequence[tuple[str, str]], *, last: bool = False) -> bool:
@@ -259,16 +259,16 @@ def test_a_get_is_judged_by_its_query_and_never_by_a_form_in_its_body() -> None:
     query = parse(asked, PARSER).query
     assert query is not None and query.raw == FORBIDDEN
     with pytest.raises(Forbidden):
-        judge(query, ROWS)
+        judge("stu3", query, ROWS)
 
 
 def test_a_search_by_post_is_judged_by_its_form() -> None:
     query = parse(request("POST", "Condition/_search", "", encode(ALLOWED).encode()), PARSER).query
-    assert query is not None and judge(query, ROWS).row.number == 7
+    assert query is not None and judge("stu3", query, ROWS).row.number == 7
     refused_form = parse(request("POST", "Condition/_search", "", encode(FORBIDDEN).encode()), PARSER).query
     assert refused_form is not None
     with pytest.raises(Forbidden):
-        judge(refused_form, ROWS)
+        judge("stu3", refused_form, ROWS)
 
 
 def test_a_search_by_post_with_a_query_as_well_is_refused() -> None:
@@ -281,7 +281,7 @@ def test_a_row_less_is_a_form_less() -> None:
         others = [r for r in ROWS if r is not row]
         query = PARSER.parse(row.type, tuple(plain(row)))
         with pytest.raises(Forbidden):
-            judge(query, others)
+            judge("stu3", query, others)
 
 
 def test_a_resource_fits_a_row_when_each_parameter_finds_it() -> None:

@@ -63,6 +63,7 @@ class Include:
     source: str
     parameter: SearchParameter
     target: str = ""
+    iterate: bool = False
 
     def __str__(self) -> str:
         text = f"{self.source}:{self.parameter.code}"
@@ -81,7 +82,10 @@ class Sort:
 class Query:
     """A parsed search on one type. `last` is the `max` of `$lastn`, None for an ordinary search.
 
-    `page` is the key and offset of a remembered page, in which case nothing else but `_format` is there.
+    `page` is the key and offset of a remembered page, in which case nothing else but `_format` is there. `summary`
+    and `elements` say how much of each resource is shown. `ignored` names the parameters that were left out
+    (`Prefer: handling=lenient`). `limited_to` is set by a door, never by a caller: only resources that belong to
+    one of these patients (logical ids) are matches.
     """
 
     type: str
@@ -94,6 +98,10 @@ class Query:
     last: int | None = None
     page: tuple[str, int] | None = None
     format: str = ""
+    summary: str = ""
+    elements: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    limited_to: frozenset[str] | None = None
     raw: Pairs = field(default=(), compare=False)
 
     def self_link(self) -> str:

@@ -79,7 +79,7 @@ class Disclosure:
         """The row under which a resource about this patient is released."""
         if about(found, subject) is not True:
             return None
-        rows = [row for row in self._rows if row.type == found.type]
+        rows = [row for row in self._rows if (row.version, row.type) == (version, found.type)]
         held = tokens(version, found, frozenset().union(*(row.parameters for row in rows)))
         return next((row for row in rows if fits(row, found.type, held)), None)
 
@@ -140,6 +140,8 @@ class Disclosure:
     def _rows_including(self, version: Version, kind: str) -> Iterator[tuple[Row, str]]:
         """The rows, each with the parameter, by which a match may include a resource of this type."""
         for row in self._rows:
+            if row.version != version:
+                continue
             for include in sorted(row.includes):
                 _, parameter, *wanted = include.split(":")
                 targets = wanted or definitions(version).search_parameters(row.type)[parameter].targets
@@ -166,7 +168,7 @@ class Disclosure:
                 kind, _, logical_id = target.partition("/")
                 wanted.setdefault(kind, set()).add(logical_id)
         out = set()
-        for row_type in {row.type for row in self._rows} & wanted.keys():
+        for row_type in {row.type for row in self._rows if row.version == version} & wanted.keys():
             ids = sorted(wanted[row_type])
             for start in range(0, len(ids), _TOGETHER):
                 some = ",".join(ids[start : start + _TOGETHER])

@@ -83,7 +83,9 @@ class Gateway:
     async def answer(self, call: Call, base: str) -> Answer:
         """The answer to a request at the guarded door. Raises an `Outcome` for every refusal."""
         if call.request.path == "metadata" and call.request.method == "GET":
-            return Answer(200, capabilities.statement(call.request.version, base, self._rows_by_type()))
+            version = call.request.version
+            kinds = frozenset(row.type for row in self._rows if row.version == version)
+            return Answer(200, capabilities.statement(version, base, kinds))
         grant = await self._server.identify(call.authorization)
         decision = Decision(query=_request_line(call.request), base=base)
         async with self._refusals_logged(call, grant, decision):
@@ -102,7 +104,7 @@ class Gateway:
     ) -> Answer:
         assert interaction.query is not None
         query = await self._original(interaction, interaction.query, grant)
-        judgement = judge(query, self._rows)
+        judgement = judge(interaction.version, query, self._rows)
         decision.rule = judgement.row.id
         decision.checks.append("form accepted")
         bsn = await self._patient(interaction.version, judgement.patient, grant, decision)
@@ -284,9 +286,6 @@ class Gateway:
             holder_address=decision.base,
             resources=disclosed,
         )
-
-    def _rows_by_type(self) -> frozenset[str]:
-        return frozenset(row.type for row in self._rows)
 
 
 class _Refused(Exception):

@@ -45,7 +45,7 @@ def _resource(version: Version, kind: str, guarded: bool) -> dict[str, Any]:
 
 
 @cache
-def statement(version: Version, base: str, guarded: frozenset[str] = frozenset()) -> bytes:
+def statement(version: Version, base: str, guarded: frozenset[str] | None = None) -> bytes:
     """The CapabilityStatement of the FHIR base `base`, as JSON; for the guarded door with its types alone, which
     are read and searched there."""
     table = definitions(version)
@@ -55,10 +55,11 @@ def statement(version: Version, base: str, guarded: frozenset[str] = frozenset()
     rest: dict[str, Any] = {
         "mode": "server",
         "resource": [
-            _resource(version, kind, bool(guarded)) for kind in sorted(guarded or table.resource_types)
+            _resource(version, kind, guarded is not None)
+            for kind in sorted(table.resource_types if guarded is None else guarded)
         ],
     }
-    if not guarded:
+    if guarded is None:
         rest["interaction"] = [{"code": "transaction"}]
     body: dict[str, Any] = {
         "resourceType": "CapabilityStatement",

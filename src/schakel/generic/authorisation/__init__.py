@@ -1,6 +1,6 @@
 """Authorisation: which requests an exchange allows, as data, and the judgement of one parsed request.
 
-Entry point: `judge(query, rows)`. The rows of the BgZ stand in `bgz.ROWS`. What is not in a row is refused.
+Entry point: `judge(version, query, rows)`. The rows of the BgZ stand in `bgz.ROWS`. What is not in a row is refused.
 """
 
 from schakel.generic.authorisation.bgz import ROWS, Row

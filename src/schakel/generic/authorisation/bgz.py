@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from schakel.fhir.definitions import Version
+
 SCT = "http://snomed.info/sct"
 LOINC = "http://loinc.org"
 MEDICATION_USE = "urn:oid:2.16.840.1.113883.2.4.3.11.60.20.77.5.3"
@@ -27,7 +29,8 @@ ANY_FORM: frozenset[Form] = frozenset({"plain", "lastn", "latest"})
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One accepted form: type, parameters with exactly these values (an OR set each), exactly these includes.
+    """One accepted form in one FHIR version: type, parameters with exactly these values (an OR set each), exactly
+    these includes.
 
     `patient` is the parameter that names the patient; on Patient itself that is `identifier` or `_id`.
     `_revinclude=Provenance:target` is accepted beside it, except with `$lastn`.
@@ -41,6 +44,7 @@ class Row:
     includes: frozenset[str] = frozenset()
     forms: frozenset[Form] = PLAIN
     patient: str = "patient"
+    version: Version = "stu3"
 
     @property
     def id(self) -> str:

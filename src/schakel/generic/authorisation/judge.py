@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from schakel.fhir.definitions import Version
 from schakel.fhir.search import Condition, Query, encode, pairs_of
 from schakel.generic.authorisation.bgz import Form, Row
 from schakel.kernel.outcomes import Forbidden, Invalid
@@ -36,13 +37,16 @@ class Judgement:
     patient: PatientNamed
 
 
-def judge(query: Query, rows: Iterable[Row]) -> Judgement:
-    """The judgement that allows `query`. Raises `Forbidden` (`form-not-allowed`, `patient-not-named`) and
-    `Invalid` for a BSN that is none.
+def judge(version: Version, query: Query, rows: Iterable[Row]) -> Judgement:
+    """The judgement that allows `query` on data of this FHIR version.
+
+    Raises `Forbidden` (`form-not-allowed`, `patient-not-named`) and `Invalid` for a BSN that is none.
     """
     patient, others = _patient(query)
     for row in rows:
-        if row.type == query.type and _form(query) in row.forms and _same(query, others, row):
+        if (row.version, row.type) != (version, query.type):
+            continue
+        if _form(query) in row.forms and _same(query, others, row):
             return Judgement(row, patient)
     raise Forbidden(
         f"this search on {query.type} is none of the forms that the exchange allows; "
@@ -52,7 +56,18 @@ def judge(query: Query, rows: Iterable[Row]) -> Judgement:
 
 
 def _form(query: Query) -> Form | None:
-    if query.total:
+    """The form of a query; None when it asks anything that no form has."""
+    known = Query(
+        query.type,
+        conditions=query.conditions,
+        includes=query.includes,
+        revincludes=query.revincludes,
+        sort=query.sort,
+        count=query.count,
+        last=query.last,
+        format=query.format,
+    )
+    if query != known:
         return None
     if query.last is not None:
         return "lastn" if query.last == 1 and not query.sort else None
