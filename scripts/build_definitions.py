@@ -6,8 +6,9 @@ Sources, from the npm registry, versions pinned:
 * R4: `hl7.fhir.r4.examples@4.0.1` (CC0-1.0; the FHIR 4.0.1 definitions with all examples).
 
 The content of both specifications is CC0. Only structure is taken over: element names, cardinality, types,
-reference targets, required bindings, invariants, search parameters, compartments, and the codes of value sets
-that a required binding names. No prose.
+reference targets, required bindings, invariants, what belongs to a summary or modifies, search parameters,
+compartments, the codes of value sets that a required binding names, and of the extensions that each
+specification defines where they may stand and what they hold. No prose.
 
 Run: `uv run python scripts/build_definitions.py [FOLDER]`, where FOLDER keeps the downloaded packages
 (a temporary one without it). `npm` must be there. The output is committed; nothing is fetched at run time.
@@ -26,10 +27,11 @@ from typing import Any
 
 import zstandard
 
+from schakel.fhir.definitions.extensions import extension_table, type_code
+
 OUT = Path(__file__).parent.parent / "src" / "schakel" / "fhir" / "definitions"
 PACKAGES = {"stu3": "fhir@3.3.1", "r4": "hl7.fhir.r4.examples@4.0.1"}
 SD = "http://hl7.org/fhir/StructureDefinition/"
-FHIR_TYPE = SD + "structuredefinition-fhir-type"
 REGEX = SD + "structuredefinition-regex"
 MAX_VALUE_SET = 400
 """Larger code lists (mime types, languages, currencies) are not enumerated: their binding is left out."""
@@ -54,6 +56,7 @@ def stu3_resources(package: Path) -> Iterator[Json]:
     for name in (
         "profiles-types",
         "profiles-resources",
+        "extension-definitions",
         "search-parameters",
         "valuesets",
         "v2-tables",
@@ -72,14 +75,6 @@ def r4_resources(package: Path) -> Iterator[Json]:
                 yield resource
 
 
-def type_code(entry: Json) -> str:
-    for extension in entry.get("extension", []):
-        if extension["url"] == FHIR_TYPE:
-            return str(extension.get("valueUrl") or extension.get("valueString"))
-    code = str(entry["code"])
-    return "string" if code.startswith("http://hl7.org/fhirpath/System.") else code
-
-
 def as_list(value: Any) -> list[Any]:
     return [] if value is None else value if isinstance(value, list) else [value]
 
@@ -90,7 +85,7 @@ def short(url: str) -> str:
 
 def element(raw: Json) -> Json:
     """One element: n(ame), a(t least), m(ost, 0 = no limit), t(ypes), r(eference targets), c(ontent reference),
-    b(inding, required only), i(nvariants as [key, severity, expression])."""
+    b(inding, required only), i(nvariants as [key, severity, expression]), s(ummary), y (modifier)."""
     out: Json = {"n": raw["path"].split(".")[-1], "a": raw["min"]}
     out["m"] = 0 if raw["max"] == "*" else int(raw["max"])
     if "contentReference" in raw:
@@ -123,6 +118,10 @@ def element(raw: Json) -> Json:
     ]
     if invariants:
         out["i"] = invariants
+    if raw.get("isSummary"):
+        out["s"] = 1
+    if raw.get("isModifier"):
+        out["y"] = 1
     return out
 
 
@@ -206,6 +205,7 @@ def build(version: str, release: str, source: str, resources: Iterable[Json]) ->
     value_sets: dict[str, Json] = {}
     code_systems: dict[str, Json] = {}
     compartments: dict[str, dict[str, list[str]]] = {}
+    extensions: dict[str, Json] = {}
     for resource in resources:
         kind = resource["resourceType"]
         if kind == "StructureDefinition" and resource["kind"] in (
@@ -217,6 +217,8 @@ def build(version: str, release: str, source: str, resources: Iterable[Json]) ->
             base_type = resource.get("derivation") in (None, "specialization")
             if own and base_type and resource["type"] not in types:
                 types.update(structure(resource))
+            elif resource["type"] == "Extension" and not base_type:
+                extensions[resource["url"]] = extension_table(resource)
         elif kind == "SearchParameter":
             base = resource.get("base", ["Extension"])
             if not resource["url"].startswith("http://hl7.org/fhir/SearchParameter/") or "Extension" in base:
@@ -262,6 +264,7 @@ def build(version: str, release: str, source: str, resources: Iterable[Json]) ->
         "search": sorted(search, key=lambda p: str(p["url"])),
         "valueSets": expansions,
         "compartments": compartments,
+        "extensions": dict(sorted(extensions.items())),
     }
 
 

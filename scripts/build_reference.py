@@ -23,6 +23,7 @@ from starlette.routing import BaseRoute, Route
 from schakel.cli import app
 from schakel.config import Limits, Organisation, Peer, Settings
 from schakel.fhir.definitions import VERSIONS, corrections
+from schakel.fhir.definitions.added import ADDED
 from schakel.generic.authorisation import ROWS
 from schakel.http.node import Node
 from schakel.http.routes import front, internal
@@ -197,7 +198,7 @@ def _routes() -> Iterator[str]:
 
 def _node(guarded: bool) -> Node:
     """All that the list of routes asks of a node."""
-    return cast(Node, SimpleNamespace(guarded_on_front=guarded, versions=()))
+    return cast(Node, SimpleNamespace(guarded_on_front=guarded, versions=(), public_url="", internal_url=""))
 
 
 def _listed(routes: Iterable[BaseRoute]) -> list[tuple[str, str, str]]:
@@ -249,7 +250,7 @@ def _search_parameters() -> Iterator[str]:
         (
             (version.upper(), ", ".join(p.base), _code(p.code), p.type, _code(p.expression))
             for version in VERSIONS
-            for p in corrections.ADDED[version]
+            for p in ADDED[version]
         ),
     )
     yield "## Corrected in search expressions"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
+
+from tests.shared import ROOT
 
 from schakel.fhir.definitions import Version, definitions
 from schakel.fhir.fhirpath import Expression, compile_expression
@@ -60,3 +62,21 @@ def values(
     subject = {} if subject is None else subject
     nodes = compiled(text, subject.get("resourceType"), lenient=lenient).evaluate(subject, **more)
     return [node.value for node in nodes]
+
+
+class Figures(NamedTuple):
+    """How a published suite ends: cases, those that pass, those that do not, those outside of FHIRPath 2.0."""
+
+    cases: int
+    passed: int
+    listed: int
+    outside: int
+
+
+def told(suite: str) -> Figures:
+    """The figures that the documentation tells of a suite (`docs/explanation/fhirpath.md`)."""
+    for line in (ROOT / "docs" / "explanation" / "fhirpath.md").read_text("utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells[0] == suite:
+            return Figures(*(int(cell.replace(",", "")) for cell in cells[1:]))
+    raise AssertionError(f"docs/explanation/fhirpath.md has no row for {suite}")

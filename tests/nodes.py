@@ -23,6 +23,7 @@ import orjson
 
 from schakel import compose
 from schakel.config import Organisation, Peer, Settings
+from schakel.fhir.definitions import Version
 from schakel.generic.identity import AssertionSigner, User, new_key
 from schakel.generic.identity.server import ASSERTION_TYPE
 from schakel.http.listeners import listening
@@ -40,7 +41,8 @@ DOCTOR = User("900000008", "Jan Jansen", "01.015")
 @dataclass(frozen=True)
 class RunningOrganisation:
     """One organisation of a running node. `internal` and `front` are clients with the FHIR base of that door as
-    their base address; `internal` carries the organisation's key, `front` nothing."""
+    their base address; `internal` carries the organisation's key, `front` nothing. Those are of STU3, the other two
+    of R4."""
 
     slug: str
     ura: str
@@ -50,11 +52,17 @@ class RunningOrganisation:
     front_root: str
     internal: httpx.AsyncClient
     front: httpx.AsyncClient
+    internal_r4: httpx.AsyncClient
+    front_r4: httpx.AsyncClient
+
+    def internal_base(self, version: Version) -> str:
+        """The FHIR base of the internal door for that version."""
+        return f"{self.internal_root}/{self.slug}/fhir/{version}"
 
     @property
     def internal_fhir(self) -> str:
         """The FHIR base of the internal door."""
-        return f"{self.internal_root}/{self.slug}/fhir/stu3"
+        return self.internal_base("stu3")
 
     @property
     def front_fhir(self) -> str:
@@ -127,7 +135,7 @@ class _Plan:
                 name=o.name,
                 issuer=f"{self.front}/{o.slug}",
                 token_endpoint=f"{self.front}/{o.slug}/oauth2/token",
-                fhir={"stu3": f"{self.front}/{o.slug}/fhir/stu3"},
+                fhir={version: f"{self.front}/{o.slug}/fhir/{version}" for version in compose.VERSIONS},
                 jwks={"keys": [dict(self.public_keys[o.slug])]},
             )
             for o in self.organisations
@@ -138,7 +146,7 @@ class _Plan:
 async def running_node(
     make_database: MakeDatabase, organisations: Sequence[str] = ("a", "b"), **overrides: Any
 ) -> AsyncIterator[RunningNode]:
-    """One node with these organisations (slugs). `write_check` and `erasure` in `overrides` are settings of each
+    """One node with these organisations (slugs). `write_check`, `erasure` and `conditional_delete` are settings of each
     organisation, the rest are settings of the node. The guarded door stands open on the front listener."""
     async with running_region(make_database, [organisations], **overrides) as [node]:
         yield node
@@ -149,7 +157,7 @@ async def running_region(
     make_database: MakeDatabase, nodes: Sequence[Sequence[str]], **overrides: Any
 ) -> AsyncIterator[list[RunningNode]]:
     """One node for each list of slugs, each with its own database; all know all through the directory."""
-    known = ("write_check", "erasure")
+    known = ("write_check", "erasure", "conditional_delete")
     each: dict[str, Any] = {name: overrides.pop(name) for name in known if name in overrides}
     with TemporaryDirectory(prefix="schakel-keys-") as folder:
         plans = _plans(nodes, Path(folder), each)
@@ -181,7 +189,7 @@ async def running_region(
 def _plans(nodes: Sequence[Sequence[str]], folder: Path, each: Mapping[str, Any]) -> list[_Plan]:
     """The nodes before they run; the private keys are written in `folder`."""
     slugs = [slug for node in nodes for slug in node]
-    ports = _free_ports(2 * len(nodes))
+    ports = free_ports(2 * len(nodes))
     plans = []
     for number, node in enumerate(nodes):
         front, internal = (f"http://127.0.0.1:{p}" for p in ports[2 * number : 2 * number + 2])
@@ -195,7 +203,13 @@ def _plans(nodes: Sequence[Sequence[str]], folder: Path, each: Mapping[str, Any]
             internal_key = f"key-of-organisation-{slug}"
             made.append(
                 Organisation(
-                    slug=slug, ura=ura, name=name, internal_key=internal_key, signing_key=path, **each
+                    slug=slug,
+                    ura=ura,
+                    name=name,
+                    internal_key=internal_key,
+                    signing_key=path,
+                    medmij_name=f"provider{slug}",
+                    **each,
                 )
             )
         plans.append(_Plan(tuple(made), front, internal, public))
@@ -203,13 +217,14 @@ def _plans(nodes: Sequence[Sequence[str]], folder: Path, each: Mapping[str, Any]
 
 
 async def _opened(stack: AsyncExitStack, organisation: Organisation, plan: _Plan) -> RunningOrganisation:
-    """The organisation with its two clients, which close with `stack`."""
+    """The organisation with its clients, which close with `stack`."""
 
-    async def client(root: str, headers: Mapping[str, str]) -> httpx.AsyncClient:
-        base = f"{root}/{organisation.slug}/fhir/stu3/"
+    async def client(root: str, headers: Mapping[str, str], version: Version) -> httpx.AsyncClient:
+        base = f"{root}/{organisation.slug}/fhir/{version}/"
         opened = httpx.AsyncClient(base_url=base, headers=headers, timeout=60, trust_env=False)
         return await stack.enter_async_context(opened)
 
+    key = {"X-API-Key": organisation.internal_key}
     return RunningOrganisation(
         slug=organisation.slug,
         ura=organisation.ura,
@@ -217,8 +232,10 @@ async def _opened(stack: AsyncExitStack, organisation: Organisation, plan: _Plan
         signing_key=organisation.signing_key,
         internal_root=plan.internal,
         front_root=plan.front,
-        internal=await client(plan.internal, {"X-API-Key": organisation.internal_key}),
-        front=await client(plan.front, {}),
+        internal=await client(plan.internal, key, "stu3"),
+        front=await client(plan.front, {}, "stu3"),
+        internal_r4=await client(plan.internal, key, "r4"),
+        front_r4=await client(plan.front, {}, "r4"),
     )
 
 
@@ -237,7 +254,7 @@ async def databases(cluster: EmbeddedServer, name: str) -> AsyncIterator[MakeDat
         await cluster.drop_database(one, one)
 
 
-def _free_ports(number: int) -> list[int]:
+def free_ports(number: int) -> list[int]:
     """Ports on which nothing listens now, all different."""
     sockets = [socket.socket() for _ in range(number)]
     for sock in sockets:

@@ -9,6 +9,7 @@ from typing import Any
 from tests.nodes import databases
 
 from schakel.fhir import definitions
+from schakel.fhir.definitions import Version
 from schakel.fhir.search import QueryParser, pairs_of
 from schakel.sources import Found, Write
 from schakel.store.database import connect
@@ -119,19 +120,29 @@ OBSERVATIONS = [
 
 
 @asynccontextmanager
-async def filled(cluster: EmbeddedServer, name: str, content: list[dict[str, Any]]) -> AsyncIterator[Store]:
+async def filled(
+    cluster: EmbeddedServer, name: str, content: list[dict[str, Any]], version: Version = "stu3"
+) -> AsyncIterator[Store]:
     """A store on a database of its own, with `content`."""
     async with databases(cluster, name) as make:
         pool = await connect(await make())
         store = Store(pool, 1, RidBlocks(), (BASE,), Limits(page=100, page_max=100, remembered=100))
-        await store.write("stu3", [Write("PUT", r["resourceType"], r["id"], r) for r in content])
+        await store.write(version, [Write("PUT", r["resourceType"], r["id"], r) for r in content])
         yield store
         await pool.close()
 
 
-async def found(store: Store, kind: str, text: str, *, last: bool = False) -> Found:
-    return await store.search("stu3", PARSER.parse(kind, pairs_of(text), last=last), "me")
+async def found(
+    store: Store, kind: str, text: str, *, last: bool = False, version: Version = "stu3"
+) -> Found:
+    query = QueryParser(definitions(version)).parse(kind, pairs_of(text), last=last)
+    return await store.search(version, query, "me")
 
 
-async def ids(store: Store, kind: str, text: str) -> list[str]:
-    return [s.id for s in (await found(store, kind, text)).matches]
+async def ids(store: Store, kind: str, text: str, version: Version = "stu3") -> list[str]:
+    return [s.id for s in (await found(store, kind, text, version=version)).matches]
+
+
+async def listed(store: Store, kind: str, text: str, version: Version = "stu3") -> str:
+    """The ids of all matches in one line, in order of the alphabet."""
+    return " ".join(sorted(await ids(store, kind, text, version)))

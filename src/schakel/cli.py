@@ -155,6 +155,9 @@ def check(
     json: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the whole result here as JSON.")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write the whole result here as a web page.")
+    ] = None,
 ) -> int:
     """Run a published test suite against any FHIR server.
 
@@ -175,7 +178,7 @@ def check(
         cert=cert,
         key=key,
     )
-    return run_check(options, junit, json)
+    return run_check(options, junit=junit, json=json, html=html)
 
 
 @app.command("import")

@@ -7,22 +7,30 @@ authorisation server is handed the directory's keys. Start in this order, stop i
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from urllib.parse import urlsplit
 
 import asyncpg
 
+from schakel import config
 from schakel.config import Organisation, Settings
 from schakel.exchanges.bgz import BgzExchange
 from schakel.fhir.definitions import Version
+from schakel.fhir.search import SearchLimits
 from schakel.gateway import Gateway, prepare
 from schakel.generic.addressing import Address, ConfiguredDirectory
+from schakel.generic.addressing.medmij_lists import MedmijLists
 from schakel.generic.authorisation import ROWS
 from schakel.generic.consent import Grounds
-from schakel.generic.identity import AssertionSigner, AuthorisationServer
-from schakel.generic.logging import AuditLog, AuditWriter
-from schakel.http.node import Node, OrganisationServices, key_hash
+from schakel.generic.identity import AssertionSigner, AuthorisationServer, Holder, PatientTokens, TokenRules
+from schakel.generic.identity.broker import Broker
+from schakel.generic.identity.flows import Flows
+from schakel.generic.logging import AuditLog, AuditWriter, ChainLog
+from schakel.http.node import DataDoor, Node, OrganisationServices, PatientDoor, key_hash
 from schakel.kernel.outcomes import Invalid
 from schakel.network import Peers
+from schakel.patient_access import COLLECTS, SERVICES, SHARES, Inbox, MedMijDoor, Rules, Whose
 from schakel.server import FhirService
 from schakel.server.service import WriteRules
 from schakel.store.connection import acquire
@@ -42,15 +50,24 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
     pool = await connect(
         settings.database, connections=settings.connections, statement_seconds=settings.limits.query_seconds
     )
-    peers = Peers(timeout=settings.source_timeout)
-    try:
-        yield await _compose(settings, pool, peers)
-    finally:
-        await peers.close()
-        await disconnect(pool)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(disconnect, pool)
+        peers = Peers(timeout=settings.source_timeout)
+        stack.push_async_callback(peers.close)
+        medmij = settings.medmij
+        lists = MedmijLists(pool, medmij.lists or "", medmij.lists_seconds)
+        if medmij.lists:
+            await stack.enter_async_context(lists.kept_fresh())
+        broker = None
+        if (at := medmij.broker) is not None:
+            opened = Broker.open(at.issuer, at.client_id, at.key, at.levels)
+            broker = await stack.enter_async_context(opened)
+        yield await _compose(settings, pool, peers, lists, broker)
 
 
-async def _compose(settings: Settings, pool: asyncpg.Pool, peers: Peers) -> Node:
+async def _compose(
+    settings: Settings, pool: asyncpg.Pool, peers: Peers, lists: MedmijLists, broker: Broker | None
+) -> Node:
     directory = ConfiguredDirectory(
         Address(p.ura, p.name, p.issuer, p.token_endpoint, {str(v): url for v, url in p.fhir.items()}, p.jwks)
         for p in settings.directory
@@ -63,9 +80,14 @@ async def _compose(settings: Settings, pool: asyncpg.Pool, peers: Peers) -> Node
     for organisation in settings.organisations:
         tenant = await _tenant(pool, organisation)
         log = AuditLog(writer, tenant)
-        organisations[organisation.slug] = _organisation(
-            settings, organisation, tenant, pool, peers, directory, rids, log
-        )
+        services = _organisation(settings, organisation, tenant, pool, peers, directory, rids, log)
+        inbox = await _tenant(pool, organisation, "/inbox")
+        tokens = _patient_tokens(settings, organisation, tenant, pool, lists)
+        whose = Whose(services.service, _own_bases(settings, organisation.slug))
+        offered = _data_services(organisation)
+        data = _data_door(settings, services, offered, pool, tokens, whose, inbox, rids)
+        patients = _patient_door(settings, organisation, tenant, pool, lists, broker, tokens, whose)
+        organisations[organisation.slug] = replace(services, data=data, patients=patients)
     return Node(
         pool=pool,
         organisations=organisations,
@@ -78,15 +100,16 @@ async def _compose(settings: Settings, pool: asyncpg.Pool, peers: Peers) -> Node
     )
 
 
-async def _tenant(pool: asyncpg.Pool, organisation: Organisation) -> int:
-    """The tenant of an organisation; made at its first start. The URA is what stays, slug and name may change."""
+async def _tenant(pool: asyncpg.Pool, organisation: Organisation, part: str = "") -> int:
+    """The tenant of an organisation, or of a part of it that is kept apart; made at its first start. The URA is
+    what stays, slug and name may change. A part is named behind both, as no organisation can be."""
     async with acquire(pool) as connection:
         try:
             number: int = await connection.fetchval(
                 "INSERT INTO tenant (slug, ura, name) VALUES ($1, $2, $3) "
                 "ON CONFLICT (ura) DO UPDATE SET slug = excluded.slug, name = excluded.name RETURNING id",
-                organisation.slug,
-                organisation.ura,
+                organisation.slug + part,
+                organisation.ura + part,
                 organisation.name,
             )
         except asyncpg.UniqueViolationError as error:
@@ -96,6 +119,20 @@ async def _tenant(pool: asyncpg.Pool, organisation: Organisation) -> int:
                 code="slug-taken",
             ) from error
     return number
+
+
+def _store_limits(limits: config.Limits) -> Limits:
+    return Limits(
+        page=limits.page,
+        page_max=limits.page_max,
+        remembered=limits.remembered,
+        includes=limits.includes,
+        include_depth=limits.include_depth,
+    )
+
+
+def _search_limits(limits: config.Limits) -> SearchLimits:
+    return SearchLimits(page_max=limits.page_max, values=limits.values, chain_depth=limits.chain_depth)
 
 
 def _organisation(
@@ -109,15 +146,17 @@ def _organisation(
     log: AuditLog,
 ) -> OrganisationServices:
     slug, ura, name = organisation.slug, organisation.ura, organisation.name
-    own_bases = tuple(
-        f"{url}/{slug}/fhir/{version}"
-        for url in (settings.public_url, settings.internal_url)
-        for version in VERSIONS
-    )
+    own_bases = _own_bases(settings, slug)
     limits = settings.limits
-    store = Store(pool, tenant, rids, own_bases, Limits(limits.page, limits.page_max, limits.remembered))
-    rules = WriteRules(organisation.write_check, organisation.erasure, limits.entries, limits.depth)
-    service = FhirService(store, rules, VERSIONS)
+    store = Store(pool, tenant, rids, own_bases, _store_limits(limits))
+    rules = WriteRules(
+        organisation.write_check,
+        organisation.erasure,
+        limits.entries,
+        limits.depth,
+        organisation.conditional_delete,
+    )
+    service = FhirService(store, rules, VERSIONS, _search_limits(limits))
     server = AuthorisationServer(
         pool, tenant, f"{settings.public_url}/{slug}", directory, settings.token_lifetime
     )
@@ -155,4 +194,99 @@ def _organisation(
         grounds=grounds,
         log=log,
         bgz=bgz,
+    )
+
+
+def _own_bases(settings: Settings, slug: str, part: str = "fhir") -> tuple[str, ...]:
+    """The FHIR bases under which the data of an organisation are reached."""
+    urls = (settings.public_url, settings.internal_url)
+    return tuple(f"{url}/{slug}/{part}/{version}" for url in urls for version in VERSIONS)
+
+
+def _data_door(
+    settings: Settings,
+    organisation: OrganisationServices,
+    offered: frozenset[str],
+    pool: asyncpg.Pool,
+    tokens: PatientTokens,
+    whose: Whose,
+    inbox_tenant: int,
+    rids: RidBlocks,
+) -> DataDoor:
+    """The MedMij resource interface of an organisation, with its inbox."""
+    slug, limits = organisation.slug, settings.limits
+    store = Store(pool, inbox_tenant, rids, _own_bases(settings, slug, "inbox/fhir"), _store_limits(limits))
+    inbox = FhirService(store, organisation.service.rules, VERSIONS, _search_limits(limits))
+    own_base = f"{settings.internal_url}/{slug}/fhir"
+    medmij = settings.medmij
+    door = MedMijDoor(
+        ura=organisation.ura,
+        name=organisation.name,
+        service=organisation.service,
+        tokens=tokens,
+        log=organisation.log,
+        inbox=Inbox(organisation.service, own_base, inbox),
+        whose=whose,
+        rules=Rules(medmij.correlation_id_optional, medmij.documents),
+    )
+    return DataDoor(door, inbox, offered)
+
+
+def _data_services(organisation: Organisation) -> frozenset[str]:
+    """The ids of the data services that an organisation offers. Raises `Invalid` for one that is not known."""
+    offered = frozenset(organisation.data_services or SERVICES)
+    if unknown := offered - SERVICES.keys():
+        raise Invalid(
+            f"{organisation.slug} offers the data service {min(unknown)[:30]!r}, which is not known "
+            "(setting data_services)",
+            code="service-unknown",
+        )
+    return offered
+
+
+def _patient_tokens(
+    settings: Settings, organisation: Organisation, tenant: int, pool: asyncpg.Pool, lists: MedmijLists
+) -> PatientTokens:
+    """The tokens that patients of an organisation have."""
+    medmij = settings.medmij
+    rules = TokenRules(
+        medmij.code_seconds,
+        medmij.access_seconds,
+        medmij.refresh_days,
+        medmij.accept_refresh_code,
+        medmij.repeat_code_seconds,
+    )
+    return PatientTokens(pool, tenant, lists, _data_services(organisation), rules)
+
+
+def _patient_door(
+    settings: Settings,
+    organisation: Organisation,
+    tenant: int,
+    pool: asyncpg.Pool,
+    lists: MedmijLists,
+    broker: Broker | None,
+    tokens: PatientTokens,
+    whose: Whose,
+) -> PatientDoor | None:
+    """Where patients of an organisation log in and give consent; None when it does not take part in MedMij."""
+    medmij = settings.medmij
+    if not (organisation.medmij_name and medmij.lists and broker):
+        return None
+    offered = _data_services(organisation)
+    collect, share = offered & COLLECTS, offered & SHARES
+
+    async def available(patient: str, service: str) -> frozenset[str]:
+        return await whose.knows(patient, share & {service} if service else collect)
+
+    host = urlsplit(settings.public_url).hostname or ""
+    return PatientDoor(
+        holder=Holder(organisation.medmij_name, collect, share, available),
+        lists=lists,
+        flows=Flows(pool, tenant, medmij.flow_seconds),
+        tokens=tokens,
+        broker=broker,
+        chain=ChainLog(pool, tenant, host, f"{organisation.medmij_name}@medmij", medmij.chain_log_months),
+        numeric_errors=medmij.numeric_errors,
+        http_on_loopback=medmij.http_on_loopback,
     )

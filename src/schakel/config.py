@@ -63,6 +63,87 @@ class Organisation(_Model):
         "strict", description="lenient keeps more elements than the maximum, with a warning"
     )
     erasure: Literal["off", "test"] = Field("off", description="test lets $purge run bare (demo only)")
+    conditional_delete: Literal["single", "multiple"] = Field(
+        "single", description="multiple lets a conditional delete take all that match"
+    )
+    medmij_name: str = Field(
+        "",
+        description="MedMij name without @medmij; without one the organisation has no door for patients",
+        pattern=r"^([a-z0-9.-]{1,200})?$",
+    )
+    data_services: tuple[str, ...] = Field(
+        (), description="ids of the data services of MedMij that are offered; all that are known when empty"
+    )
+
+
+class Broker(_Model):
+    """The OIDC broker in front of DigiD, at which patients log in."""
+
+    issuer: Url = Field(description="its issuer, as in its metadata")
+    client_id: str = Field(description="our client id there", min_length=1)
+    key: Path = Field(
+        description="private RSA key (JWK file): proves us there, and opens what it says of a person"
+    )
+    levels: tuple[str, ...] = Field(
+        (
+            "urn:oasis:names:tc:SAML:2.0:ac:classes:MobileTwoFactorContract",
+            "urn:oasis:names:tc:SAML:2.0:ac:classes:Smartcard",
+            "urn:oasis:names:tc:SAML:2.0:ac:classes:SmartcardPKI",
+            "http://eidas.europa.eu/LoA/substantial",
+            "http://eidas.europa.eu/LoA/high",
+        ),
+        description="levels of assurance (loa_authn) of a login that are taken",
+        min_length=1,
+    )
+
+
+class MedMij(_Model):
+    """How this node takes part in MedMij: not at all without the lists and a broker. What it takes from clients
+    that do otherwise than the framework says is off until a client needs it, and has a risk each."""
+
+    lists: Url | None = Field(None, description="address under which the lists of MedMij are published")
+    lists_seconds: float = Field(900, description="seconds between two fetches of the lists", ge=1)
+    broker: Broker | None = Field(None, description="where patients log in")
+    flow_seconds: int = Field(
+        900, description="seconds a person may take from landing page to consent", ge=60
+    )
+    code_seconds: int = Field(60, description="seconds an authorisation code is valid", ge=5, le=600)
+    access_seconds: int = Field(
+        900, description="seconds an access token of a patient is valid", ge=30, le=3600
+    )
+    refresh_days: int = Field(183, description="days a refresh token is valid", ge=1, le=184)
+    chain_log_months: int = Field(36, description="months the chain log is kept", ge=24, le=36)
+    http_on_loopback: bool = Field(
+        False,
+        description="redirect_uri may also be http on 127.0.0.1 or localhost, for tests; risk: any program on the "
+        "person's machine can take the code",
+    )
+    accept_refresh_code: bool = Field(
+        False,
+        description="grant_type=refresh_code means refresh_token; risk: none of its own, but the client does not "
+        "follow the framework",
+    )
+    repeat_code_seconds: int = Field(
+        0,
+        description="a code or refresh token that comes again with the same MedMij-Request-ID within so many seconds "
+        "gets the same answer, for clients that send it again when the answer was lost; risk: whoever has seen the "
+        "whole request gets the tokens too, for that long",
+        ge=0,
+        le=60,
+    )
+    numeric_errors: bool = Field(
+        False,
+        description="errors go to the client as numbers (error=401), for clients that refuse words; risk: other "
+        "clients no longer understand why an authorisation ended",
+    )
+    correlation_id_optional: bool = Field(
+        False,
+        description="data requests may lack X-Correlation-ID; risk: the log events of a session cannot be joined",
+    )
+    documents: Literal["deliver", "withhold"] = Field(
+        "deliver",
+        description="what becomes of a document whose text holds a BSN or cannot be read; both are reported",
+    )
 
 
 class Peer(_Model):
@@ -79,13 +160,26 @@ class Peer(_Model):
 class Limits(_Model):
     """Bounds; each names itself in the error of a caller who passes it."""
 
-    body: int = Field(20_000_000, description="bytes of a request body", ge=1000)
+    body: int = Field(20_000_000, description="bytes of a request body, unpacked", ge=1000)
     depth: int = Field(64, description="levels of nesting in a body", ge=8, le=200)
+    entries: int = Field(5000, description="entries in a batch or transaction", ge=1)
+    parameters: int = Field(200, description="parameters in a query", ge=1)
+    values: int = Field(200, description="values of one search parameter, divided by commas", ge=1)
+    chain_depth: int = Field(3, description="references that one chain or _has goes through", ge=0)
+    includes: int = Field(1000, description="resources that includes may add to a page", ge=0)
+    include_depth: int = Field(4, description="rounds of :iterate in includes", ge=0)
     page: int = Field(200, description="matches on a page when _count is not given", ge=1)
     page_max: int = Field(1000, description="most matches on a page", ge=1)
     remembered: int = Field(20_000, description="most matches in all pages of a search", ge=1)
-    entries: int = Field(5000, description="entries in a transaction", ge=1)
     query_seconds: float = Field(20, description="seconds one database statement may take", gt=0)
+    expression_steps: int = Field(100_000, description="steps of an expression that a caller sends", ge=1000)
+    header_bytes: int = Field(65_536, description="bytes of a request line and its headers", ge=1000)
+    header_seconds: float = Field(
+        20, description="seconds in which a request line and its headers must be whole", gt=0
+    )
+    body_seconds: float = Field(120, description="seconds in which a request body must be whole", gt=0)
+    idle_seconds: float = Field(75, description="seconds an unused connection stays open", gt=0)
+    connections: int = Field(1000, description="connections that callers hold open at one listener", ge=1)
 
 
 class Settings(BaseSettings):
@@ -109,6 +203,7 @@ class Settings(BaseSettings):
     directory: tuple[Peer, ...] = Field((), description="where other organisations are found")
     source_timeout: float = Field(10, description="seconds one holder may take in an exchange", gt=0)
     token_lifetime: int = Field(300, description="seconds an access token is valid", ge=30, le=3600)
+    medmij: MedMij = Field(MedMij(), description="taking part in MedMij")
     limits: Limits = Field(Limits(), description="bounds")
 
     @classmethod
@@ -145,11 +240,15 @@ def load(path: Path) -> Settings:
     organisations = tuple(
         o.model_copy(update={"signing_key": path.parent / o.signing_key}) for o in settings.organisations
     )
-    return settings.model_copy(update={"organisations": organisations})
+    medmij = settings.medmij
+    if medmij.broker is not None:
+        broker = medmij.broker.model_copy(update={"key": path.parent / medmij.broker.key})
+        medmij = medmij.model_copy(update={"broker": broker})
+    return settings.model_copy(update={"organisations": organisations, "medmij": medmij})
 
 
 def _check_unique(path: Path, settings: Settings) -> None:
-    for what in ("slug", "ura", "internal_key"):
-        values = [getattr(o, what) for o in settings.organisations]
+    for what in ("slug", "ura", "internal_key", "medmij_name"):
+        values = [value for o in settings.organisations if (value := getattr(o, what))]
         if len(set(values)) < len(values):
             raise Invalid(f"the configuration {path} is not right:\n  two organisations share a {what}")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from schakel import compose
 from schakel.config import Settings
+from schakel.http.connections import Bounds
 from schakel.http.listeners import Listener, listening
 from schakel.http.node import Node
 from schakel.http.routes import application, front, internal
@@ -17,9 +18,18 @@ from schakel.http.routes import application, front, internal
 
 def listeners(settings: Settings, node: Node) -> list[Listener]:
     """The listeners of a node."""
+    limits = settings.limits
+    bounds = Bounds(
+        limits.header_bytes,
+        limits.header_seconds,
+        limits.body_seconds,
+        limits.idle_seconds,
+        limits.connections,
+    )
+    host = settings.host
     return [
-        Listener("front", application(front(node)), settings.host, settings.front_port),
-        Listener("internal", application(internal(node)), settings.host, settings.internal_port),
+        Listener("front", application(front(node)), host, settings.front_port, bounds),
+        Listener("internal", application(internal(node)), host, settings.internal_port, bounds),
     ]
 
 

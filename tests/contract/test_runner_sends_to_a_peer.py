@@ -255,6 +255,48 @@ async def test_the_task_rule_makes_a_body_from_the_answer(peer: Peer, tmp_path: 
     assert peer.asked[1][2]["Content-Type"] == form
 
 
+@pytest.mark.parametrize(("told", "status"), [({}, "on-hold"), ({"newStatus": "rejected"}, "rejected")])
+async def test_the_rule_of_another_date_proposes_it_in_the_output(
+    peer: Peer, tmp_path: Path, told: dict[str, str], status: str
+) -> None:
+    peer.answer("GET", "Task/t1", TASK)
+    peer.answer("PUT", "Task/t1", TASK)
+    proposes = (
+        f"Task.status = '{status}' and Task.text.empty() and "
+        "Task.output.where(type.coding.code = '146851000146105').value = @2026-05-04"
+    )
+
+    result = await run(
+        peer,
+        tmp_path,
+        make.rule("modifyTask", "rules/rewrite-response-taskWithAlternativeDate.groovy"),
+        make.case(
+            make.operation("read", resource="Task", params="t1"),
+            make.assertion(rule=("modifyTask", {"fixtureId": "made", "date": "2026-05-04", **told})),
+            make.operation("update", resource="Task", params="/t1", sourceId="made"),
+            make.assertion(expression=proposes, direction="request"),
+        ),
+    )
+
+    assert result.verdict is Verdict.PASSED
+
+
+async def test_the_rule_of_another_date_is_unchecked_without_a_date(peer: Peer, tmp_path: Path) -> None:
+    peer.answer("GET", "Task/t1", TASK)
+
+    result = await run(
+        peer,
+        tmp_path,
+        make.rule("modifyTask", "rules/rewrite-response-taskWithAlternativeDate.groovy"),
+        make.case(
+            make.operation("read", resource="Task", params="t1"),
+            make.assertion(rule=("modifyTask", {"fixtureId": "made"})),
+        ),
+    )
+
+    assert result.verdict is Verdict.UNCHECKED
+
+
 async def test_the_task_rule_fails_when_there_is_not_one_task(peer: Peer, tmp_path: Path) -> None:
     peer.answer("GET", "Task", BUNDLE)
 

@@ -206,7 +206,7 @@ async def test_xml_that_is_no_resource_is_refused(door: RunningOrganisation, bod
         b"/Patient?_include=",
         b"/Patient?_include=:::",
         b"/Patient?_revinclude=Provenance:target:",
-        b"/Patient?_has:Observation:patient:code=x",
+        b"/Patient?_has:Observation:patient",
         b"/Observation?patient.patient.patient.name=x",
         b"/Observation?subject:=x",
         b"/Observation?subject:Patient.=x",
@@ -246,6 +246,7 @@ async def test_an_address_that_means_nothing_is_refused(door: RunningOrganisatio
         "general-practitioner=%20x",
         "_profile=%20",
         "_page=",
+        "_has:Observation:patient:code=x",
     ],
 )
 async def test_a_search_at_the_edge_is_answered(door: RunningOrganisation, query: str) -> None:

@@ -15,6 +15,7 @@ import pytest
 from tests.region import Demo, free_ports, gone_within, launch, run, started, wait_until_said
 
 from schakel.demo.check import STEPS, check
+from schakel.demo.patients import versions_at
 from schakel.demo.screen import Screen
 from schakel.kernel.values import Bsn
 
@@ -52,7 +53,17 @@ def test_the_check_proves_the_main_job_and_every_refusal(open_folder: Path) -> N
     assert all(step["ok"] is True and step["proof"] and step["milliseconds"] > 0 for step in steps)
     assert all(set(step) == {"name", "ok", "proof", "milliseconds"} for step in steps)
     kinds = {step["name"].partition(":")[0] for step in steps}
-    assert kinds == {"address", "identify", "authorise", "consent", "minimise", "log", "bgz", "refused"}
+    assert kinds == {
+        "address",
+        "identify",
+        "authorise",
+        "consent",
+        "minimise",
+        "log",
+        "bgz",
+        "medication",
+        "refused",
+    }
     assert f"All {len(STEPS)} steps proved." in done.stdout
 
 
@@ -65,8 +76,10 @@ def test_demo_json_says_where_everything_is(small: Demo) -> None:
     for one in published["organisations"]:
         assert one["back"] is None
         assert one["front"].endswith(f"/{one['slug']}") and one["internal"].endswith(f"/{one['slug']}")
-        status, found = get(f"{one['internal']}/fhir/stu3/metadata", one["internal_key"])
-        assert status == 200 and found["resourceType"] == "CapabilityStatement"
+        for version, number in (("stu3", "3.0.2"), ("r4", "4.0.1")):
+            status, found = get(f"{one['internal']}/fhir/{version}/metadata", one["internal_key"])
+            assert (status, found["resourceType"]) == (200, "CapabilityStatement")
+            assert found["fhirVersion"].startswith(number[:4])
         origin = one["front"].rpartition("/")[0]
         status, metadata = get(f"{origin}/.well-known/oauth-authorization-server/{one['slug']}")
         assert (status, metadata["issuer"]) == (200, one["front"])
@@ -80,11 +93,15 @@ def test_a_patient_is_at_the_organisations_that_demo_json_names_and_no_others(sm
     for patient in small.published["patients"]:
         known = set()
         for one in small.published["organisations"]:
-            address = f"{one['internal']}/fhir/stu3/Patient?identifier={system}%7C{patient['bsn']}"
-            status, bundle = get(address, one["internal_key"])
-            assert status == 200
-            if bundle.get("entry"):
-                known.add(one["slug"])
+            for version in ("stu3", "r4"):
+                base = f"{one['internal']}/fhir/{version}"
+                query = f"Patient?identifier={system}%7C{patient['bsn']}"
+                status, bundle = get(f"{base}/{query}", one["internal_key"])
+                assert status == 200
+                held = version in versions_at(one["slug"])
+                assert bool(bundle.get("entry")) == (held and one["slug"] in patient["known_at"])
+                if bundle.get("entry"):
+                    known.add(one["slug"])
         assert known == set(patient["known_at"])
 
 
@@ -108,7 +125,7 @@ async def test_the_check_fails_where_the_region_does_not_keep_its_promise(small:
     failed = {
         step["name"].partition(":")[0] for step in json.loads(steps_file.read_bytes()) if not step["ok"]
     }
-    assert {"bgz", "authorise", "consent", "minimise", "log"} <= failed
+    assert {"bgz", "authorise", "consent", "minimise", "log", "medication"} <= failed
     assert "FAILED  bgz" in shown.getvalue()
 
 

@@ -9,17 +9,24 @@ from typing import Any
 import pytest
 
 from schakel.demo import cast
-from schakel.demo.patients import Region, named_patients, region
+from schakel.demo.patients import Region, named_patients, region, versions_at
 from schakel.demo.patients.elements import LOINC, SNOMED
 from schakel.demo.people import LEADS, MAX_PERSONS, persons
 from schakel.fhir import definitions
+from schakel.fhir.definitions import Definitions, Version
 from schakel.fhir.json import FhirDecimal, Resource, dump, parse
 from schakel.fhir.structure import check
 from schakel.kernel.values import BSN_SYSTEM, Bsn
 
 TODAY = date(2026, 11, 21)
 SLUGS = [place.slug for place in cast.ORGANISATIONS]
-STU3 = definitions("stu3")
+GP, PHARMACY = cast.GENERAL_PRACTICE.slug, cast.PHARMACY.slug
+
+Part = tuple[str, Version]
+"""What one organisation holds in one FHIR version."""
+
+PARTS: list[Part] = [(slug, version) for slug in SLUGS for version in versions_at(slug)]
+Held = dict[Part, list[Resource]]
 
 
 @pytest.fixture(scope="module")
@@ -29,20 +36,20 @@ def somewhere() -> Region:
 
 
 @pytest.fixture(scope="module")
-def held(somewhere: Region) -> dict[str, list[Resource]]:
-    """Everything in that region, per organisation."""
-    return {slug: list(somewhere.resources(slug)) for slug in SLUGS}
+def held(somewhere: Region) -> Held:
+    """Everything in that region, per organisation and version."""
+    return {(slug, version): list(somewhere.resources(slug, version)) for slug, version in PARTS}
 
 
-def as_bytes(where: Region, slug: str) -> bytes:
-    return b"\n".join(dump(resource) for resource in where.resources(slug))
+def as_bytes(where: Region, slug: str, version: Version = "stu3") -> bytes:
+    return b"\n".join(dump(resource) for resource in where.resources(slug, version))
 
 
-def typed(node: Any, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def typed(node: Any, kind: str, known: Definitions) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every complex element of a resource with the name of its type, the resource itself first."""
     yield kind, node
     for name, value in node.items():
-        by_name = STU3.types[kind].by_json_name
+        by_name = known.types[kind].by_json_name
         if name.startswith("_"):
             kinds = ["Element"]
         elif name in by_name:
@@ -51,14 +58,14 @@ def typed(node: Any, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
             continue
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, dict):
-                yield from typed(child, kinds[0])
+                yield from typed(child, kinds[0], known)
 
 
-def elements(held: dict[str, list[Resource]], kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def elements(held: Held, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every element of that type in all organisations, with the id of its resource."""
-    for resources in held.values():
+    for (_, version), resources in held.items():
         for resource in resources:
-            for found, node in typed(resource, resource["resourceType"]):
+            for found, node in typed(resource, resource["resourceType"], definitions(version)):
                 if found == kind:
                     yield f"{resource['resourceType']}/{resource['id']}", node
 
@@ -66,10 +73,10 @@ def elements(held: dict[str, list[Resource]], kind: str) -> Iterator[tuple[str, 
 # Determinism
 
 
-@pytest.mark.parametrize("slug", SLUGS)
-def test_the_same_seed_and_day_give_the_same_bytes(slug: str) -> None:
+@pytest.mark.parametrize("part", PARTS)
+def test_the_same_seed_and_day_give_the_same_bytes(part: Part) -> None:
     first, second = (region(12, seed=7, today=TODAY) for _ in range(2))
-    assert as_bytes(first, slug) == as_bytes(second, slug)
+    assert as_bytes(first, *part) == as_bytes(second, *part) != b""
 
 
 def test_another_seed_gives_other_people_and_other_data() -> None:
@@ -82,8 +89,8 @@ def test_the_first_patients_are_the_same_in_a_larger_region(somewhere: Region) -
     small = region(10, today=TODAY)
     assert small.persons == somewhere.persons[:10]
     for person in small.persons:
-        for slug in SLUGS:
-            assert small.chart(slug, person) == somewhere.chart(slug, person)
+        for slug, version in PARTS:
+            assert small.chart(slug, person, version) == somewhere.chart(slug, person, version)
 
 
 def test_dates_move_with_the_day() -> None:
@@ -99,7 +106,7 @@ def test_dates_move_with_the_day() -> None:
 def test_a_region_without_patients_holds_nothing() -> None:
     empty = region(0, today=TODAY)
     assert named_patients(empty) == ()
-    assert [list(empty.resources(slug)) for slug in SLUGS] == [[] for _ in SLUGS]
+    assert [list(empty.resources(*part)) for part in PARTS] == [[] for _ in PARTS]
 
 
 @pytest.mark.parametrize("count", [-1, MAX_PERSONS + 1])
@@ -150,7 +157,7 @@ def test_every_bsn_is_from_the_test_range_and_unique() -> None:
         assert Bsn(number) == number and number.startswith("999") and not number.startswith("9999")
 
 
-def test_no_one_has_data_from_before_their_birth(held: dict[str, list[Resource]], somewhere: Region) -> None:
+def test_no_one_has_data_from_before_their_birth(held: Held, somewhere: Region) -> None:
     born = {person.number: person.birth_date.isoformat() for person in somewhere.persons}
     dated = 0
     for resources in held.values():
@@ -173,10 +180,10 @@ def test_patients_are_spread_over_the_organisations(somewhere: Region) -> None:
 # What the published suites assert of every response
 
 
-def test_every_resource_has_an_id_of_its_own_and_a_profile(held: dict[str, list[Resource]]) -> None:
-    for slug, resources in held.items():
+def test_every_resource_has_an_id_of_its_own_and_a_profile(held: Held) -> None:
+    for part, resources in held.items():
         keys = [(resource["resourceType"], resource["id"]) for resource in resources]
-        assert len(set(keys)) == len(keys), slug
+        assert len(set(keys)) == len(keys), part
         for resource in resources:
             assert resource["meta"]["profile"] and all(
                 profile.startswith(("http://nictiz.nl/fhir/StructureDefinition/", "http://fhir.nl/fhir/"))
@@ -184,7 +191,7 @@ def test_every_resource_has_an_id_of_its_own_and_a_profile(held: dict[str, list[
             )
 
 
-def test_every_coding_has_system_code_and_display(held: dict[str, list[Resource]]) -> None:
+def test_every_coding_has_system_code_and_display(held: Held) -> None:
     seen = 0
     for where, coding in elements(held, "Coding"):
         seen += 1
@@ -193,7 +200,7 @@ def test_every_coding_has_system_code_and_display(held: dict[str, list[Resource]
     assert seen > 10_000
 
 
-def test_a_code_has_one_display_everywhere(held: dict[str, list[Resource]]) -> None:
+def test_a_code_has_one_display_everywhere(held: Held) -> None:
     displays: dict[tuple[str, str], set[str]] = {}
     for _, coding in elements(held, "Coding"):
         if coding["system"] in (SNOMED, LOINC):
@@ -201,22 +208,28 @@ def test_a_code_has_one_display_everywhere(held: dict[str, list[Resource]]) -> N
     assert {code: names for code, names in displays.items() if len(names) > 1} == {}
 
 
-def test_every_concept_can_be_shown(held: dict[str, list[Resource]]) -> None:
+def test_every_concept_can_be_shown(held: Held) -> None:
     for where, concept in elements(held, "CodeableConcept"):
         assert concept.get("text") or any(coding.get("display") for coding in concept["coding"]), where
 
 
-def test_every_reference_has_a_display_and_resolves_at_its_own_organisation(
-    held: dict[str, list[Resource]],
-) -> None:
-    for slug, resources in held.items():
+def test_every_reference_has_a_display_and_resolves_at_its_own_organisation_and_version(held: Held) -> None:
+    elsewhere = 0
+    agreed = {i["value"] for r in held[GP, "r4"] for i in r.get("identifier", [])}
+    for part, resources in held.items():
         there = {f"{resource['resourceType']}/{resource['id']}" for resource in resources}
-        for where, reference in elements({slug: resources}, "Reference"):
+        for where, reference in elements({part: resources}, "Reference"):
             assert reference["display"], where
-            assert reference["reference"] in there, where
+            assert "type" not in reference or reference["type"] in str(reference.get("reference", reference))
+            if "identifier" in reference:
+                assert part == (PHARMACY, "r4") and reference["identifier"]["value"] in agreed, where
+                elsewhere += 1
+            else:
+                assert reference["reference"] in there, where
+    assert elsewhere > 60
 
 
-def test_every_identifier_has_system_and_value(held: dict[str, list[Resource]]) -> None:
+def test_every_identifier_has_system_and_value(held: Held) -> None:
     systems = set()
     for where, identifier in elements(held, "Identifier"):
         assert identifier["system"] and identifier["value"], where
@@ -224,13 +237,13 @@ def test_every_identifier_has_system_and_value(held: dict[str, list[Resource]]) 
     assert BSN_SYSTEM in systems
 
 
-@pytest.mark.parametrize("slug", SLUGS)
-def test_the_base_structure_of_every_resource_is_right(slug: str, held: dict[str, list[Resource]]) -> None:
-    for resource in held[slug]:
-        assert check(resource, STU3, lenient=False) == [], resource["id"]
+@pytest.mark.parametrize("part", PARTS)
+def test_the_base_structure_of_every_resource_is_right(part: Part, held: Held) -> None:
+    for resource in held[part]:
+        assert check(resource, definitions(part[1]), lenient=False) == [], resource["id"]
 
 
-def test_nothing_is_null_or_empty(held: dict[str, list[Resource]]) -> None:
+def test_nothing_is_null_or_empty(held: Held) -> None:
     def full(value: Any) -> bool:
         if isinstance(value, dict):
             return bool(value) and all(map(full, value.values()))
@@ -241,12 +254,12 @@ def test_nothing_is_null_or_empty(held: dict[str, list[Resource]]) -> None:
     assert [r["id"] for resources in held.values() for r in resources if not full(r)] == []
 
 
-def test_every_resource_survives_json(held: dict[str, list[Resource]]) -> None:
-    for resource in held["ziekenhuis-noord"]:
+def test_every_resource_survives_json(held: Held) -> None:
+    for resource in held["ziekenhuis-noord", "stu3"]:
         assert parse(dump(resource)) == resource
 
 
-def test_a_decimal_keeps_its_last_zero(held: dict[str, list[Resource]]) -> None:
+def test_a_decimal_keeps_its_last_zero(held: Held) -> None:
     texts = {
         node["value"].text
         for _, node in elements(held, "Quantity")
@@ -342,11 +355,12 @@ def test_named_patients_tell_where_they_are_known(somewhere: Region) -> None:
     assert [who.bsn for who in named] == [person.bsn for person in somewhere.persons[: len(LEADS)]]
     for who, person in zip(named, somewhere.persons, strict=False):
         assert {"ziekenhuis-noord", "ziekenhuis-zuid", "huisartsen-aabrink"} <= set(who.known_at)
-        assert who.known_at == tuple(slug for slug in SLUGS if somewhere.chart(slug, person))
+        there = {slug for slug, version in PARTS if somewhere.chart(slug, person, version)}
+        assert who.known_at == tuple(slug for slug in SLUGS if slug in there)
 
 
-def test_a_small_share_is_entered_in_error_and_says_so(held: dict[str, list[Resource]]) -> None:
-    resources = held["ziekenhuis-noord"] + held["ziekenhuis-zuid"]
+def test_a_small_share_is_entered_in_error_and_says_so(held: Held) -> None:
+    resources = held["ziekenhuis-noord", "stu3"] + held["ziekenhuis-zuid", "stu3"]
     wrong = [
         resource
         for resource in resources
@@ -359,9 +373,9 @@ def test_a_small_share_is_entered_in_error_and_says_so(held: dict[str, list[Reso
     assert not any("clinicalStatus" in r for r in wrong if r["resourceType"] == "AllergyIntolerance")
 
 
-def test_an_interpretation_agrees_with_the_reference_range(held: dict[str, list[Resource]]) -> None:
+def test_an_interpretation_agrees_with_the_reference_range(held: Held) -> None:
     seen = {"H": 0, "L": 0, "": 0}
-    for resource in held["ziekenhuis-noord"]:
+    for resource in held["ziekenhuis-noord", "stu3"]:
         if resource["resourceType"] != "Observation" or "referenceRange" not in resource:
             continue
         value, limits = resource["valueQuantity"]["value"], resource["referenceRange"][0]
@@ -371,3 +385,126 @@ def test_an_interpretation_agrees_with_the_reference_range(held: dict[str, list[
         low = "low" in limits and value < limits["low"]["value"]
         assert flag == ("H" if high else "L" if low else ""), resource["id"]
     assert all(seen.values())
+
+
+# One story in two versions
+
+
+MEDICATION = {"MedicationRequest", "MedicationDispense", "MedicationStatement", "Medication", "Immunization"}
+
+
+def test_the_gp_practice_and_the_pharmacy_keep_medication_and_vaccinations_as_r4(held: Held) -> None:
+    assert [part for part in PARTS if part[1] == "r4"] == [(GP, "r4"), (PHARMACY, "r4")]
+    assert (PHARMACY, "stu3") not in held and (GP, "stu3") in held
+    assert MEDICATION.isdisjoint(r["resourceType"] for r in held[GP, "stu3"])
+    assert MEDICATION - {"MedicationDispense"} <= {r["resourceType"] for r in held[GP, "r4"]}
+    assert "MedicationDispense" in {r["resourceType"] for r in held[PHARMACY, "r4"]}
+
+
+BLOCKS = {
+    "mp-MedicationAgreement": ("MedicationRequest", "33633005", GP),
+    "mp-VariableDosingRegimen": ("MedicationRequest", "395067002", GP),
+    "mp-MedicationUse2": ("MedicationStatement", "422979000", GP),
+    "mp-AdministrationAgreement": ("MedicationDispense", "422037009", PHARMACY),
+    "mp-MedicationDispense": ("MedicationDispense", "373784005", PHARMACY),
+}
+
+
+def extended(resource: Resource, name: str) -> Any:
+    """The value of the extension with that name; None when there is none."""
+    for extension in resource.get("extension", []):
+        if extension["url"].endswith("/" + name):
+            return next(value for key, value in extension.items() if key != "url")
+    return None
+
+
+def block(resource: Resource) -> str:
+    """The name of the resource's profile."""
+    name: str = resource["meta"]["profile"][0]
+    return name.rpartition("/")[2]
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_every_kind_of_building_block_has_its_category_and_its_treatment(held: Held, name: str) -> None:
+    kind, category, slug = BLOCKS[name]
+    found = [r for r in held[slug, "r4"] if block(r) == name]
+    assert found
+    for resource in found:
+        assert resource["resourceType"] == kind and coded(resource, "category", category)
+        treatment = extended(resource, "ext-PharmaceuticalTreatment.Identifier")
+        assert treatment["value"] == f"{resource['id'].split('-')[2]}-{product(resource)}"
+
+
+def product(resource: Resource) -> str:
+    """The key of the medicine, the same in both versions."""
+    target: str = resource["medicationReference"]["reference"]
+    return target.removeprefix("Medication/product-")
+
+
+def test_medication_is_the_same_story_at_the_hospital_in_stu3_and_at_gp_and_pharmacy_in_r4(
+    somewhere: Region,
+) -> None:
+    """Product, treatment, period and instruction of each agreement agree."""
+
+    def told(resource: Resource, treatment: str, use: str, text: str) -> tuple[Any, ...]:
+        value = extended(resource, treatment)
+        return product(resource), value["system"], value["value"], str(extended(resource, use)), text
+
+    compared = 0
+    for person in somewhere.known_at("ziekenhuis-noord"):
+        hospital = {
+            told(r, "zib-Medication-MedicationTreatment", "zib-Medication-PeriodOfUse",
+                 r["dosageInstruction"][0]["text"])
+            for r in somewhere.chart("ziekenhuis-noord", person) if r["resourceType"] == "MedicationRequest"
+        }  # fmt: skip
+        for slug, name in ((GP, "mp-MedicationAgreement"), (PHARMACY, "mp-AdministrationAgreement")):
+            theirs = {
+                told(r, "ext-PharmaceuticalTreatment.Identifier", "ext-TimeInterval.Period",
+                     extended(r, "ext-RenderedDosageInstruction"))
+                for r in somewhere.chart(slug, person, "r4") if block(r) == name
+            }  # fmt: skip
+            assert theirs == hospital
+            compared += len(theirs)
+    assert compared > 100
+
+
+def test_a_dosing_regimen_stands_beside_the_agreement_that_refers_to_it(held: Held) -> None:
+    agreements = {
+        f"MedicationRequest/{r['id']}": r for r in held[GP, "r4"] if block(r) == "mp-MedicationAgreement"
+    }
+    for resource in held[GP, "r4"]:
+        if block(resource) == "mp-VariableDosingRegimen":
+            agreed = agreements[resource["basedOn"][0]["reference"]]
+            assert "doseAndRate" not in agreed["dosageInstruction"][0]
+            days = len(resource["dosageInstruction"])
+            use = extended(resource, "ext-TimeInterval.Period")
+            first, last = (date.fromisoformat(use[side]) for side in ("start", "end"))
+            assert (last - first).days == days - 1 and first <= TODAY <= last
+
+
+def test_a_vaccination_names_its_product_and_is_the_one_the_hospital_was_told_of(
+    somewhere: Region, held: Held
+) -> None:
+    products = {f"Medication/{r['id']}": r for r in held[GP, "r4"] if r["resourceType"] == "Medication"}
+    for person in somewhere.known_at("ziekenhuis-noord"):
+        given = set()
+        for resource in somewhere.chart(GP, person, "r4"):
+            if resource["resourceType"] == "Immunization":
+                target = extended(resource, "ext-imm-Vaccination.PharmaceuticalProduct")["reference"]
+                codes = {coding["code"] for coding in products[target]["code"]["coding"]}
+                assert codes == {coding["code"] for coding in resource["vaccineCode"]["coding"]}
+                given |= {(code, resource["occurrenceDateTime"]) for code in codes}
+        told = {
+            (r["vaccineCode"]["coding"][0]["code"], r["date"])
+            for r in somewhere.chart("ziekenhuis-noord", person)
+            if r["resourceType"] == "Immunization"
+        }
+        assert told <= given
+
+
+def test_a_patient_is_the_same_person_in_both_versions(somewhere: Region) -> None:
+    for person in somewhere.persons:
+        stu3, r4 = somewhere.chart(GP, person)[0], somewhere.chart(GP, person, "r4")[0]
+        for element in ("identifier", "name", "gender", "birthDate", "deceasedBoolean", "active"):
+            assert stu3[element] == r4[element]
+        assert stu3["address"][0]["line"] == r4["address"][0]["line"]

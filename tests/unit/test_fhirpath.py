@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.expressions import OBSERVATION, PATIENT, compiled, values
 
-from schakel.fhir.fhirpath import Node
+from schakel.fhir.fhirpath import Node, compile_expression
 from schakel.kernel.outcomes import Invalid, NotSupported, TooCostly
 
 # --- paths and types ---------------------------------------------------------------------------------------
@@ -196,10 +196,65 @@ def test_the_callers_variables_are_seen_and_a_missing_one_is_an_error() -> None:
         values("%unknown")
 
 
-@pytest.mark.parametrize("function", ["memberOf('urn:x')", "conformsTo('urn:x')", "elementDefinition()"])
-def test_functions_that_need_terminology_or_profiles_are_not_supported(function: str) -> None:
+@pytest.mark.parametrize("function", ["elementDefinition()", "slice('urn:x', 'y')"])
+def test_functions_that_need_whole_profiles_are_not_supported(function: str) -> None:
     with pytest.raises(NotSupported):
         compiled(f"Patient.gender.{function}")
+
+
+# --- profiles and terminology -------------------------------------------------------------------------------
+
+
+class Known:
+    """Answers for one profile, one value set and one hierarchy."""
+
+    def conforms(self, resource: dict[str, Any], profile: str) -> bool:
+        if profile != "urn:profile":
+            raise NotSupported(f"the profile {profile} is not known here")
+        return "birthDate" in resource
+
+    def member_of(self, coded: Node, value_set: str) -> bool:
+        return (coded.value, value_set) == ("official", "urn:uses")
+
+    def subsumes(self, ancestor: Node, descendant: Node) -> bool:
+        return str(descendant.value).startswith(str(ancestor.value))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Patient.conformsTo('urn:profile')", [True]),
+        ("Patient.contained.conformsTo('urn:profile')", [False]),
+        ("Patient.name[0].use.memberOf('urn:uses')", [True]),
+        ("Patient.name[1].use.memberOf('urn:uses')", [False]),
+        ("'off'.subsumes(Patient.name[0].use)", [True]),
+        ("'off'.subsumedBy(Patient.name[0].use)", [False]),
+        ("Patient.photo.conformsTo('urn:profile')", []),
+    ],
+)
+def test_the_caller_answers_for_profiles_and_terminology(text: str, expected: list[Any]) -> None:
+    assert values(text, PATIENT, profiles=Known(), terminology=Known()) == expected
+
+
+@pytest.mark.parametrize("function", ["conformsTo('urn:profile')", "memberOf('urn:x')", "subsumes('x')"])
+def test_what_nobody_can_check_is_an_error_and_not_false(function: str) -> None:
+    expression = compiled(f"Patient.{function}")
+
+    with pytest.raises(NotSupported, match="could not be checked"):
+        expression.evaluate(PATIENT)
+
+
+def test_a_profile_that_is_not_known_is_an_error_and_not_false() -> None:
+    with pytest.raises(NotSupported, match="not known"):
+        values("Patient.conformsTo('urn:other')", PATIENT, profiles=Known())
+
+
+def test_a_modifier_extension_that_the_expression_does_not_know_is_an_error() -> None:
+    changed = {**PATIENT, "modifierExtension": [{"url": "urn:a"}, {"url": "urn:b"}]}
+
+    assert values("checkModifiers('urn:a', 'urn:b').id", changed) == ["p1"]
+    with pytest.raises(Invalid, match="modifier extension"):
+        values("checkModifiers('urn:a')", changed)
 
 
 # --- syntax -------------------------------------------------------------------------------------------------
@@ -226,26 +281,114 @@ def test_a_mistake_is_refused_with_its_place(text: str, place: str) -> None:
         compiled(text)
 
 
-def test_deep_nesting_is_refused_before_it_fills_the_stack() -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 5000 + "1" + ")" * 5000,
+        "a" + ".a" * 5000,
+        "1" + " + 1" * 5000,
+        "-" * 5000 + "1",
+        "a[" * 5000 + "0" + "]" * 5000,
+        "where(" * 5000 + "true" + ")" * 5000,
+    ],
+    ids=["parentheses", "steps", "operators", "signs", "indexes", "calls"],
+)
+def test_deep_nesting_is_refused_before_it_fills_the_stack(text: str) -> None:
     with pytest.raises(Invalid, match="deeper"):
-        compiled("(" * 5000 + "1" + ")" * 5000)
-    with pytest.raises(Invalid, match="deeper"):
-        compiled("a" + ".a" * 5000)
+        compiled(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "where(" * 50 + "true" + ")" * 50,
+        "select(a.where(" * 25 + "true" + "))" * 25,
+        "1" + " + 1" * 100,
+        "a" + ".a" * 100,
+        "iif(true, " * 100 + "1" + ")" * 100,
+        "repeat(" * 50 + "a" + ")" * 50,
+    ],
+)
+def test_what_is_not_too_deep_runs_with_and_without_counting(text: str) -> None:
+    expression = compiled(text)
+
+    assert [n.value for n in expression.evaluate({})] == [
+        n.value for n in expression.evaluate({}, steps=10**6)
+    ]
+
+
+def test_a_part_that_is_looked_at_twice_is_compiled_once() -> None:
+    text = "Bundle" + ".entry.resource.as(Bundle)" * 30
+
+    assert compiled(text, "Bundle").evaluate({"resourceType": "Bundle"}) == []
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "0." + "9" * 5000, "9" * 200 + " 'mg'"])
+def test_a_number_of_endless_digits_is_refused(text: str) -> None:
+    with pytest.raises(Invalid, match="at most 128"):
+        compiled(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "10.power(100000000)",
+        "1.5.power(99999999)",
+        "100000.exp()",
+        "1.0.round(2147483647)",
+        "10.power(999999).toString().length()",
+        "1 div 0.00000000000000000000000000000000000000000000001",
+        "%endless.toInteger()",
+        "%endless.toDecimal()",
+        "%endless.toQuantity()",
+        "%endless.toDate()",
+    ],
+)
+def test_a_number_without_bounds_ends_at_once(text: str) -> None:
+    assert len(values(text, variables={"endless": "9" * 1_000_000})) <= 1
 
 
 def test_names_may_be_quoted_in_the_ways_of_both_versions() -> None:
     assert values('`Patient`.name.`family` | Patient."name"."family"', PATIENT) == ["de Vries"]
 
 
-# --- the budget ---------------------------------------------------------------------------------------------
+# --- without definitions -------------------------------------------------------------------------------------
 
 
-def test_a_budget_stops_an_expression_that_visits_too_much() -> None:
+def test_without_definitions_names_are_those_of_the_json() -> None:
+    def found(text: str, subject: dict[str, Any]) -> list[Any]:
+        return [node.value for node in compile_expression(text, None).evaluate(subject)]
+
+    assert found("Observation.valueQuantity.unit", OBSERVATION) == ["kg"]
+    assert found("Observation.value", OBSERVATION) == []
+    assert found("Settings.depth + 1", {"Settings": {"depth": 2}}) == [3]
+    assert found("Patient.name.given.id", PATIENT) == ["second"]
+    assert found("contained.where($this is Organization).name", PATIENT) == ["Practice North"]
+    assert found("Patient.birthDate.extension('urn:estimated').valueBoolean", PATIENT) == [True]
+
+
+# --- what only STU3 takes -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("'1'.isInteger()", [True]), ("'x'.isDecimal()", [False]), ("(true | false).all()", [False])],
+)
+def test_the_drafts_of_stu3_are_taken_by_stu3_alone(text: str, expected: list[Any]) -> None:
+    assert [node.value for node in compiled(text, version="stu3").evaluate({})] == expected
+    with pytest.raises(Invalid):
+        compiled(text, version="r4")
+
+
+# --- steps ---------------------------------------------------------------------------------------------------
+
+
+def test_steps_stop_an_expression_that_visits_too_much_and_name_the_limit() -> None:
     expression = compiled("Patient.descendants().descendants().count()", "Patient")
 
-    assert expression.evaluate(PATIENT, budget=10_000)[0].value > 10
-    with pytest.raises(TooCostly):
-        expression.evaluate(PATIENT, budget=10)
+    assert expression.evaluate(PATIENT, steps=10_000)[0].value > 10
+    with pytest.raises(TooCostly, match=r"limits\.expression_steps"):
+        expression.evaluate(PATIENT, steps=10)
 
 
 @pytest.mark.parametrize(
@@ -254,11 +397,44 @@ def test_a_budget_stops_an_expression_that_visits_too_much() -> None:
         "(1 | 2 | 3 | 4 | 5).select((1 | 2 | 3 | 4 | 5).select((1 | 2 | 3 | 4 | 5).where(true)))",
         "(1 | 2 | 3 | 4 | 5 | 6 | 7 | 8).aggregate($total.combine($total), 1)",
         "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'.toChars()",
+        "%many.all($this in %many)",
+        "%many ~ %many",
+        "%long & %long",
+        "%long.matches('x')",
+        "(1).repeat($this + 1)",
     ],
 )
-def test_a_budget_counts_items_that_the_expression_makes_itself(text: str) -> None:
-    with pytest.raises(TooCostly):
-        values(text, budget=60)
+def test_steps_count_whatever_an_expression_goes_through(text: str) -> None:
+    given = {"many": list(range(60)), "long": "a" * 100_000}
+
+    with pytest.raises(TooCostly, match=r"limits\.expression_steps"):
+        values(text, variables=given, steps=60)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("%one = %other", "%one ~ %other", "%one in (%other)", "%one | %other", "%one.union(%other)"),
+        *("%one.combine(%other).distinct()", "%one.subsetOf(%other)", "%one.exclude(%other)"),
+        *("('x').repeat(%one)", "%one.extension('urn:x')"),
+    ],
+)
+def test_steps_count_all_that_comparing_structures_goes_through(text: str) -> None:
+    def large(family: str) -> dict[str, Any]:
+        extensions = [{"url": "urn:y", "valueString": str(i)} for i in range(1000)]
+        return {"resourceType": "Patient", "name": [{"family": family}], "extension": extensions}
+
+    given = {"one": large("a"), "other": large("b")}
+
+    assert len(values(text, variables=given)) <= 2
+    with pytest.raises(TooCostly, match=r"limits\.expression_steps"):
+        values(text, variables=given, steps=100)
+
+
+def test_counting_steps_changes_no_result() -> None:
+    text = "Patient.name.where(use = 'official').given.select($this & '-' & $index.toString())"
+
+    assert values(text, PATIENT, steps=1000) == values(text, PATIENT) == ["Anna-0", "Maria-1"]
 
 
 def test_a_string_that_grows_without_bound_is_stopped() -> None:

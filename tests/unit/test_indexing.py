@@ -14,7 +14,8 @@ from tests.generated import resources
 from schakel.fhir import definitions
 from schakel.fhir.fhirpath import Expression, compile_expression
 from schakel.fhir.moments import FIRST, LAST
-from schakel.store.indexing import INDEXED, IndexRows, indexer, key, needed_members, parse_literal
+from schakel.store.index_values import key, parse_literal
+from schakel.store.indexing import INDEXED, IndexRows, indexer, needed_members
 
 BASE = "https://node.example/a/fhir/stu3"
 

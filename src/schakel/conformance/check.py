@@ -78,16 +78,19 @@ async def check(
     units = discover(options.suite)
     result = SuiteResult(options.url, str(options.suite), moment)
     client = Client(seconds=options.seconds, cacert=options.cacert, cert=options.cert, key=options.key)
-    run = _Run(options, given, doors, client, result, progress)
+    run = _Run(options, given, doors, client, progress)
     async with client:
         for unit in units:
             if options.load and unit_serves(unit):
                 for done in await run.loading(unit):
+                    done.unit = run.shown(unit.root)
                     result.loads.append(done)
                     if loaded:
                         loaded(done)
             for folder in unit.folders:
-                await run.folder(folder)
+                for script in await run.folder(folder):
+                    script.unit = run.shown(unit.root)
+                    result.scripts.append(script)
     result.seconds = time.monotonic() - started
     return result
 
@@ -104,11 +107,10 @@ class _Run:
         given: Given,
         doors: Doors,
         client: Client,
-        result: SuiteResult,
         progress: Progress | None,
     ) -> None:
         self.options, self.given, self.doors, self.client = options, given, doors, client
-        self.result, self.progress = result, progress
+        self.progress = progress
         self.suite = options.suite.resolve()
         self.silent = 0
 
@@ -122,8 +124,8 @@ class _Run:
             for path in unit.loads
         ]
 
-    async def folder(self, folder: Folder) -> None:
-        """Run the scripts of one folder; results keep the order of the files."""
+    async def folder(self, folder: Folder) -> list[ScriptResult]:
+        """Run the scripts of one folder; the results in the order of the files."""
         scripts = [s for s in folder.scripts if isinstance(s, Script) and s.serves]
         width = max(1, self.options.concurrency) if only_reads(scripts) else 1
         gate = asyncio.Semaphore(width)
@@ -137,7 +139,7 @@ class _Run:
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(script)) for script in folder.scripts]
-        self.result.scripts.extend(task.result() for task in tasks)
+        return [task.result() for task in tasks]
 
     async def script(self, script: Script | Broken) -> ScriptResult:
         """Run one script, or say why it is not run."""

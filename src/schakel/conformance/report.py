@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -131,26 +131,18 @@ def as_json(result: SuiteResult) -> bytes:
     return orjson.dumps({"summary": closing(result), **plain(result)}, option=orjson.OPT_INDENT_2) + b"\n"
 
 
-def write(result: SuiteResult, *, junit_file: Path | None = None, json_file: Path | None = None) -> None:
-    """Write the reports that are asked for."""
-    if junit_file:
-        junit_file.write_bytes(junit(result))
-    if json_file:
-        json_file.write_bytes(as_json(result))
+def unchecked_reasons(result: SuiteResult) -> list[tuple[str, int]]:
+    """Why assertions were left unchecked, and how many for each reason; the most frequent first."""
+    every = (a for script in result.scripts for test in script.tests for a in test.assertions)
+    return Counter(a.found for a in every if a.verdict is Verdict.UNCHECKED).most_common()
 
 
 def _unchecked(result: SuiteResult) -> Iterator[str]:
-    """Why assertions were left unchecked, most frequent first."""
-    reasons: dict[str, int] = {}
-    for script in result.scripts:
-        for test in script.tests:
-            for assertion in test.assertions:
-                if assertion.verdict is Verdict.UNCHECKED:
-                    reasons[assertion.found] = reasons.get(assertion.found, 0) + 1
+    reasons = unchecked_reasons(result)
     if reasons:
         yield ""
         yield "Not checked:"
-    for reason, count in sorted(reasons.items(), key=lambda item: -item[1]):
+    for reason, count in reasons:
         yield f"  {count} x {reason}"
 
 

@@ -80,6 +80,11 @@ class CaseResult:
     seconds: float = 0.0
 
     @property
+    def counts(self) -> Counter[Verdict]:
+        """How many assertions had each verdict."""
+        return Counter(a.verdict for a in self.assertions)
+
+    @property
     def verdict(self) -> Verdict:
         """Failed or error if one assertion was; unchecked when nothing could be looked at; else passed."""
         found = {a.verdict for a in self.assertions}
@@ -95,7 +100,9 @@ class CaseResult:
 
 @dataclass(slots=True)
 class ScriptResult:
-    """One script. `reason` says why it was not run, or which error ended it."""
+    """One script. `reason` says why it was not run, or which error ended it; `unit` names the part of the suite
+    that shares data with it.
+    """
 
     id: str
     title: str
@@ -105,11 +112,12 @@ class ScriptResult:
     verdict_when_not_run: Verdict | None = None
     reason: str = ""
     seconds: float = 0.0
+    unit: str = ""
 
     @property
     def counts(self) -> Counter[Verdict]:
         """How many assertions had each verdict."""
-        return Counter(a.verdict for t in self.tests for a in t.assertions)
+        return sum((test.counts for test in self.tests), Counter[Verdict]())
 
     @property
     def verdict(self) -> Verdict:
@@ -147,12 +155,13 @@ class LoadFailure:
 
 @dataclass(slots=True)
 class LoadResult:
-    """What one load script did: how many requests succeeded, and each that did not."""
+    """What one load script did for a unit: how many requests succeeded, and each that did not."""
 
     path: str
     done: int = 0
     failures: list[LoadFailure] = field(default_factory=list)
     seconds: float = 0.0
+    unit: str = ""
 
 
 @dataclass(slots=True)

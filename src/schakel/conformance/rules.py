@@ -10,16 +10,18 @@ import copy
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from schakel.conformance.client import Request
-from schakel.conformance.scope import Document, Message, NeedsTesterError, Scope
+from schakel.conformance.scope import Document, Message, NeedsTesterError, Scope, UnsupportedError
 from schakel.conformance.script import RuleCall
 from schakel.fhir import json as fhir_json
 from schakel.fhir import xml as fhir_xml
 from schakel.fhir.json import Resource
 from schakel.kernel.outcomes import Outcome
 
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:.]+(Z|[+-][0-9:]+))?")
 _REFERENCE = re.compile(r"(?:.*/)?[A-Z][A-Za-z]+/([A-Za-z0-9.\-]{1,64})")
 
 
@@ -60,13 +62,36 @@ def rewrite_task_status(call: RuleCall, scope: Scope) -> Finding:
     The Task is the response itself (or `responseId`), or the only Task in a Bundle. The copy keeps the
     format of the response.
     """
-    status, target = call.param("newStatus"), call.param("fixtureId")
-    if not status or not target:
-        raise NeedsTesterError(
-            "rule rewrite-response-taskStatus needs the parameters newStatus and fixtureId"
-        )
+    status = call.param("newStatus")
+    if not status:
+        raise NeedsTesterError(f"rule {call.name} needs the parameter newStatus")
+    return _rewritten_task(call, scope, scope.text(status))
+
+
+def rewrite_task_with_other_date(call: RuleCall, scope: Scope) -> Finding:
+    """As `rewrite_task_status`, and the copy proposes another date in its output; status `on-hold` if none is told.
+
+    The date is the one parameter whose value is a date. Source: the eOverdracht negotiation up to 3.x, in which
+    the receiver answers with an alternative date (SNOMED CT 146851000146105).
+    """
+    dates = [text for text in (scope.text(value) for _, value in call.params) if _DATE.fullmatch(text)]
+    if len(dates) != 1:
+        raise UnsupportedError(f"rule {call.name} is known with one date among its parameters only")
+    output = {
+        "type": {"coding": [{"system": "http://snomed.info/sct", "code": "146851000146105"}]},
+        "valueDateTime": dates[0],
+    }
+    status = call.param("newStatus")
+    return _rewritten_task(call, scope, scope.text(status) if status else "on-hold", output)
+
+
+def _rewritten_task(
+    call: RuleCall, scope: Scope, status: str, output: dict[str, Any] | None = None
+) -> Finding:
+    target, source = call.param("fixtureId"), call.param("responseId")
+    if not target:
+        raise NeedsTesterError(f"rule {call.name} needs the parameter fixtureId")
     expected = f"one Task is received, to be sent back with status '{status}'"
-    source = call.param("responseId")
     resource = _received(scope, source)
     if isinstance(resource, str):
         return Finding(False, expected, resource)
@@ -75,7 +100,9 @@ def rewrite_task_status(call: RuleCall, scope: Scope) -> Finding:
         return Finding(False, expected, f"{len(tasks)} Tasks in the {resource['resourceType']}")
     task = copy.deepcopy(tasks[0])
     task.pop("text", None)
-    task["status"] = scope.text(status)
+    task["status"] = status
+    if output:
+        task["output"] = [*task.get("output", []), output]
     form = (scope.document(source) if source else _last(scope).body).format
     raw = fhir_xml.dump(task, scope.known) if form == "xml" else fhir_json.dump(task)
     scope.made[target] = Document(raw, f"application/fhir+{form}", scope.known)
@@ -97,6 +124,7 @@ RULES: dict[str, Callable[[RuleCall, Scope], Finding]] = {
     "assert_response_queryParamsInSelfLink": self_link_repeats_the_query,
     "assert-response-queryParamsInSelfLink": self_link_repeats_the_query,
     "rewrite-response-taskStatus": rewrite_task_status,
+    "rewrite-response-taskWithAlternativeDate": rewrite_task_with_other_date,
     "assertRequestURLContains": request_url_contains,
 }
 

@@ -83,6 +83,6 @@ def _peer(organisation: cast.Organisation, at: Doors, key: Path) -> dict[str, to
         "name": organisation.name,
         "issuer": issuer,
         "token_endpoint": f"{issuer}/oauth2/token",
-        "fhir": {"stu3": f"{issuer}/fhir/stu3"},
+        "fhir": {version: f"{issuer}/fhir/{version}" for version in ("stu3", "r4")},
         "jwks": AssertionSigner(organisation.ura, key).jwks(),
     }

@@ -1,5 +1,7 @@
 """Loads the region through the internal doors: what charts share first, then charts in transactions.
 
+What an organisation holds in STU3 goes through its STU3 base, what it holds in R4 through its R4 base.
+
 Each organisation is loaded at its own pace; the two nodes work at the same time. The resources are made
 while others are under way.
 """
@@ -12,7 +14,8 @@ from datetime import timedelta
 
 from schakel.demo import cast
 from schakel.demo.doors import FHIR_JSON, Client
-from schakel.demo.patients import NamedPatient, Region
+from schakel.demo.patients import NamedPatient, Region, versions_at
+from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource, dump
 from schakel.kernel.clock import instant, now
 from schakel.kernel.outcomes import Fault
@@ -90,34 +93,41 @@ class _Loader:
         self._keys = keys
         self._told = told
         self._charts = 0
-        self._expected = sum(len(region.known_at(one.slug)) for one in cast.ORGANISATIONS)
+        self._expected = sum(
+            len(region.known_at(one.slug)) * len(versions_at(one.slug)) for one in cast.ORGANISATIONS
+        )
         self.resources = 0
 
     async def operator(self, operator: cast.Operator) -> None:
         """Load the organisations of one node, with a few transactions under way at a time."""
         places = asyncio.Semaphore(_AT_ONCE)
 
-        async def post(slug: str, charts: int, resources: list[Resource]) -> None:
+        async def post(slug: str, version: Version, charts: int, resources: list[Resource]) -> None:
             try:
-                await self._post(slug, charts, resources)
+                await self._post(slug, version, charts, resources)
             finally:
                 places.release()
 
         async with asyncio.TaskGroup() as group:
-            for organisation in cast.ORGANISATIONS:
-                if organisation.operator == operator:
-                    slug = organisation.slug
-                    if shared := list(self._region.shared(slug)):
-                        await self._post(slug, 0, shared)
-                    for charts, resources in self._batches(slug):
-                        await places.acquire()
-                        group.create_task(post(slug, charts, resources))
+            for slug, version in self._holdings(operator):
+                if shared := list(self._region.shared(slug, version)):
+                    await self._post(slug, version, 0, shared)
+                for charts, resources in self._batches(slug, version):
+                    await places.acquire()
+                    group.create_task(post(slug, version, charts, resources))
 
-    def _batches(self, slug: str) -> Iterator[tuple[int, list[Resource]]]:
+    def _holdings(self, operator: cast.Operator) -> Iterator[tuple[str, Version]]:
+        """The organisations of one node by slug, each with every version in which it holds something."""
+        for organisation in cast.ORGANISATIONS:
+            if organisation.operator == operator:
+                for version in versions_at(organisation.slug):
+                    yield organisation.slug, version
+
+    def _batches(self, slug: str, version: Version) -> Iterator[tuple[int, list[Resource]]]:
         """Whole charts together, up to about `MOST_RESOURCES`, with how many charts they are."""
         charts, waiting = 0, list[Resource]()
         for person in self._region.known_at(slug):
-            chart = self._region.chart(slug, person)
+            chart = self._region.chart(slug, person, version)
             if waiting and len(waiting) + len(chart) > MOST_RESOURCES:
                 yield charts, waiting
                 charts, waiting = 0, []
@@ -125,10 +135,10 @@ class _Loader:
         if waiting:
             yield charts, waiting
 
-    async def _post(self, slug: str, charts: int, resources: list[Resource]) -> None:
+    async def _post(self, slug: str, version: Version, charts: int, resources: list[Resource]) -> None:
         reply = await self._client.send(
             "POST",
-            f"{self._addresses[slug]}/fhir/stu3",
+            f"{self._addresses[slug]}/fhir/{version}",
             headers={"X-API-Key": self._keys[slug], "Content-Type": FHIR_JSON},
             data=_transaction(resources),
         )

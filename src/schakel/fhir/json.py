@@ -23,6 +23,8 @@ Resource = dict[str, Any]
 """A FHIR resource, or a part of one, as JSON members; numbers are `int` or `FhirDecimal`."""
 
 MAX_DEPTH = 64
+STORED_DEPTH = 256
+"""Levels of a stored resource or an answer: more than the highest setting lets in."""
 _MAX_NUMBER = 128
 _MAX_EXPONENT = 1000
 _MAX_EXACT_INT = 15
@@ -107,6 +109,21 @@ def parse(data: bytes, *, max_depth: int = MAX_DEPTH) -> Resource:
     Raises `Invalid`, naming what and where, for anything that is not one UTF-8 JSON object, and for duplicate
     member names, NaN and Infinity, lone surrogates and nesting beyond `max_depth` levels.
     """
+    value = _value(data, max_depth)
+    if type(value) is not dict:
+        raise _invalid("the body is not a JSON object: a resource starts with '{'")
+    return value
+
+
+def parse_array(data: bytes, *, max_depth: int = MAX_DEPTH) -> list[Any]:
+    """The JSON array in `data`, such as a JSON Patch. Raises `Invalid` as `parse` does."""
+    value = _value(data, max_depth)
+    if type(value) is not list:
+        raise _invalid("the body is not a JSON array: it starts with '['")
+    return value
+
+
+def _value(data: bytes, max_depth: int) -> Any:
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -117,7 +134,7 @@ def parse(data: bytes, *, max_depth: int = MAX_DEPTH) -> Resource:
         value = _decode(text)
     except json.JSONDecodeError as error:
         if not text.strip():
-            raise _invalid("the body is empty: a JSON object is needed") from None
+            raise _invalid("the body is empty: JSON is needed") from None
         where = f"line {error.lineno}, column {error.colno}"
         raise _invalid(f"the body is not JSON: {error.msg} at {where}") from None
     except _DuplicateError:
@@ -127,8 +144,6 @@ def parse(data: bytes, *, max_depth: int = MAX_DEPTH) -> Resource:
         raise _too_deep(max_depth) from None
     except ValueError as error:
         raise _invalid(f"the body is not JSON: {error}") from None
-    if type(value) is not dict:
-        raise _invalid("the body is not a JSON object: a resource starts with '{'")
     if not _within(data, max_depth):
         raise _too_deep(max_depth)
     if b"\\ud" in data or b"\\uD" in data:
@@ -138,9 +153,10 @@ def parse(data: bytes, *, max_depth: int = MAX_DEPTH) -> Resource:
     return value
 
 
-def dump(value: Any) -> bytes:
-    """`value` as compact UTF-8 JSON, decimals as they were written. Raises `TypeError` for other things."""
-    return orjson.dumps(value, _written)
+def dump(value: Any, *, indented: bool = False) -> bytes:
+    """`value` as UTF-8 JSON, decimals as they were written; compact, or for people. Raises `TypeError` for other
+    things."""
+    return orjson.dumps(value, _written, orjson.OPT_INDENT_2 if indented else None)
 
 
 def _written(value: object) -> orjson.Fragment:

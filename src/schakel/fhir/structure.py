@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from schakel.fhir.definitions import Definitions, TypeDefinition, Version, definitions
 from schakel.fhir.json import Resource
+from schakel.fhir.places import At, path_of
 from schakel.fhir.primitives import Primitive, primitives
 from schakel.fhir.xml.narrative import div_of, text_of
 from schakel.kernel.outcomes import Issue
@@ -27,8 +28,6 @@ from schakel.kernel.outcomes import Issue
 MAX_ISSUES = 50
 
 _Valid = Callable[[object], bool]
-_At = tuple[Any, str, int | None]
-"""A place: the place of the parent (or None), the element's name, its index in an array."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,9 +60,11 @@ class _Rules:
     extension: bool
 
 
-def check(resource: Resource, known: Definitions, *, lenient: bool = False) -> list[Issue]:
-    """The findings on `resource`, at most 50: errors, and in a lenient check warnings; empty when sound."""
-    run = _Run(_tables(known.version), lenient)
+def check(
+    resource: Resource, known: Definitions, *, lenient: bool = False, max_issues: int = MAX_ISSUES
+) -> list[Issue]:
+    """The findings on `resource`, at most `max_issues`: errors, and in a lenient check warnings; empty when sound."""
+    run = _Run(_tables(known.version), lenient, max_issues)
     with suppress(_EnoughError):
         run.root(resource)
     return run.issues
@@ -161,16 +162,17 @@ _NARRATIVE = Primitive("text", "one well-formed <div> with XHTML only", _is_narr
 class _Run:
     """One check. Paths are kept as places and written out only for an issue."""
 
-    def __init__(self, tables: _Tables, lenient: bool) -> None:
+    def __init__(self, tables: _Tables, lenient: bool, max_issues: int) -> None:
         self.issues: list[Issue] = []
         self._tables = tables
         self._lenient = lenient
+        self._max_issues = max_issues
 
     def root(self, value: object) -> None:
         kind = value.get("resourceType") if isinstance(value, dict) else None
         self._resource(value, (None, kind if isinstance(kind, str) else "resource", None))
 
-    def _resource(self, value: object, at: _At) -> None:
+    def _resource(self, value: object, at: At) -> None:
         kind = value.get("resourceType") if isinstance(value, dict) else None
         if isinstance(kind, str) and kind in self._tables.resource_types:
             self._object(value, self._tables[kind], at)
@@ -178,7 +180,7 @@ class _Run:
             version = self._tables.version
             self._error("structure", f"no resource: `resourceType` must name a type of {version}", at)
 
-    def _object(self, value: Any, rules: _Rules, at: _At) -> None:
+    def _object(self, value: Any, rules: _Rules, at: At) -> None:
         if type(value) is not dict or not value:
             self._error("structure", "an object with at least one member is needed", at)
             return
@@ -226,7 +228,7 @@ class _Run:
         if rules.extension and ("extension" in value) == ("value" in chosen):
             self._error("invariant", "an extension has either a value or extensions (ext-1)", at)
 
-    def _item(self, value: Any, rule: _Rule, at: _At) -> None:
+    def _item(self, value: Any, rule: _Rule, at: At) -> None:
         if rule.form == "resource":
             self._resource(value, at)
             if rule.name == "contained" and isinstance(value, dict) and "contained" in value:
@@ -234,7 +236,7 @@ class _Run:
         else:
             self._object(value, self._tables[rule.type], at)
 
-    def _values(self, parent: dict[str, Any], values: Any, rule: _Rule, at: _At) -> None:
+    def _values(self, parent: dict[str, Any], values: Any, rule: _Rule, at: At) -> None:
         """An array of primitive values; null where `_name` has the content."""
         if type(values) is not list or not values:
             self._error("structure", "a non-empty array is needed here", (at, rule.element, None))
@@ -244,7 +246,7 @@ class _Run:
             if not valid(value) and not (value is None and self._has_extra(parent, rule, index)):
                 self._value(value, rule, (at, rule.element, index))
 
-    def _one_value(self, parent: dict[str, Any], value: Any, rule: _Rule, at: _At) -> None:
+    def _one_value(self, parent: dict[str, Any], value: Any, rule: _Rule, at: At) -> None:
         """A value that is not right where one value may stand."""
         if type(value) is list:
             self._too_many(value, rule, at)
@@ -252,12 +254,12 @@ class _Run:
         else:
             self._value(value, rule, (at, rule.element, None))
 
-    def _too_many(self, value: list[Any], rule: _Rule, at: _At) -> None:
+    def _too_many(self, value: list[Any], rule: _Rule, at: At) -> None:
         severity = "warning" if self._lenient and value and not rule.attribute else "error"
         message = f"{len(value)} values in an array where one value may stand"
         self._add(severity, "structure", message, (at, rule.element, None))
 
-    def _extras(self, parent: dict[str, Any], extras: list[Any], rule: _Rule, at: _At) -> None:
+    def _extras(self, parent: dict[str, Any], extras: list[Any], rule: _Rule, at: At) -> None:
         """The `_name` array of a primitive: as long as the values, and something in one of the two."""
         values = parent.get(rule.name)
         if type(values) is list and len(values) != len(extras):
@@ -281,7 +283,7 @@ class _Run:
         extras = parent.get(f"_{rule.name}")
         return type(extras) is list and index < len(extras) and extras[index] is not None
 
-    def _value(self, value: Any, rule: _Rule, at: _At) -> None:
+    def _value(self, value: Any, rule: _Rule, at: At) -> None:
         """Say why a primitive value is not right."""
         primitive = rule.primitive
         if primitive is None or value is None:
@@ -295,26 +297,16 @@ class _Run:
         else:
             self._error("value", f"not a {rule.type}: {primitive.rule} is needed", at)
 
-    def _error(self, issue: str, message: str, at: _At) -> None:
+    def _error(self, issue: str, message: str, at: At) -> None:
         self._add("error", issue, message, at)
 
-    def _add(self, severity: str, issue: str, message: str, at: _At) -> None:
-        path = _path(at)
+    def _add(self, severity: str, issue: str, message: str, at: At) -> None:
+        path = path_of(at)
         self.issues.append(Issue(severity, issue, f"{path}: {message}", path))
-        if len(self.issues) == MAX_ISSUES:
+        if len(self.issues) == self._max_issues:
             raise _EnoughError
 
 
 def _shown(name: str) -> str:
     """A member name of the caller's, fit for a path."""
     return "".join(c if c.isprintable() else "?" for c in name[:64])
-
-
-def _path(at: _At) -> str:
-    """The place as FHIRPath, such as `Patient.name[0].given`."""
-    steps: list[str] = []
-    place: _At | None = at
-    while place is not None:
-        place, name, index = place
-        steps.append(name if index is None else f"{name}[{index}]")
-    return ".".join(reversed(steps))

@@ -208,7 +208,7 @@ class Gateway:
 
     def _parsed(self, request: Request, decision: Decision) -> Interaction:
         interaction = self._service.parse(request)
-        if interaction.kind not in ("read", "search", "lastn"):
+        if interaction.kind not in ("read", "search"):
             decision.subtype = interaction.kind
             raise NotAllowed(
                 f"{interaction.kind} is not possible at this door: it gives out data by read and search",
@@ -264,7 +264,7 @@ class Gateway:
         disclosed: tuple[str, ...] = (),
     ) -> Event:
         return Event(
-            subtype="search-type" if decision.subtype in ("search", "lastn") else decision.subtype,
+            subtype="search-type" if decision.subtype == "search" else decision.subtype,
             action="R" if decision.subtype == "read" else "E",
             outcome=outcome,
             reason=reason,

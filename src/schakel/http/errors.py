@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from schakel.fhir.definitions import Version
-from schakel.http.negotiation import Format, render, wanted
+from schakel.http.negotiation import Format, accepted, render, version_in, wanted
 from schakel.kernel.clock import new_id
-from schakel.kernel.outcomes import Fault, NotAcceptable, Outcome
+from schakel.kernel.outcomes import Fault, Outcome
 from schakel.server.answer import refusal
 
 _log = structlog.get_logger("schakel.http")
@@ -35,12 +35,19 @@ def as_outcome(error: Exception) -> Outcome:
     return Fault(f"something went wrong here; it is in the log as {fault}")
 
 
-def fhir_error(request: Request, error: Exception, version: Version) -> Response:
-    """An OperationOutcome in the format the caller takes."""
-    form: Format = "json"
-    with suppress(NotAcceptable):
-        form = wanted(request.headers.get("accept", ""), request.url.query, version)
-    return render(refusal(as_outcome(error)), form, version)
+def fhir_error(request: Request, error: Exception, version: Version | None = None) -> Response:
+    """An OperationOutcome in the format the caller takes, of the FHIR version of the path if none is given."""
+    version = version or version_in(request.scope["path"])
+    form = Format()
+    with suppress(Outcome):
+        form = wanted(accepted(request), request.url.query, version)
+    return render(refusal(as_outcome(error), version), form, version)
+
+
+def refused(request: Request, error: Exception) -> Response:
+    """What fits the path: an OperationOutcome below a FHIR base, a problem document elsewhere."""
+    on_fhir = "fhir" in request.scope["path"].split("/")[2:5]
+    return fhir_error(request, error) if on_fhir else problem(error)
 
 
 def problem(error: Exception) -> Response:

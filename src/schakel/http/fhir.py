@@ -7,12 +7,13 @@ from starlette.responses import Response
 
 from schakel.fhir.definitions import Version
 from schakel.gateway import Call
+from schakel.http import binary
 from schakel.http.errors import fhir_error
-from schakel.http.negotiation import render, wanted
+from schakel.http.negotiation import Format, accepted, render, wanted, without_pretty
 from schakel.http.node import Node
 from schakel.http.reading import read_limited
 from schakel.kernel.outcomes import NotFound
-from schakel.server import Request
+from schakel.server import Answer, Request
 
 _FORM_BYTES = 64_000
 """A body at the guarded door can only be the form of a search."""
@@ -25,59 +26,78 @@ class Fhir:
         self._node = node
         self._versions: dict[str, Version] = {version: version for version in node.versions}
 
+    async def internal(self, request: HttpRequest) -> Response:
+        """The organisation's own FHIR API."""
+        try:
+            organisation = self._node.own(request)
+            version = self._version(request)
+            base = f"{self._node.internal_url}/{organisation.slug}/fhir/{version}"
+            asked, form = await self._asked(request, version, self._node.max_body, "limits.body")
+            answer = await organisation.service.answer(binary.received(asked), base, "internal")
+            return self._given(answer, form, version)
+        except Exception as error:
+            return fhir_error(request, error)
+
+    async def guarded(self, request: HttpRequest) -> Response:
+        """FHIR through the gateway."""
+        try:
+            slug = request.path_params["organisation"]
+            organisation = self._node.organisation(slug)
+            version = self._version(request)
+            base = f"{self._node.public_url}/{slug}/fhir/{version}"
+            asked, form = await self._asked(request, version, _FORM_BYTES)
+            call = Call(
+                asked,
+                request.headers.get("authorization"),
+                request.client.host if request.client else "",
+                request.headers.get("x-request-id", "")[:128],
+            )
+            return self._given(await organisation.gateway.answer(call, base), form, version)
+        except Exception as error:
+            return fhir_error(request, error)
+
     def _version(self, request: HttpRequest) -> Version:
         version = self._versions.get(request.path_params["version"])
         if version is None:
             raise NotFound("this FHIR version is not served here", code="fhir-version-unknown")
         return version
 
-    async def _fhir_request(self, request: HttpRequest, version: Version, most: int) -> Request:
-        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in request.scope["headers"]}
-        has_body = "content-length" in headers or "transfer-encoding" in headers
-        return Request(
+    async def _asked(
+        self, request: HttpRequest, version: Version, most: int, setting: str = ""
+    ) -> tuple[Request, Format | None]:
+        """The request, its body unpacked, and the format of its answer: None for the content of a Binary.
+
+        A HEAD is a GET whose answer loses its body on the way out. How the answer is written is no business of
+        those behind: `_pretty` ends here, and `_format` was read.
+        """
+        headers: dict[str, str] = {}
+        for name, value in ((k.decode("latin-1"), v.decode("latin-1")) for k, v in request.scope["headers"]):
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        body = b""
+        if "content-length" in headers or "transfer-encoding" in headers:
+            body = await read_limited(request, most, setting)
+            headers.pop("content-encoding", None)
+        path = request.path_params.get("path", "")
+        path = path.removesuffix("/") if path != "/" else path
+        query = shown = request.scope["query_string"].decode("latin-1")
+        if path.endswith("_search"):
+            text = body.decode("latin-1")
+            shown, body = f"{query}&{text}", without_pretty(text).encode("latin-1")
+        asked = Request(
             version,
-            request.method,
-            request.path_params.get("path", "").strip("/"),
-            request.scope["query_string"].decode("latin-1"),
+            "GET" if request.method == "HEAD" else request.method,
+            path,
+            without_pretty(query),
             headers,
-            await read_limited(request, most) if has_body else b"",
+            body,
         )
+        accept = accepted(request)
+        if binary.asks_content(asked, accept):
+            return asked, None
+        return asked, wanted(accept, shown, version)
 
-    async def internal(self, request: HttpRequest) -> Response:
-        """The organisation's own FHIR API."""
-        version: Version = "stu3"
-        try:
-            organisation = self._node.own(request)
-            version = self._version(request)
-            base = f"{self._node.internal_url}/{organisation.slug}/fhir/{version}"
-            fhir = await self._fhir_request(request, version, self._node.max_body)
-            form = wanted(request.headers.get("accept", ""), _parameters(fhir), version)
-            answer = await organisation.service.answer(fhir, base, "internal")
-            return render(answer, form, version)
-        except Exception as error:
-            return fhir_error(request, error, version)
-
-    async def guarded(self, request: HttpRequest) -> Response:
-        """FHIR through the gateway."""
-        version: Version = "stu3"
-        try:
-            slug = request.path_params["organisation"]
-            organisation = self._node.organisation(slug)
-            version = self._version(request)
-            base = f"{self._node.public_url}/{slug}/fhir/{version}"
-            fhir = await self._fhir_request(request, version, _FORM_BYTES)
-            form = wanted(request.headers.get("accept", ""), _parameters(fhir), version)
-            call = Call(
-                fhir,
-                request.headers.get("authorization"),
-                request.client.host if request.client else "",
-                request.headers.get("x-request-id", "")[:128],
-            )
-            return render(await organisation.gateway.answer(call, base), form, version)
-        except Exception as error:
-            return fhir_error(request, error, version)
-
-
-def _parameters(fhir: Request) -> str:
-    """Where the parameters of a request stand: the form of a search by POST, the query of any other."""
-    return fhir.body.decode("latin-1") if fhir.path.endswith("/_search") else fhir.query
+    @staticmethod
+    def _given(answer: Answer, form: Format | None, version: Version) -> Response:
+        if form is None and (bare := binary.content(version, answer)) is not None:
+            return bare
+        return render(answer, form or Format(), version)

@@ -8,11 +8,14 @@ import errno
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from schakel.http.connections import Bounds, Connection
 from schakel.kernel.outcomes import Busy
 
 _BACKLOG = 2048
@@ -26,6 +29,7 @@ class Listener:
     app: ASGIApp
     host: str
     port: int
+    bounds: Bounds = field(default_factory=Bounds)
 
 
 class _Server(uvicorn.Server):
@@ -56,6 +60,23 @@ def bind(listener: Listener) -> socket.socket:
     return sock
 
 
+def _configuration(listener: Listener) -> uvicorn.Config:
+    protocol: Any = partial(Connection, listener.bounds)  # uvicorn calls it, as it would call a class.
+    return uvicorn.Config(
+        listener.app,
+        http=protocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=listener.bounds.idle_seconds,  # type: ignore[arg-type] # a part of a second will do
+        timeout_graceful_shutdown=5,
+        lifespan="off",
+    )
+
+
 @asynccontextmanager
 async def listening(listeners: Sequence[Listener]) -> AsyncIterator[None]:
     """Serves all listeners while the block runs; requests under way are finished at the end (5 s)."""
@@ -67,22 +88,7 @@ async def listening(listeners: Sequence[Listener]) -> AsyncIterator[None]:
         for sock in sockets:
             sock.close()
         raise
-    servers = [
-        _Server(
-            uvicorn.Config(
-                listener.app,
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                backlog=_BACKLOG,
-                timeout_keep_alive=75,
-                timeout_graceful_shutdown=5,
-                lifespan="off",
-            )
-        )
-        for listener in listeners
-    ]
+    servers = [_Server(_configuration(listener)) for listener in listeners]
     tasks = [
         asyncio.create_task(server.serve(sockets=[sock]))
         for server, sock in zip(servers, sockets, strict=True)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from schakel.fhir.moments import interval
 from schakel.fhir.search import encode, pairs_of, split_prefix
 from schakel.http.errors import fhir_error
-from schakel.http.negotiation import render, wanted
+from schakel.http.negotiation import accepted, render, wanted
 from schakel.http.node import Node, OrganisationServices
 from schakel.kernel.clock import instant, now
 from schakel.kernel.outcomes import NotSupported
@@ -60,13 +60,13 @@ class Log:
                     count = max(1, min(int(value[:6]), 1000))
                 case "_offset" if value.isascii() and value.isdigit():
                     offset = int(value[:9])
-                case "_format":
+                case "_format" | "_pretty":
                     pass
                 case _:
                     raise NotSupported(
                         f"parameter {name[:40]!r} is not supported on the log", expression=name[:40]
                     )
-        form = wanted(request.headers.get("accept", ""), request.url.query, "r4")
+        form = wanted(accepted(request), request.url.query, "r4")
         asked_at = now()
         await organisation.log_own_reading("log", f"AuditEvent?{request.url.query}", patient or "")
         events = await organisation.log.search(
@@ -96,7 +96,7 @@ class Log:
         """One event of the log."""
         try:
             organisation = self._node.own(request)
-            form = wanted(request.headers.get("accept", ""), request.url.query, "r4")
+            form = wanted(accepted(request), request.url.query, "r4")
             event_id = request.path_params["id"]
             body = await organisation.log.read(event_id)
             await organisation.log_own_reading("log", f"AuditEvent/{event_id}")

@@ -15,10 +15,40 @@ from schakel.exchanges.bgz import BgzExchange
 from schakel.fhir.definitions import Version
 from schakel.gateway import Gateway
 from schakel.generic.consent import Grounds
-from schakel.generic.identity import AssertionSigner, AuthorisationServer
-from schakel.generic.logging import AuditLog, Event
+from schakel.generic.identity import AssertionSigner, AuthorisationServer, Holder, Lists, PatientTokens
+from schakel.generic.identity.broker import Broker
+from schakel.generic.identity.flows import Flows
+from schakel.generic.logging import AuditLog, ChainLog, Event
 from schakel.kernel.outcomes import Forbidden, NotFound, Unauthenticated
+from schakel.patient_access import MedMijDoor
 from schakel.server import FhirService
+
+
+@dataclass(frozen=True)
+class PatientDoor:
+    """What an organisation that takes part in MedMij has for its patients.
+
+    `numeric_errors` and `http_on_loopback` are the settings of these names.
+    """
+
+    holder: Holder
+    lists: Lists
+    flows: Flows
+    tokens: PatientTokens
+    broker: Broker
+    chain: ChainLog
+    numeric_errors: bool = False
+    http_on_loopback: bool = False
+
+
+@dataclass(frozen=True)
+class DataDoor:
+    """What an organisation that takes part in MedMij gives and takes: the door, the inbox, and the ids of the data
+    services it offers."""
+
+    door: MedMijDoor
+    inbox: FhirService
+    services: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -36,6 +66,8 @@ class OrganisationServices:
     grounds: Grounds
     log: AuditLog
     bgz: BgzExchange
+    patients: PatientDoor | None = None
+    data: DataDoor | None = None
 
     async def log_own_reading(self, subtype: Literal["ground", "log"], what: str, patient: str = "") -> None:
         """Writes down that the organisation read its grounds or its log; `what` is the address asked."""

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
+
 from starlette.requests import Request
 from starlette.responses import Response
 
-from schakel.generic.identity import Grant, OAuthError
-from schakel.generic.logging import Event
+from schakel.generic.identity import Grant, OAuthError, Passage, PatientGrant
+from schakel.generic.identity.errors import InvalidClientError
+from schakel.generic.identity.patient import is_host
+from schakel.generic.logging import ChainEvent, Event
+from schakel.generic.logging.chain import ChainType
 from schakel.http.errors import problem
-from schakel.http.node import Node, OrganisationServices
+from schakel.http.node import Node, OrganisationServices, PatientDoor
 from schakel.http.reading import as_json, read_form
-from schakel.kernel.outcomes import Invalid, Outcome
+from schakel.kernel.outcomes import Invalid, NotFound, Outcome
 
 
 class OAuth:
@@ -21,7 +28,16 @@ class OAuth:
 
     async def metadata(self, request: Request) -> Response:
         """Authorisation server metadata (RFC 8414)."""
-        return as_json(self._node.organisation(request.path_params["organisation"]).server.metadata())
+        organisation = self._node.organisation(request.path_params["organisation"])
+        offered = organisation.server.metadata()
+        if organisation.patients is not None:
+            address = f"{organisation.server.issuer}/oauth2"
+            offered["authorization_endpoint"] = f"{address}/authorize"
+            offered["revocation_endpoint"] = f"{address}/revoke"
+            offered["response_types_supported"] = ["code"]
+            offered["grant_types_supported"] += sorted(organisation.patients.tokens.grant_types)
+            offered["token_endpoint_auth_methods_supported"] += ["none"]
+        return as_json(offered)
 
     async def jwks(self, request: Request) -> Response:
         """The public keys with which this organisation signs its assertions."""
@@ -33,6 +49,9 @@ class OAuth:
             organisation = self._node.organisation(request.path_params["organisation"])
             form = await read_form(request)
             address = request.client.host if request.client else ""
+            door = organisation.patients
+            if door is not None and form.get("grant_type") in door.tokens.grant_types:
+                return await self._patient_token(request, organisation, door, form, address)
             try:
                 answer = await organisation.server.token(form)
             except OAuthError as error:
@@ -41,15 +60,68 @@ class OAuth:
                 raise
             await organisation.log.write(_token_event(organisation, answer.grant, address))
             return as_json(answer.json())
-        except OAuthError as error:
-            body = {"error": error.error, "error_description": error.message}
-            return as_json(body, error.status)
-        except Outcome as outcome:
-            if outcome.status >= 500:
-                return problem(outcome)
-            return as_json({"error": "invalid_request", "error_description": outcome.message}, outcome.status)
         except Exception as error:
-            return problem(error)
+            return _oauth_error(error)
+
+    async def revoke(self, request: Request) -> Response:
+        """Token revocation (RFC 7009): a client withdraws what a person allowed."""
+        try:
+            organisation = self._node.organisation(request.path_params["organisation"])
+            door = organisation.patients
+            if door is None:
+                raise NotFound("this organisation does not take part in MedMij", code="medmij-off")
+            form = await read_form(request)
+            passage = self._passage(request)
+            await door.chain.write(_received("receive_revocation_request", request, form, passage))
+            grant = await door.tokens.revoke(form, passage)
+            if grant is not None:
+                address = request.client.host if request.client else ""
+                event = _patient_event(organisation, door, grant, address, subtype="consent", action="U")
+                await organisation.log.write(event)
+            return as_json({})
+        except Exception as error:
+            return _oauth_error(error)
+
+    async def _patient_token(
+        self,
+        request: Request,
+        organisation: OrganisationServices,
+        door: PatientDoor,
+        form: Mapping[str, str],
+        address: str,
+    ) -> Response:
+        """Tokens for a code or refresh token, logged before they leave."""
+        passage = self._passage(request)
+        received = _received("receive_token_request", request, form, passage)
+        await door.chain.write(received)
+        try:
+            answer = await door.tokens.token(form, passage)
+        except OAuthError as error:
+            failed = replace(
+                received,
+                type="send_token_request_error",
+                status=error.status,
+                error=error.error,
+                description=error.kind,
+            )
+            await door.chain.write(failed)
+            raise
+        await organisation.log.write(
+            _patient_event(organisation, door, answer.grant, address, subtype="token", action="E")
+        )
+        await door.chain.write(replace(received, type="send_token_response", status=200))
+        return as_json(answer.json())
+
+    def _passage(self, request: Request) -> Passage:
+        """The ids of a request of a client; on this listener nobody shows a certificate.
+
+        Raises `Invalid`, and `InvalidClientError` unless such callers are taken here (demo).
+        """
+        if not self._node.guarded_on_front:
+            raise InvalidClientError(
+                "a client certificate is needed here: this listener asks for none", code="certificate-missing"
+            )
+        return Passage.of(request.headers)
 
     async def introspect(self, request: Request) -> Response:
         """Token introspection (RFC 7662), for the organisation's own systems."""
@@ -58,6 +130,54 @@ class OAuth:
         if "token" not in form:
             raise Invalid("the form needs `token`", expression="token")
         return as_json(await organisation.server.introspect(form["token"]))
+
+
+def _oauth_error(error: Exception) -> Response:
+    """An error as the token endpoint tells it (RFC 6749, section 5.2); what is our own fault as elsewhere."""
+    if not isinstance(error, Outcome) or error.status >= 500:
+        return problem(error)
+    word = error.error if isinstance(error, OAuthError) else "invalid_request"
+    return as_json({"error": word, "error_description": error.message}, error.status)
+
+
+def _received(kind: ChainType, request: Request, form: Mapping[str, str], passage: Passage) -> ChainEvent:
+    grant_type, client = form.get("grant_type", ""), form.get("client_id", "")
+    return ChainEvent(
+        type=kind,
+        session=passage.correlation_id,
+        request_id=passage.request_id,
+        method=request.method,
+        client=client if is_host(client) else "",
+        uri=request.url.path,
+        grant_type=grant_type,
+    )
+
+
+def _patient_event(
+    organisation: OrganisationServices,
+    door: PatientDoor,
+    grant: PatientGrant,
+    address: str,
+    *,
+    subtype: Literal["token", "consent"],
+    action: Literal["E", "U"],
+) -> Event:
+    """A token given, or what a person allowed withdrawn."""
+    return Event(
+        subtype=subtype,
+        action=action,
+        outcome="0",
+        requester=grant.client,
+        requester_name=door.lists.client_name(grant.client) or "",
+        holder=organisation.ura,
+        holder_name=organisation.name,
+        patient=grant.patient,
+        purpose="PATRQT",
+        token=grant.jti,
+        ground=grant.consent,
+        query=f"services {' '.join(sorted(grant.services))}",
+        network_address=address,
+    )
 
 
 def _token_event(organisation: OrganisationServices, grant: Grant, address: str) -> Event:

@@ -9,15 +9,19 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from schakel.http.errors import fhir_error, problem
+from schakel.http.authorise import Authorise
+from schakel.http.encoding import encoded
+from schakel.http.errors import refused
 from schakel.http.fhir import Fhir
 from schakel.http.health import Health
 from schakel.http.log import Log
+from schakel.http.medmij import MedMij
 from schakel.http.node import Node
 from schakel.http.oauth import OAuth
+from schakel.http.openapi import OpenApi
 from schakel.http.own import Own
 from schakel.http.reading import Handler, plain
-from schakel.kernel.outcomes import NotAllowed, NotFound
+from schakel.kernel.outcomes import NotAllowed, NotFound, Outcome
 
 
 def _health(health: Health) -> list[BaseRoute]:
@@ -37,30 +41,42 @@ class _Plain:
         await response(scope, receive, send)
 
 
-def _fhir(handler: Handler) -> list[BaseRoute]:
-    return [
-        Route("/{organisation}/fhir/{version}/{path:path}", _Plain(handler)),
-        Route("/{organisation}/fhir/{version}", _Plain(handler)),
-    ]
+def _fhir(handler: Handler, where: str = "fhir") -> list[BaseRoute]:
+    base = f"/{{organisation}}/{where}/{{version}}"
+    return [Route(f"{base}/{{path:path}}", _Plain(handler)), Route(base, _Plain(handler))]
+
+
+def _medmij(handler: Handler) -> list[BaseRoute]:
+    base = "/{organisation}/medmij/{service}/fhir"
+    return [Route(f"{base}/{{path:path}}", _Plain(handler)), Route(base, _Plain(handler))]
 
 
 def front(node: Node) -> list[BaseRoute]:
     """Routes of the front listener."""
-    health, oauth = Health(node), OAuth(node)
-    return [
+    health, oauth, authorise = Health(node), OAuth(node), Authorise(node)
+    routes: list[BaseRoute] = [
         *(_fhir(Fhir(node).guarded) if node.guarded_on_front else []),
+        *(_medmij(MedMij(node).resource) if node.guarded_on_front else []),
         *_health(health),
         Route("/.well-known/oauth-authorization-server/{organisation}", plain(oauth.metadata)),
         Route("/{organisation}/oauth2/token", oauth.token, methods=["POST"]),
         Route("/{organisation}/oauth2/jwks", plain(oauth.jwks)),
+        Route("/{organisation}/oauth2/revoke", oauth.revoke, methods=["POST"]),
+        Route("/{organisation}/oauth2/authorize", authorise.authorize, methods=["GET"]),
+        Route("/{organisation}/oauth2/start", authorise.start, methods=["GET"]),
+        Route("/{organisation}/oauth2/login", authorise.login, methods=["POST"]),
+        Route("/{organisation}/oauth2/callback", authorise.callback, methods=["GET"]),
+        Route("/{organisation}/oauth2/consent", authorise.consent, methods=["GET", "POST"]),
     ]
+    return [*routes, OpenApi("front", node.public_url, routes).route()]
 
 
 def internal(node: Node) -> list[BaseRoute]:
     """Routes of the internal listener."""
     health, oauth, own, log = Health(node), OAuth(node), Own(node), Log(node)
-    return [
+    routes: list[BaseRoute] = [
         *_fhir(Fhir(node).internal),
+        *_fhir(MedMij(node).inbox, "inbox/fhir"),
         *_health(health),
         Route("/metrics", health.metrics),
         Route("/{organisation}/exchanges/bgz", plain(own.fetch_bgz), methods=["POST"]),
@@ -70,20 +86,21 @@ def internal(node: Node) -> list[BaseRoute]:
         Route("/{organisation}/log/fhir/r4/AuditEvent/{id}", log.log_event, methods=["GET"]),
         Route("/{organisation}/oauth2/introspect", plain(oauth.introspect), methods=["POST"]),
     ]
+    return [*routes, OpenApi("internal", node.internal_url, routes).route()]
 
 
 async def _not_routed(request: Request, error: Exception) -> Response:
     """The answer to a path that is not there, or a method that it does not have."""
-    if request.scope["path"].split("/")[2:3] == ["fhir"]:
-        return fhir_error(request, NotFound("there is nothing at this path"), "stu3")
     if isinstance(error, HTTPException) and error.status_code == 405:
-        return problem(NotAllowed("this method is not possible here", headers=dict(error.headers or {})))
-    return problem(NotFound("there is nothing at this path"))
+        outcome: Outcome = NotAllowed("this method is not possible here", headers=dict(error.headers or {}))
+    else:
+        outcome = NotFound("there is nothing at this path")
+    return refused(request, outcome)
 
 
 def application(routes: list[BaseRoute]) -> ASGIApp:
-    """An ASGI application of these routes. The FHIR doors are asked first, before Starlette's middleware: they map
-    every error themselves."""
+    """An ASGI application of these routes, its answers packed for who takes that. The FHIR doors are asked first,
+    before Starlette's middleware: they map every error themselves."""
     app = Starlette(routes=routes, exception_handlers={HTTPException: _not_routed})
     app.router.redirect_slashes = False
     doors = [r for r in routes if isinstance(r, Route) and isinstance(r.endpoint, _Plain)]
@@ -96,4 +113,4 @@ def application(routes: list[BaseRoute]) -> ASGIApp:
                 return await door.app(scope, receive, send)
         await app(scope, receive, send)
 
-    return answer
+    return encoded(answer, refused)

@@ -43,7 +43,7 @@ class Issue:
 
 
 class Outcome(Exception):
-    """Why a request has no ordinary answer."""
+    """Why a request has no ordinary answer. `place` is set where it is about one of several changes (see `at`)."""
 
     status: ClassVar[int] = 500
     issue: ClassVar[str] = "exception"
@@ -67,6 +67,7 @@ class Outcome(Exception):
         self.cause = cause
         self.issues = tuple(issues) or (Issue("error", issue or type(self).issue, message, expression),)
         self.headers = headers or {}
+        self.place: int | None = None
 
 
 class Invalid(Outcome):
@@ -146,3 +147,14 @@ def naming(member: str) -> Iterator[None]:
         if error.expression:
             raise
         raise Invalid(f"{member}: {error.message}", code=error.kind, expression=member) from None
+
+
+@contextmanager
+def at(place: int) -> Iterator[None]:
+    """Sets `place` in an outcome that has none."""
+    try:
+        yield
+    except Outcome as outcome:
+        if outcome.place is None:
+            outcome.place = place
+        raise

@@ -5,7 +5,8 @@ may stand between the steps: what it judged is the very object that is executed.
 """
 
 from schakel.server.answer import Answer
-from schakel.server.interaction import Interaction, Request, parse
+from schakel.server.interaction import parse
+from schakel.server.model import Interaction, Request
 from schakel.server.service import FhirService
 
 __all__ = ["Answer", "FhirService", "Interaction", "Request", "parse"]

@@ -7,50 +7,65 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC
 from email.utils import format_datetime
 
 import orjson
 
+from schakel.fhir.definitions import Version
 from schakel.fhir.json import dump
-from schakel.fhir.search import encode
+from schakel.fhir.search import Query, encode
 from schakel.kernel.outcomes import Issue, Outcome
 from schakel.sources import Found, Stored
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, FHIR JSON and headers; the listener turns the JSON into what the caller takes."""
+    """Status, FHIR JSON and headers; the listener turns the JSON into what the caller takes.
+
+    `stored` is the resource that was read or written. `outcome` says that the body is an OperationOutcome about the
+    request, not what was asked; `issues` are warnings beside another body.
+    """
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    stored: Stored | None = None
+    outcome: bool = False
+    issues: tuple[Issue, ...] = ()
 
 
 def resource(stored: Stored, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
     """A stored resource, with ETag and Last-Modified."""
-    return Answer(
-        status,
-        stored.body,
-        {
-            "ETag": f'W/"{stored.version}"',
-            "Last-Modified": format_datetime(stored.updated, usegmt=True),
-            **(headers or {}),
-        },
-    )
+    return Answer(status, stored.body, {**validators(stored), **(headers or {})}, stored)
+
+
+def validators(stored: Stored) -> dict[str, str]:
+    """ETag and Last-Modified; none for what never was there."""
+    if not stored.version:
+        return {}
+    return {
+        "ETag": f'W/"{stored.version}"',
+        "Last-Modified": format_datetime(stored.updated.astimezone(UTC), usegmt=True),
+    }
 
 
 CODES = "urn:schakel:outcome"
 """The system of our own codes in an OperationOutcome, such as `form-not-allowed`."""
 
 
-def outcome_body(issues: Iterable[Issue], code: str = "") -> bytes:
+_BROADER = {"deleted": "not-found", "multiple-matches": "processing"}
+"""Issue types that R4 added, and the broader ones that STU3 has."""
+
+
+def outcome_body(version: Version, issues: Iterable[Issue], code: str = "") -> bytes:
     """An OperationOutcome; its narrative is left out, the texts stand in `diagnostics`, our own code for the whole
     in `details`."""
     out = []
     for issue in issues:
         entry: dict[str, object] = {
             "severity": issue.severity,
-            "code": issue.issue,
+            "code": _BROADER.get(issue.issue, issue.issue) if version == "stu3" else issue.issue,
             "diagnostics": issue.message,
         }
         if code:
@@ -61,37 +76,56 @@ def outcome_body(issues: Iterable[Issue], code: str = "") -> bytes:
     return orjson.dumps({"resourceType": "OperationOutcome", "issue": out})
 
 
-def refusal(outcome: Outcome) -> Answer:
+def refusal(outcome: Outcome, version: Version) -> Answer:
     """The answer to a request that has no ordinary one."""
-    return Answer(outcome.status, outcome_body(outcome.issues, outcome.kind), outcome.headers)
+    return Answer(
+        outcome.status, outcome_body(version, outcome.issues, outcome.kind), outcome.headers, outcome=True
+    )
 
 
-def page_link(base: str, found: Found) -> str:
-    """The address of the next page; it names the type, so that a door knows what it is about."""
-    assert found.next_page is not None
-    key, offset = found.next_page
-    name = "/$lastn" if found.query.last is not None else ""
-    pairs = [("_page", f"{key}.{offset}")]
-    if found.query.format:
-        pairs.append(("_format", found.query.format))
-    return f"{base}/{found.query.type}{name}?{encode(pairs)}"
+def search_path(query: Query) -> str:
+    """Where a search is asked, below the base: it names the type, so that a door knows what it is about."""
+    if query.compartment is not None:
+        return "/".join((*query.compartment, query.type or "*"))
+    return f"{query.type}/$lastn" if query.last is not None else query.type
 
 
-def searchset(base: str, self_path: str, found: Found) -> bytes:
-    """A searchset Bundle. `base` is the FHIR base of the door, `self_path` what was asked below it."""
-    links = [{"relation": "self", "url": f"{base}/{self_path}"}]
+def searchset(version: Version, base: str, found: Found, asked: Query) -> bytes:
+    """A searchset Bundle; `base` is the FHIR base of the door, `asked` the query as it came in (for a page the link).
+
+    Parameters that were left out are named in an OperationOutcome.
+    """
+    links = [{"relation": "self", "url": _address(base, search_path(asked), asked.raw)}]
     if found.next_page is not None:
-        links.append({"relation": "next", "url": page_link(base, found)})
+        key, offset = found.next_page
+        pairs = [("_page", f"{key}.{offset}")]
+        if found.query.format:
+            pairs.append(("_format", found.query.format))
+        links.append({"relation": "next", "url": _address(base, search_path(found.query), pairs)})
     head: dict[str, object] = {"resourceType": "Bundle", "type": "searchset"}
     if found.total is not None:
         head["total"] = found.total
     head["link"] = links
     entries = [_entry(base, stored, b"match") for stored in found.matches]
     entries += [_entry(base, item.stored, b"include") for item in found.included]
+    if asked.ignored:
+        told = outcome_body(version, [_ignored(name) for name in asked.ignored])
+        entries.append(b'{"resource":%b,"search":{"mode":"outcome"}}' % told)
     opening = orjson.dumps(head)[:-1]
     if not entries:
         return opening + b"}"
     return b'%b,"entry":[%b]}' % (opening, b",".join(entries))
+
+
+def _ignored(name: str) -> Issue:
+    text = f"search parameter {name[:60]!r} is not known or not supported here, and was left out"
+    return Issue("warning", "not-supported", text, name[:60])
+
+
+def _address(base: str, path: str, pairs: Iterable[tuple[str, str]]) -> str:
+    text = encode(pairs)
+    address = f"{base}/{path}" if path else base
+    return f"{address}?{text}" if text else address
 
 
 def _entry(base: str, stored: Stored, mode: bytes) -> bytes:

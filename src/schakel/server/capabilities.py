@@ -1,66 +1,151 @@
 """The CapabilityStatement, generated from what the server answers.
 
 Source: CapabilityStatement of STU3 and R4. Search parameters are those that `fhir.search` lets through; includes
-are the reference parameters.
+are the reference parameters; operations those of `operations.OPERATIONS`.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from schakel.fhir import definitions
-from schakel.fhir.definitions import Version
-from schakel.fhir.search import KINDS
+from schakel.fhir.definitions import SearchParameter, Version
+from schakel.fhir.search import supported
+from schakel.server.bodies import PATCH_TYPES
+from schakel.server.operations import OPERATIONS, Operation
 
-_INTERACTIONS = ("read", "vread", "update", "delete", "create", "search-type")
-_PUBLISHED = "2026-11-21"
+if TYPE_CHECKING:
+    from schakel.server.service import WriteRules
+
+_INTERACTIONS = (
+    "read",
+    "vread",
+    "update",
+    "patch",
+    "delete",
+    "history-instance",
+    "history-type",
+    "create",
+    "search-type",
+)
+_SYSTEM = ("transaction", "batch", "search-system", "history-system")
+_PUBLISHED = "2026-11-22"
 
 
-def _resource(version: Version, kind: str, guarded: bool) -> dict[str, Any]:
-    parameters = [
-        p for p in definitions(version).search_parameters(kind).values() if p.type in KINDS and p.expression
-    ]
-    if guarded:
-        return {"type": kind, "interaction": [{"code": "read"}, {"code": "search-type"}]}
-    references = sorted(p.code for p in parameters if p.type == "reference")
+def _parameters(version: Version, kind: str) -> list[SearchParameter]:
+    known = definitions(version).search_parameters(kind).values()
+    return sorted((p for p in known if supported(p)), key=lambda p: p.code)
+
+
+@cache
+def _references(version: Version) -> dict[str, list[SearchParameter]]:
+    """The reference parameters of every type."""
     return {
+        kind: [p for p in _parameters(version, kind) if p.type == "reference"]
+        for kind in sorted(definitions(version).resource_types)
+    }
+
+
+def _reverse(version: Version, kind: str) -> list[str]:
+    """The `_revinclude` values that can lead to a type."""
+    return [
+        f"{source}:{p.code}"
+        for source, parameters in _references(version).items()
+        for p in parameters
+        if not p.targets or kind in p.targets
+    ]
+
+
+def _listed(version: Version, operations: list[Operation]) -> list[dict[str, Any]]:
+    return [
+        {"name": o.name, "definition": {"reference": o.definition} if version == "stu3" else o.definition}
+        for o in operations
+    ]
+
+
+def _resource(version: Version, kind: str, rules: WriteRules) -> dict[str, Any]:
+    references = [f"{kind}:{p.code}" for p in _references(version)[kind]]
+    reverse = _reverse(version, kind)
+    entry: dict[str, Any] = {
         "type": kind,
         "interaction": [{"code": code} for code in _INTERACTIONS],
         "versioning": "versioned-update",
         "readHistory": True,
         "updateCreate": True,
-        "conditionalCreate": False,
-        "conditionalUpdate": False,
-        "conditionalDelete": "not-supported",
+        "conditionalCreate": True,
+        "conditionalRead": "full-support",
+        "conditionalUpdate": True,
+        "conditionalDelete": rules.conditional_delete,
         "referencePolicy": ["literal", "logical"],
-        **({"searchInclude": [f"{kind}:{code}" for code in references]} if references else {}),
-        "searchParam": [
-            {"name": p.code, "definition": p.url, "type": p.type}
-            for p in sorted(parameters, key=lambda p: p.code)
+    }
+    if references:
+        entry["searchInclude"] = ["*", *references]
+    if reverse:
+        entry["searchRevInclude"] = reverse
+    entry["searchParam"] = [
+        {"name": p.code, "definition": p.url, "type": p.type} for p in _parameters(version, kind)
+    ]
+    if version == "r4":
+        offered = [
+            o
+            for o in OPERATIONS
+            if o.offered(rules) and any(o.on(level, version, kind) for level in ("type", "instance"))
+        ]
+        if offered:
+            entry["operation"] = _listed(version, offered)
+    return entry
+
+
+def _own(version: Version, rules: WriteRules) -> dict[str, Any]:
+    """What the internal door offers. STU3 has one list of operations, R4 one for each type and one for the system."""
+    kinds = sorted(definitions(version).resource_types)
+    common = [p for p in _parameters(version, "Patient") if all(_knows(version, kind, p) for kind in kinds)]
+    offered = [
+        o
+        for o in OPERATIONS
+        if o.offered(rules) and version in o.versions and (version == "stu3" or o.on("system", version, ""))
+    ]
+    return {
+        "mode": "server",
+        "resource": [_resource(version, kind, rules) for kind in kinds],
+        "interaction": [{"code": code} for code in _SYSTEM],
+        "searchParam": [{"name": p.code, "definition": p.url, "type": p.type} for p in common],
+        "operation": _listed(version, offered),
+        "compartment": [
+            f"http://hl7.org/fhir/CompartmentDefinition/{kind.lower()}"
+            for kind in sorted(definitions(version).compartments)
         ],
     }
+
+
+def _knows(version: Version, kind: str, parameter: SearchParameter) -> bool:
+    return definitions(version).search_parameters(kind).get(parameter.code) == parameter
+
+
+def _guarded(version: Version, kinds: frozenset[str]) -> dict[str, Any]:
+    """What a guarded door offers: its types are read and searched, Observation also by `$lastn`."""
+    resources: list[dict[str, Any]] = [
+        {"type": kind, "interaction": [{"code": "read"}, {"code": "search-type"}]} for kind in sorted(kinds)
+    ]
+    rest: dict[str, Any] = {"mode": "server", "resource": resources}
+    searches = [o for o in OPERATIONS if o.run is None and o.types & kinds]
+    if version == "stu3":
+        rest["operation"] = _listed(version, searches)
+    else:
+        for entry in resources:
+            if own := [o for o in searches if entry["type"] in o.types]:
+                entry["operation"] = _listed(version, own)
+    return rest
 
 
 @cache
-def statement(version: Version, base: str, guarded: frozenset[str] | None = None) -> bytes:
-    """The CapabilityStatement of the FHIR base `base`, as JSON; for the guarded door with its types alone, which
-    are read and searched there."""
-    table = definitions(version)
-    last_n: dict[str, Any] = {"name": "lastn"}
-    definition = "http://hl7.org/fhir/OperationDefinition/Observation-lastn"
-    last_n["definition"] = {"reference": definition} if version == "stu3" else definition
-    rest: dict[str, Any] = {
-        "mode": "server",
-        "resource": [
-            _resource(version, kind, guarded is not None)
-            for kind in sorted(table.resource_types if guarded is None else guarded)
-        ],
-    }
-    if guarded is None:
-        rest["interaction"] = [{"code": "transaction"}]
+def statement(version: Version, base: str, offered: WriteRules | frozenset[str]) -> bytes:
+    """The CapabilityStatement of the FHIR base `base`, as JSON: of the internal door of an organisation with these
+    rules, or of a guarded door with these types."""
+    guarded = isinstance(offered, frozenset)
     body: dict[str, Any] = {
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -69,15 +154,12 @@ def statement(version: Version, base: str, guarded: frozenset[str] | None = None
         "kind": "instance",
         "software": {"name": "Schakel"},
         "implementation": {"description": "Schakel FHIR node", "url": base},
-        "fhirVersion": table.release,
+        "fhirVersion": definitions(version).release,
         "format": ["application/fhir+json", "application/fhir+xml"],
     }
     if version == "stu3":
         body["acceptUnknown"] = "no"
-        rest["operation"] = [last_n]
-    else:
-        for entry in rest["resource"]:
-            if entry["type"] == "Observation":
-                entry["operation"] = [last_n]
-    body["rest"] = [rest]
+    if not guarded:
+        body["patchFormat"] = list(PATCH_TYPES)
+    body["rest"] = [_guarded(version, offered) if isinstance(offered, frozenset) else _own(version, offered)]
     return orjson.dumps(body)

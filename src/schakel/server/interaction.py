@@ -7,55 +7,30 @@ Source: FHIR RESTful API, STU3 and R4 (http.html). A GET takes its parameters fr
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 from schakel.fhir import definitions
-from schakel.fhir.definitions import Version
-from schakel.fhir.search import Query, QueryParser, pairs_of
+from schakel.fhir.search import Handling, Pairs, Query, QueryParser, pairs_of
 from schakel.kernel.outcomes import Invalid, NotAllowed, NotFound, NotSupported, UnsupportedMedia
+from schakel.server.headers import if_absent, if_match, if_modified_since, if_none_match
+from schakel.server.history import history_query
+from schakel.server.model import Interaction, Kind, Request
+from schakel.server.operations import Operation, operation_of
 
-Kind = Literal[
-    "capabilities", "read", "vread", "search", "lastn", "create", "update", "delete", "transaction", "purge"
-]
+__all__ = ["criteria_of", "parse"]
+
 FORM = "application/x-www-form-urlencoded"
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-_CONDITIONAL = ("if-none-exist",)
+_WRITES = ("PUT", "PATCH", "DELETE")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a door received: `path` is relative to the FHIR base, without slashes at the ends; header names are
-    in lower case."""
+def parse(
+    request: Request, parser: QueryParser | None = None, *, handling: Handling = "strict"
+) -> Interaction:
+    """The interaction that `request` asks; `handling` is that of unknown search parameters.
 
-    version: Version
-    method: str
-    path: str
-    query: str
-    headers: Mapping[str, str]
-    body: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Interaction:
-    """One FHIR interaction, parsed. `query` is there for searches, `version_id` for vread."""
-
-    version: Version
-    kind: Kind
-    type: str = ""
-    id: str = ""
-    version_id: int = 0
-    query: Query | None = None
-    if_match: int | None = None
-    format: str = ""
-
-    def __str__(self) -> str:
-        """The interaction as one line, for the log of decisions."""
-        text = f"{self.kind} {self.type}"
-        if self.id:
-            text += f"/{self.id}"
-        return f"{text}?{self.query.self_link()}" if self.query else text
+    Raises `Invalid`, `NotFound`, `NotAllowed`, `NotSupported` and `UnsupportedMedia`.
+    """
+    return _Parsing(request, parser or QueryParser(definitions(request.version)), handling).interaction()
 
 
 def logical_id(text: str) -> str:
@@ -72,126 +47,226 @@ def version_number(text: str) -> int:
     return int(text)
 
 
-def if_match(headers: Mapping[str, str]) -> int | None:
-    """The version in `If-Match`. Raises `Invalid` for anything but one (weak) ETag of ours."""
-    value = headers.get("if-match")
-    if value is None:
-        return None
-    match = re.fullmatch(r'\s*(?:W/)?"([1-9][0-9]{0,8})"\s*', value)
-    if match is None:
-        raise Invalid('If-Match must be one version, as in W/"3"', expression="If-Match")
-    return int(match.group(1))
+def criteria_of(parser: QueryParser, kind: str, pairs: Pairs) -> Query:
+    """The conditions of a conditional interaction or reference on a type. Raises `Invalid` when there are none, or
+    when a parameter is no condition: what would be left out could make the condition match more."""
+    query = parser.parse(kind, pairs)
+    left_out = [name for name, _ in pairs if name.startswith("_") and not _is_condition(query, name)]
+    if left_out:
+        raise Invalid(f"{left_out[0][:60]} is no condition: leave it out", expression=left_out[0][:60])
+    if not query.conditions:
+        raise Invalid("a condition is needed, such as identifier=system|value", code="condition-missing")
+    return query
 
 
-def parse(request: Request, parser: QueryParser | None = None) -> Interaction:
-    """The interaction that `request` asks. Raises `Invalid`, `NotFound`, `NotAllowed` and `NotSupported`."""
-    parser = parser or QueryParser(definitions(request.version))
-    parts = request.path.split("/") if request.path else []
-    for header in _CONDITIONAL:
-        if header in request.headers:
-            raise NotSupported(f"{header} (conditional create) is not supported", expression=header)
-    match parts:
-        case []:
-            return _at_base(request)
-        case ["metadata"]:
-            _only(request, "GET")
-            return Interaction(request.version, "capabilities", format=_format_only(request))
-        case [name, *_] if name.startswith(("$", "_")):
-            raise NotSupported(f"{name[:40]} on the whole system is not supported", expression=name[:40])
-        case [kind, *_] if kind not in definitions(request.version).resource_types:
-            raise NotFound(f"{kind[:60]!r} is no resource type of FHIR {request.version.upper()}")
-        case [kind]:
-            return _on_type(request, parser, kind)
-        case ["Observation" as kind, "$lastn"]:
-            _only(request, "GET")
-            query = parser.parse(kind, pairs_of(request.query), last=True)
-            return Interaction(request.version, "lastn", kind, query=query, format=query.format)
-        case [kind, "_search"]:
-            return _posted_search(request, parser, kind)
-        case [kind, name] if name.startswith(("$", "_")):
-            raise NotSupported(f"{name[:40]} on {kind} is not supported", expression=name[:40])
-        case [kind, name]:
-            return _on_instance(request, kind, logical_id(name))
-        case ["Patient" as kind, name, "$purge"]:
-            _only(request, "POST")
-            return Interaction(request.version, "purge", kind, logical_id(name), format=_format_only(request))
-        case [kind, name, "_history", number]:
-            _only(request, "GET")
-            return Interaction(
-                request.version,
-                "vread",
-                kind,
-                logical_id(name),
-                version_number(number),
-                format=_format_only(request),
+def _is_condition(query: Query, name: str) -> bool:
+    code = re.split(r"[.:]", name, maxsplit=1)[0]
+    return code == "_has" or any(code == c.parameter.code for c in query.conditions)
+
+
+class _Parsing:
+    """One request on its way to an interaction."""
+
+    def __init__(self, request: Request, parser: QueryParser, handling: Handling) -> None:
+        self._request = request
+        self._parser = parser
+        self._handling = handling
+
+    def interaction(self) -> Interaction:
+        request = self._request
+        match request.path.split("/") if request.path else []:
+            case []:
+                return self._at_base()
+            case ["metadata"]:
+                self._only("GET")
+                return self._capabilities()
+            case ["_history"]:
+                return self._history()
+            case ["_search"]:
+                return self._search(
+                    "search-system", self._parser.parse("", self._form(), handling=self._handling)
+                )
+            case [name] if name.startswith("$"):
+                return self._operation(name)
+            case [kind, *_] if kind not in definitions(request.version).resource_types:
+                raise NotFound(f"{kind[:60]!r} is no resource type of FHIR {request.version.upper()}")
+            case [kind]:
+                return self._on_type(kind)
+            case [kind, "_history"]:
+                return self._history(kind)
+            case [kind, "_search"]:
+                return self._search("search", self._parser.parse(kind, self._form(), handling=self._handling))
+            case [kind, name] if name.startswith("$"):
+                return self._operation(name, kind)
+            case [kind, name] if name.startswith("_"):
+                raise NotSupported(f"{name[:40]} on {kind} is not supported", expression=name[:40])
+            case [kind, name]:
+                return self._on_instance(kind, logical_id(name))
+            case [kind, name, "_history"]:
+                return self._history(kind, logical_id(name))
+            case [kind, name, "_history", number]:
+                self._only("GET")
+                return self._read("vread", kind, logical_id(name), version_number(number))
+            case [kind, name, operation] if operation.startswith("$"):
+                return self._operation(operation, kind, logical_id(name))
+            case [kind, name, "_search"]:
+                return self._compartment(kind, logical_id(name), "*", self._form())
+            case [kind, name, inside, "_search"]:
+                return self._compartment(kind, logical_id(name), inside, self._form())
+            case [kind, name, inside] if not inside.startswith("_"):
+                self._only("GET")
+                return self._compartment(kind, logical_id(name), inside, pairs_of(request.query))
+            case [_, _, name, *_] if name.startswith(("_", "$")):
+                raise NotSupported(f"{name[:40]} here is not supported", expression=name[:40])
+            case _:
+                raise NotFound("there is nothing at this path")
+
+    def _only(self, *methods: str) -> None:
+        if self._request.method not in methods:
+            raise NotAllowed(
+                f"{self._request.method} is not possible here; use {' or '.join(methods)}",
+                headers={"Allow": ", ".join(methods)},
             )
-        case [_, _, name, *_]:
-            raise NotSupported(f"{name[:40]} on a resource is not supported", expression=name[:40])
-        case _:
-            raise NotFound("there is nothing at this path")
 
+    def _format_only(self) -> str:
+        """`_format` of a request that takes no other parameter."""
+        format_, rest = self._format_and_rest()
+        for name, _ in rest:
+            raise NotSupported(f"parameter {name[:60]!r} is not supported here", expression=name[:60])
+        return format_
 
-def _only(request: Request, *methods: str) -> None:
-    if request.method not in methods:
-        raise NotAllowed(
-            f"{request.method} is not possible here; use {' or '.join(methods)}",
-            headers={"Allow": ", ".join(methods)},
+    def _format_and_rest(self) -> tuple[str, Pairs]:
+        pairs = pairs_of(self._request.query)
+        return dict(pairs).get("_format", ""), tuple(pair for pair in pairs if pair[0] != "_format")
+
+    # -- reading -------------------------------------------------------------------------------------------
+
+    def _capabilities(self) -> Interaction:
+        format_, rest = self._format_and_rest()
+        mode = ""
+        for name, value in rest:
+            if name != "mode":
+                raise NotSupported(f"parameter {name[:60]!r} is not supported here", expression=name[:60])
+            if value not in ("full", "normative", "terminology"):
+                raise Invalid("mode is full, normative or terminology", expression="mode")
+            if value == "terminology":
+                raise NotSupported("this server is no terminology server", expression="mode")
+            mode = value
+        return Interaction(self._request.version, "capabilities", mode=mode, format=format_)
+
+    def _read(self, word: Kind, kind: str, name: str, number: int = 0) -> Interaction:
+        return Interaction(
+            self._request.version,
+            word,
+            kind,
+            name,
+            number,
+            if_none_match=if_none_match(self._request.headers),
+            if_modified_since=if_modified_since(self._request.headers),
+            format=self._format_only(),
         )
 
+    def _history(self, kind: str = "", name: str = "") -> Interaction:
+        self._only("GET")
+        format_, rest = self._format_and_rest()
+        return Interaction(
+            self._request.version,
+            "history",
+            kind,
+            name,
+            history=history_query(kind, name, rest),
+            format=format_,
+        )
 
-def _format_only(request: Request) -> str:
-    """`_format` of a request that takes no other parameter."""
-    found = ""
-    for name, value in pairs_of(request.query):
-        if name != "_format":
-            raise NotSupported(f"parameter {name[:60]!r} is not supported here", expression=name[:60])
-        found = value
-    return found
+    def _search(self, word: Kind, query: Query) -> Interaction:
+        return Interaction(self._request.version, word, query.type, query=query, format=query.format)
 
+    def _form(self) -> Pairs:
+        """The parameters of a search by POST."""
+        request = self._request
+        self._only("POST")
+        if request.query:
+            raise Invalid(
+                "a search by POST takes its parameters from the form alone; the query must be empty"
+            )
+        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media != FORM and (request.body or media):
+            raise UnsupportedMedia(f"a search by POST needs Content-Type {FORM}")
+        try:
+            return pairs_of(request.body.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise Invalid("the form is not UTF-8") from error
 
-def _at_base(request: Request) -> Interaction:
-    if request.method == "POST":
-        return Interaction(request.version, "transaction", format=_format_only(request))
-    if request.method == "GET":
-        raise NotSupported("a search over all types is not supported: name a resource type")
-    raise NotAllowed(f"{request.method} is not possible on the FHIR base", headers={"Allow": "POST"})
+    def _compartment(self, kind: str, name: str, inside: str, pairs: Pairs) -> Interaction:
+        query = self._parser.parse_compartment(kind, name, inside, pairs, handling=self._handling)
+        return self._search("search-compartment", query)
 
+    # -- what may also write -------------------------------------------------------------------------------
 
-def _on_type(request: Request, parser: QueryParser, kind: str) -> Interaction:
-    if request.method == "GET":
-        query = parser.parse(kind, pairs_of(request.query))
-        return Interaction(request.version, "search", kind, query=query, format=query.format)
-    if request.method in ("PUT", "DELETE", "PATCH") and request.query:
-        raise NotSupported(f"conditional {request.method} is not supported: name the id")
-    _only(request, "GET", "POST")
-    return Interaction(request.version, "create", kind, format=_format_only(request))
+    def _at_base(self) -> Interaction:
+        request = self._request
+        self._only("GET", "POST")
+        if request.method == "POST":
+            return Interaction(request.version, "transaction", format=self._format_only())
+        query = self._parser.parse("", pairs_of(request.query), handling=self._handling)
+        return self._search("search-system", query)
 
+    def _on_type(self, kind: str) -> Interaction:
+        request = self._request
+        if request.method == "GET":
+            query = self._parser.parse(kind, pairs_of(request.query), handling=self._handling)
+            return self._search("search", query)
+        self._only("GET", "POST", *_WRITES)
+        if request.method != "POST":
+            format_, rest = self._format_and_rest()
+            return self._write(kind, "", criteria_of(self._parser, kind, rest), format_)
+        condition = request.headers.get("if-none-exist")
+        criteria = None
+        if condition is not None:
+            text = condition.strip().removeprefix("?")
+            name, mark, rest_of = text.partition("?")
+            text = rest_of if mark and name.rpartition("/")[2] == kind else text
+            criteria = criteria_of(self._parser, kind, pairs_of(text))
+        return Interaction(request.version, "create", kind, criteria=criteria, format=self._format_only())
 
-def _posted_search(request: Request, parser: QueryParser, kind: str) -> Interaction:
-    _only(request, "POST")
-    if request.query:
-        raise Invalid("a search by POST takes its parameters from the form alone; the query must be empty")
-    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media != FORM and (request.body or media):
-        raise UnsupportedMedia(f"a search by POST needs Content-Type {FORM}")
-    try:
-        text = request.body.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise Invalid("the form is not UTF-8") from error
-    query = parser.parse(kind, pairs_of(text))
-    return Interaction(request.version, "search", kind, query=query, format=query.format)
+    def _write(self, kind: str, name: str, criteria: Query | None, format_: str) -> Interaction:
+        """An update, patch or delete, by id or by condition."""
+        request = self._request
+        words: dict[str, Kind] = {"PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+        if "if-none-match" in request.headers and request.method != "PUT":
+            raise NotSupported("If-None-Match is for reading and for PUT", expression="If-None-Match")
+        return Interaction(
+            request.version,
+            words[request.method],
+            kind,
+            name,
+            criteria=criteria,
+            if_match=if_match(request.headers),
+            if_absent=if_absent(request.headers),
+            format=format_,
+        )
 
+    def _on_instance(self, kind: str, name: str) -> Interaction:
+        self._only("GET", *_WRITES)
+        if self._request.method == "GET":
+            return self._read("read", kind, name)
+        return self._write(kind, name, None, self._format_only())
 
-def _on_instance(request: Request, kind: str, name: str) -> Interaction:
-    words: dict[str, Kind] = {"GET": "read", "PUT": "update", "DELETE": "delete"}
-    if request.method == "PATCH":
-        raise NotSupported("PATCH is not supported: send the whole resource with PUT")
-    _only(request, *words)
-    return Interaction(
-        request.version,
-        words[request.method],
-        kind,
-        name,
-        if_match=if_match(request.headers),
-        format=_format_only(request),
-    )
+    def _operation(self, name: str, kind: str = "", instance: str = "") -> Interaction:
+        request = self._request
+        operation = operation_of(name.removeprefix("$"), request.version, kind, instance)
+        self._only(*sorted(operation.methods))
+        if operation.run is None:
+            return self._search("search", self._parser.parse(kind, pairs_of(request.query), last=True))
+        return Interaction(
+            request.version,
+            "operation",
+            kind,
+            instance,
+            operation=operation.name,
+            format=self._format(operation),
+        )
+
+    def _format(self, operation: Operation) -> str:
+        """`_format` of an operation, whose other parameters are its own."""
+        return self._format_and_rest()[0] if operation.parameters else self._format_only()

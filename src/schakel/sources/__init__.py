@@ -6,12 +6,13 @@ one; a provider's existing FHIR server or a converter can be another. Nothing ab
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from schakel.fhir.definitions import Version
+from schakel.fhir.json import Resource
 from schakel.fhir.search import Query
 
 
@@ -53,23 +54,93 @@ class Found:
     next_page: tuple[str, int] | None = None
 
 
+Method = Literal["POST", "PUT", "PATCH", "DELETE"]
+
+
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One change. A PUT to an id that is not there creates it. `if_match` is the version that must be current."""
+    """One change. A PUT to an id that is not there creates it; a PATCH needs a resource that is there, and
+    `patch` turns it into the next one (it may be called again, and raises an `Outcome` to refuse).
 
-    method: Literal["POST", "PUT", "DELETE"]
+    `if_match` is the version that must be current; `if_absent` lets only a resource be written that is not there.
+    With `criteria` the change is conditional: which resource it is about is searched in the same transaction, and
+    `id` is then the one that a new resource gets. `own_id` says that the caller chose that id. `multiple` lets a
+    conditional DELETE take all matches, at most that many; 0 for one alone.
+    """
+
+    method: Method
     type: str
     id: str
-    resource: dict[str, Any] | None = None
+    resource: Resource | None = None
     if_match: int | None = None
+    if_absent: bool = False
+    patch: Callable[[Resource], Resource] | None = None
+    criteria: Query | None = None
+    own_id: bool = False
+    multiple: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of a change; `created` is False when nothing was there to delete."""
+    """What became of a change. `created` is True when a resource is there that was not; `changed` is False when
+    there was nothing to delete, or a conditional create found its resource."""
 
     stored: Stored
     created: bool
+    changed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A conditional reference: `query` must find exactly one resource. `place` is that of the write it is in."""
+
+    query: Query
+    place: int
+
+
+Linker = Callable[[int, Resource], Resource]
+"""The resource of the write at a place, with its references to the other writes and to what was looked up."""
+
+Settle = Callable[[Sequence[str], Sequence[str]], Linker]
+"""From the ids of the writes, and of what was looked up, to the function that puts them into the resources. Pure:
+a transaction that is tried again calls it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryQuery:
+    """Which versions are asked: of one resource (`type`, `id`), of a type, or of all.
+
+    `since` and `at` (first moment, first moment after) are those of the specification; `cursor` is the
+    `next_page` of an earlier answer. `count` 0 asks the number of versions alone.
+    """
+
+    type: str = ""
+    id: str = ""
+    since: datetime | None = None
+    at: tuple[datetime, datetime] | None = None
+    count: int | None = None
+    oldest_first: bool = False
+    cursor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A version in a history: how it came about, and whether the resource was not there before."""
+
+    stored: Stored
+    method: Method
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """One page of a history. `settled` is a moment before which no change can appear any more that is not in the
+    history yet; `total` is None when it was not counted."""
+
+    changes: tuple[Change, ...]
+    settled: datetime
+    total: int | None = None
+    next_page: str = ""
 
 
 class Source(Protocol):
@@ -98,8 +169,42 @@ class Source(Protocol):
         """The query that made a remembered page. Raises `Gone`."""
         ...
 
-    async def write(self, version: Version, writes: Sequence[Write]) -> list[Written]:
-        """All changes or none, in one transaction."""
+    async def write(
+        self,
+        version: Version,
+        writes: Sequence[Write],
+        lookups: Sequence[Lookup] = (),
+        settle: Settle | None = None,
+    ) -> list[Written]:
+        """All changes or none, in one transaction; `settle` gets the ids of the writes and of the lookups before
+        anything is written.
+
+        Raises `PreconditionFailed`, `Invalid`, `NotFound`, `Gone`, what a `patch` raises, with `place` set to that
+        of the write it is about; `Conflict` and `Busy`.
+        """
+        ...
+
+    async def history(self, version: Version, query: HistoryQuery) -> Changes:
+        """A page of versions, newest first unless the query says else, in the order in which they were committed.
+
+        A page of a type or of all holds only what no change can still come before. Raises `NotFound` when the
+        resource never was, and `Invalid` for a cursor that is none.
+        """
+        ...
+
+    async def refers(
+        self,
+        version: Version,
+        patients: frozenset[str],
+        types: frozenset[str],
+        target: tuple[str, str],
+    ) -> bool:
+        """Whether the record of these patients (logical ids) leads to `target` (type, id): a reference from one of
+        these types, or one more or two by way of resources that belong to no patient."""
+        ...
+
+    async def labels(self, version: Version, kind: str = "") -> Resource:
+        """A `Meta` with the profiles, tags and security labels in use, on one type or on all."""
         ...
 
     async def purge(self, version: Version, patient: str, requester: str, reason: str) -> int:

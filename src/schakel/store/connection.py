@@ -74,7 +74,9 @@ def acquire(pool: asyncpg.Pool) -> AbstractAsyncContextManager[PoolConnectionPro
 def _outcome(error: Exception) -> Exception:
     """What a caller is told of an error of the database; any other error as it is."""
     if isinstance(error, asyncpg.QueryCanceledError):
-        return TooCostly("the query took longer than the limit; make it narrower")
+        return TooCostly(
+            "this took longer than one database statement may (setting limits.query_seconds): make it narrower"
+        )
     if isinstance(error, asyncpg.DiskFullError):
         return Busy(
             "the disk of the database is full, so nothing was written; it must be given space first",

@@ -1,7 +1,9 @@
 """What a resource puts into the search index: rows per kind of search parameter, and the patient it belongs to.
 
-Compiled once per type from the search parameters of the definitions (FHIR search, STU3 3.1.1.4). Kinds token,
-reference, string, date and uri (kept with the tokens); the others are refused by name at search time.
+Compiled once per type from the search parameters of the definitions (FHIR search, STU3 and R4 3.1.1.4); the values
+of a node come from `index_values`. Beside the parameters themselves stand, with the tokens: `code:identifier` (of a
+reference), `code:of-type` (of an identifier) and `code:present` (the element is there, and none of its values has a
+row); with the strings: `code:text` (what is said in words beside a code).
 """
 
 from __future__ import annotations
@@ -15,27 +17,28 @@ from typing import Any
 
 from schakel.fhir import Definitions
 from schakel.fhir.definitions import SearchParameter, Version, definitions
+from schakel.fhir.definitions.added import TIME_INTERVAL
 from schakel.fhir.fhirpath import Expression, Node, compile_expression
 from schakel.fhir.json import Resource
-from schakel.fhir.moments import FIRST, LAST, interval
-from schakel.fhir.search import fold
+from schakel.fhir.search import KINDS, component_parameters, fold, supported
 from schakel.kernel.outcomes import Invalid
+from schakel.store import index_values
+from schakel.store.index_values import key, parse_literal, text_of
 
 FHIR_NUMBER: Mapping[Version, int] = {"stu3": 3, "r4": 4}
-INDEXED = frozenset({"token", "reference", "string", "date", "uri"})
+INDEXED = KINDS
 """Kinds of search parameter that have an index."""
 
 COLUMNED = frozenset({"_id", "_lastUpdated"})
 """Parameters answered from the resource table itself."""
 
-_LITERAL = re.compile(r"(?:(.+)/)?([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
-_MAX_KEY = 400
-
-
-def key(text: str) -> str:
-    """`text` as it stands in the index: longer ones are cut, for a B-tree entry has a limit. What is searched
-    is cut as well, so that the match is on the cut values."""
-    return text[:_MAX_KEY]
+CompositeRow = tuple[
+    str, int, int,
+    str | None, str | None, str | None, str | None, str | None, str | None, datetime | None, datetime | None,
+    float | None, float | None, str | None, str | None, float | None, float | None,
+]  # fmt: skip
+"""param, node, part; code, system, target_type, target_id, folded, value, low, high, least, most, unit, base,
+base_least, base_most."""
 
 
 @dataclass(slots=True)
@@ -47,116 +50,98 @@ class IndexRows:
     reference: set[tuple[str, str, str]] = field(default_factory=set)
     string: set[tuple[str, str, str]] = field(default_factory=set)
     date: set[tuple[str, datetime, datetime]] = field(default_factory=set)
+    quantity: set[tuple[str, float, float, str, str, str, str, float, float]] = field(default_factory=set)
+    composite: set[CompositeRow] = field(default_factory=set)
+
+    def tables(self) -> Iterator[tuple[str, set[Any]]]:
+        """The rows by the table they go to."""
+        yield "index_token", self.token
+        yield "index_reference", self.reference
+        yield "index_string", self.string
+        yield "index_date", self.date
+        yield "index_quantity", self.quantity
+        yield "index_composite", self.composite
 
 
-def parse_literal(reference: str, own_bases: tuple[str, ...] = ()) -> tuple[str, str]:
-    """Type and id of a reference to a resource of this server; ('', the text) for any other."""
-    match = _LITERAL.fullmatch(reference)
-    if match is None:
-        return "", reference
-    base, kind, logical_id = match.groups()
-    if base is None or base in own_bases:
-        return kind, logical_id
-    return "", reference
+_Add = Callable[[IndexRows, Node, Resource, tuple[str, ...]], bool]
+"""Adds the rows of a node of a resource; False when it has none, though it is there."""
 
 
-def _text(value: Mapping[str, Any], name: str) -> str:
-    """A member that is text. A lenient write can leave an array there, which is kept and not indexed."""
-    member = value.get(name)
-    return member if isinstance(member, str) else ""
-
-
-def _tokens(node: Node) -> Iterator[tuple[str, str]]:
-    """(system, code) pairs of a value. Source: STU3 3.1.1.4.11, table of token types."""
-    value: Any = node.value
-    match node.type, value:
-        case "CodeableConcept", dict():
-            yield from ((_text(c, "system"), _text(c, "code")) for c in value.get("coding", ()))
-        case "Coding", dict():
-            yield _text(value, "system"), _text(value, "code")
-        case "Identifier", dict():
-            yield _text(value, "system"), _text(value, "value")
-        case "ContactPoint", dict():
-            yield "", _text(value, "value")
-        case _, bool():
-            yield "", "true" if value else "false"
-        case _, str() | int():
-            yield "", str(value)
-
-
-def _strings(node: Node) -> Iterator[str]:
-    value: Any = node.value
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict) and node.type in ("HumanName", "Address"):
-        for name, part in value.items():
-            if name.startswith("_") or name in ("use", "type", "period", "extension", "id"):
-                continue
-            if isinstance(part, str):
-                yield part
-            elif isinstance(part, list):
-                yield from (p for p in part if isinstance(p, str))
-    elif isinstance(value, dict) and node.type == "CodeableConcept" and isinstance(value.get("text"), str):
-        yield value["text"]
-
-
-def _dates(node: Node) -> Iterator[tuple[datetime, datetime]]:
-    value: Any = node.value
-    match node.type, value:
-        case _, str():
-            yield interval(value)
-        case "Period", dict():
-            yield from _period(value)
-        case "Timing", dict():
-            yield from (interval(event) for event in value.get("event", ()) if isinstance(event, str))
-            match value.get("repeat"):
-                case {"boundsPeriod": dict(bounds)}:
-                    yield from _period(bounds)
-
-
-def _period(value: Mapping[str, Any]) -> Iterator[tuple[datetime, datetime]]:
-    """The interval of a Period, open where it has no start or no end; none when it has neither."""
-    start, end = _text(value, "start"), _text(value, "end")
-    if start or end:
-        low = interval(start)[0] if start else FIRST
-        yield low, max(low, interval(end)[1] if end else LAST)
-
-
-_Add = Callable[[IndexRows, Node, tuple[str, ...]], None]
-
-
-def _adder(parameter: SearchParameter) -> _Add:
+def _adder(parameter: SearchParameter, version: Version) -> _Add:
     code = parameter.code
+    text, of_type, by_identifier = f"{code}:text", f"{code}:of-type", f"{code}:identifier"
 
-    def token(rows: IndexRows, node: Node, _bases: tuple[str, ...]) -> None:
-        rows.token.update((code, key(value), key(system)) for system, value in _tokens(node) if value)
+    def token(rows: IndexRows, node: Node, _resource: Resource, _bases: tuple[str, ...]) -> bool:
+        found = [(code, key(value), key(system)) for system, value in index_values.tokens(node) if value]
+        rows.token.update(found)
+        if isinstance(node.value, dict):
+            for words in index_values.token_texts(node):
+                if folded := fold(words):
+                    rows.string.add((text, key(folded), ""))
+            if node.type == "Identifier" and version != "stu3":
+                typed = index_values.typed_identifiers(node)
+                rows.token.update((of_type, key(value), key(system)) for system, value in typed)
+        return bool(found)
 
-    def string(rows: IndexRows, node: Node, _bases: tuple[str, ...]) -> None:
-        rows.string.update((code, key(fold(text)), key(text)) for text in _strings(node))
+    def uri(rows: IndexRows, node: Node, _resource: Resource, _bases: tuple[str, ...]) -> bool:
+        if not isinstance(node.value, str):
+            return False
+        rows.token.update((code, key(value), "") for value in _with_bare(node.type, node.value))
+        return True
 
-    def date(rows: IndexRows, node: Node, _bases: tuple[str, ...]) -> None:
+    def string(rows: IndexRows, node: Node, _resource: Resource, _bases: tuple[str, ...]) -> bool:
+        found = [(code, key(fold(words)), key(words)) for words in index_values.strings(node)]
+        rows.string.update(found)
+        return bool(found)
+
+    def date(rows: IndexRows, node: Node, resource: Resource, _bases: tuple[str, ...]) -> bool:
+        interval = parameter.special == TIME_INTERVAL
         try:
-            rows.date.update((code, low, high) for low, high in _dates(node))
+            found = list(index_values.time_interval(node, resource) if interval else index_values.dates(node))
         except Invalid:
-            return  # Only lenient writes let such a value in; it is kept, and not found by this date.
+            return False  # Only lenient writes let such a value in; it is kept, and not found by this date.
+        rows.date.update((code, low, high) for low, high in found)
+        return bool(found)
 
-    def reference(rows: IndexRows, node: Node, bases: tuple[str, ...]) -> None:
+    def quantity(rows: IndexRows, node: Node, _resource: Resource, _bases: tuple[str, ...]) -> bool:
+        found = list(index_values.quantities(node))
+        rows.quantity.update((code, *row) for row in found)
+        return bool(found)
+
+    def reference(rows: IndexRows, node: Node, _resource: Resource, bases: tuple[str, ...]) -> bool:
         value: Any = node.value
+        added = False
         if isinstance(value, dict):
             literal = value.get("reference")
             identifier = value.get("identifier")
-            if isinstance(identifier, dict) and (number := _text(identifier, "value")):
-                rows.token.add((f"{code}:identifier", key(number), key(_text(identifier, "system"))))
+            if isinstance(identifier, dict) and (number := text_of(identifier, "value")):
+                rows.token.add((by_identifier, key(number), key(text_of(identifier, "system"))))
+                added = True
         else:
             literal = value
         if isinstance(literal, str) and not literal.startswith("#"):
-            kind, target = parse_literal(literal, bases)
-            if parameter.targets and kind and kind not in parameter.targets:
-                return
-            rows.reference.add((code, kind, key(target)))
+            added = True
+            for target in _with_bare(node.type, literal):
+                kind, name = parse_literal(target, bases)
+                if not (parameter.targets and kind and kind not in parameter.targets):
+                    rows.reference.add((code, kind, key(name)))
+        return added
 
-    kinds: dict[str, _Add] = {"token": token, "uri": token, "string": string, "date": date}
+    kinds: dict[str, _Add] = {
+        "token": token,
+        "uri": uri,
+        "string": string,
+        "date": date,
+        "special": date,
+        "number": quantity,
+        "quantity": quantity,
+    }
     return kinds.get(parameter.type, reference)
+
+
+def _with_bare(kind: str, value: str) -> tuple[str, ...]:
+    """A canonical with a version is found without it as well."""
+    return (value, value.partition("|")[0]) if kind == "canonical" and "|" in value else (value,)
 
 
 _STEP = r"\.(?:[a-z]\w*(?!\w|\()|(?:as|ofType)\(\w+\)|where\(resolve\(\) is \w+\))"
@@ -184,6 +169,64 @@ def needed_members(expression: str, table: Definitions, resource_type: str) -> f
     return frozenset(known | {f"_{name}" for name in known})
 
 
+class _Composite:
+    """The rows of one composite parameter: of each element those whose parts are all there."""
+
+    def __init__(
+        self, parameter: SearchParameter, parts: tuple[SearchParameter, ...], table: Definitions
+    ) -> None:
+        self.code = parameter.code
+        self._table = table
+        self._parts = tuple(
+            (number, part.code, expression, _adder(part, table.version))
+            for number, (part, (_, expression)) in enumerate(
+                zip(parts, parameter.components, strict=True), start=1
+            )
+        )
+        self._compiled: dict[tuple[int, str], Expression] = {}
+
+    def add(self, rows: IndexRows, nodes: list[Node], resource: Resource, bases: tuple[str, ...]) -> None:
+        """Adds the rows of the elements `nodes`."""
+        for place, node in enumerate(nodes[:32_000]):
+            found: list[CompositeRow] = []
+            for number, code, text, adder in reversed(self._parts):  # The last one is the most often absent.
+                inner = IndexRows()
+                for value in self._expression(number, text, node.type).evaluate(
+                    node, variables={"resource": resource} if "%" in text else None
+                ):
+                    adder(inner, value, resource, bases)
+                own = list(_as_composite(inner, code, (self.code, place, number)))
+                if not own:
+                    break
+                found += own
+            else:
+                rows.composite.update(found)
+
+    def _expression(self, number: int, text: str, kind: str) -> Expression:
+        compiled = self._compiled.get((number, kind))
+        if compiled is None:
+            compiled = compile_expression(text, self._table, context=kind)
+            self._compiled[number, kind] = compiled
+        return compiled
+
+
+def _as_composite(rows: IndexRows, code: str, head: tuple[str, int, int]) -> Iterator[CompositeRow]:
+    """The rows of the parameter `code` as rows of a composite."""
+    none2, none4, none6 = (None,) * 2, (None,) * 4, (None,) * 6
+    for name, value, system in rows.token:
+        if name == code:
+            yield (*head, value, system, *none6, *none6)
+    for _, kind, target in rows.reference:
+        yield (*head, None, None, kind, target, *none4, *none6)
+    for name, folded, text in rows.string:
+        if name == code:
+            yield (*head, *none4, folded, text, None, None, *none6)
+    for _, low, high in rows.date:
+        yield (*head, *none6, low, high, *none6)
+    for _, least, most, system, value, unit, base, base_least, base_most in rows.quantity:
+        yield (*head, value, system, *none2, *none2, *none2, least, most, unit, base, base_least, base_most)
+
+
 class TypeIndexer:
     """Extracts the index rows of one resource type, for the parameters of these kinds or with these codes."""
 
@@ -194,35 +237,51 @@ class TypeIndexer:
         kinds: frozenset[str] = INDEXED,
         codes: frozenset[str] = frozenset(),
     ) -> None:
-        self._patient_codes = patient_codes(table.version, resource_type)
-        parts: dict[str, tuple[Expression, list[_Add]]] = {}
+        self._patient_codes = patient_codes(table, resource_type)
+        parts: dict[str, tuple[Expression, list[tuple[str, _Add]], list[_Composite]]] = {}
         for parameter in table.search_parameters(resource_type).values():
-            if parameter.type not in INDEXED or not parameter.expression or parameter.code in COLUMNED:
+            if not supported(parameter) or parameter.code in COLUMNED:
                 continue
             if parameter.type not in kinds and parameter.code not in codes:
                 continue
+            components = component_parameters(table, resource_type, parameter)
+            if parameter.type == "composite" and (
+                components is None or parameter.expression == resource_type
+            ):
+                continue  # Of the resource itself the parts are found by their own rows.
             if parameter.expression not in parts:
                 compiled = compile_expression(parameter.expression, table, context=resource_type)
-                parts[parameter.expression] = (compiled, [])
-            parts[parameter.expression][1].append(_adder(parameter))
+                parts[parameter.expression] = (compiled, [], [])
+            if parameter.type == "composite" and components is not None:
+                parts[parameter.expression][2].append(_Composite(parameter, components, table))
+            else:
+                adder = _adder(parameter, table.version)
+                parts[parameter.expression][1].append((f"{parameter.code}:present", adder))
         self._parts = tuple(
-            (needed_members(expression.text, table, resource_type), expression, tuple(adders))
-            for expression, adders in parts.values()
+            (needed_members(expression.text, table, resource_type), expression, tuple(adders), composites)
+            for expression, adders, composites in parts.values()
         )
 
     def rows(self, resource: Resource, own_bases: tuple[str, ...] = ()) -> IndexRows:
         """The index rows of `resource`; references below `own_bases` count as this server's own."""
         rows = IndexRows()
-        for members, expression, adders in self._parts:
+        for members, expression, adders, composites in self._parts:
             if members is not None and members.isdisjoint(resource):
                 continue
             try:
                 nodes = expression.evaluate(resource)
             except Invalid:
                 continue  # Only a lenient write lets two values in where the expression takes one.
-            for node in nodes:
-                for add in adders:
-                    add(rows, node, own_bases)
+            if not nodes:
+                continue
+            for present, add in adders:
+                added = False
+                for node in nodes:
+                    added = add(rows, node, resource, own_bases) or added
+                if not added:
+                    rows.token.add((present, "", ""))
+            for composite in composites:
+                composite.add(rows, nodes, resource, own_bases)
         patients = {
             target
             for code, kind, target in rows.reference
@@ -233,27 +292,33 @@ class TypeIndexer:
         return rows
 
 
-@cache
 def indexer(
-    version: Version,
+    table: Definitions | Version,
     resource_type: str,
     kinds: frozenset[str] = INDEXED,
     codes: frozenset[str] = frozenset(),
 ) -> TypeIndexer:
     """The indexer of a type, compiled on first use. Who needs the rows of some parameters alone names their
     `kinds` or `codes`, and is served faster."""
-    return TypeIndexer(resource_type, definitions(version), kinds, codes)
+    return _indexer(definitions(table) if isinstance(table, str) else table, resource_type, kinds, codes)
 
 
 @cache
-def patient_codes(version: Version, resource_type: str) -> frozenset[str]:
+def _indexer(
+    table: Definitions, resource_type: str, kinds: frozenset[str], codes: frozenset[str]
+) -> TypeIndexer:
+    return TypeIndexer(resource_type, table, kinds, codes)
+
+
+@cache
+def patient_codes(table: Definitions | Version, resource_type: str) -> frozenset[str]:
     """Reference parameters by which a resource of this type belongs to a patient; empty for Patient itself.
 
     Those of the Patient compartment, and `patient` where the type has it (STU3 leaves out some types).
     """
     if resource_type == "Patient":
         return frozenset()
-    table = definitions(version)
+    table = definitions(table) if isinstance(table, str) else table
     known = table.search_parameters(resource_type)
     codes = {*table.compartments["Patient"].get(resource_type, ()), "patient"}
     return frozenset(c for c in codes if c in known and known[c].type == "reference")

@@ -6,22 +6,33 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 
 from schakel.fhir.definitions import Version
-from schakel.fhir.json import Resource, dump
-from schakel.kernel.clock import instant, now
-from schakel.kernel.outcomes import Conflict, Invalid, PreconditionFailed
-from schakel.sources import Stored, Write, Written
+from schakel.fhir.json import STORED_DEPTH, Resource, dump, parse
+from schakel.kernel.clock import instant
+from schakel.kernel.outcomes import Conflict, Gone, NotFound, PreconditionFailed, at
+from schakel.sources import Linker, Lookup, Settle, Stored, Write, Written
+from schakel.store.conditional import Settled, Settling, Step, unconditional
 from schakel.store.connection import AWAY, Connection, acquire
-from schakel.store.database import pack
+from schakel.store.database import pack, unpack
 from schakel.store.indexing import FHIR_NUMBER, IndexRows, indexer
 from schakel.store.sql import INDEX_TABLES, moment
+from schakel.store.tables import Tables
 
 _ATTEMPTS = 3
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+class _MovedError(Exception):
+    """What a condition found was deleted before the transaction could use it."""
+
+
 _RETRIED = (
+    _MovedError,
     asyncpg.UniqueViolationError,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
@@ -71,105 +82,184 @@ class _Batch:
     index: dict[str, list[tuple[Any, ...]]] = field(default_factory=lambda: {t: [] for t in INDEX_TABLES})
 
     def add_index(self, key: tuple[Any, ...], rid: int, rows: IndexRows) -> None:
-        for table, found in (
-            ("index_token", rows.token),
-            ("index_reference", rows.reference),
-            ("index_string", rows.string),
-            ("index_date", rows.date),
-        ):
+        for table, found in rows.tables():
             self.index[table].extend([(*key, *row, rid) for row in found])
 
 
 class Writer:
-    """Writes for one tenant. `own_bases` are FHIR bases whose references are our own."""
+    """Writes for one tenant. `own_bases` are FHIR bases whose references are our own, `tables` the definitions by
+    which resources are indexed."""
 
-    def __init__(self, pool: asyncpg.Pool, tenant: int, rids: RidBlocks, own_bases: tuple[str, ...]) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, tenant: int, rids: RidBlocks, own_bases: tuple[str, ...], tables: Tables
+    ) -> None:
         self._pool = pool
         self._tenant = tenant
         self._rids = rids
         self._own_bases = own_bases
+        self._tables = tables
 
-    async def write(self, version: Version, writes: Sequence[Write]) -> list[Written]:
-        """Raises `Invalid` (the same resource twice), `PreconditionFailed`, `Conflict` and `Busy`."""
-        keys = [(w.type, w.id) for w in writes]
-        if len(set(keys)) < len(keys):
-            raise Invalid("a transaction may change a resource once", code="duplicate-change")
+    async def write(
+        self,
+        version: Version,
+        writes: Sequence[Write],
+        lookups: Sequence[Lookup] = (),
+        settle: Settle | None = None,
+    ) -> list[Written]:
+        """See `schakel.sources.Source.write`."""
         async with acquire(self._pool) as connection:
-            out = await self._attempt(connection, version, writes)
+            out = await self._attempt(connection, version, writes, lookups, settle)
             if self._rids.statistics_are_stale(len(writes)):
                 with suppress(asyncpg.PostgresError, *AWAY):  # They only help; the write itself is done.
                     await connection.execute(f"ANALYZE resource, {', '.join(INDEX_TABLES)}")
         return out
 
     async def _attempt(
-        self, connection: Connection, version: Version, writes: Sequence[Write]
+        self,
+        connection: Connection,
+        version: Version,
+        writes: Sequence[Write],
+        lookups: Sequence[Lookup],
+        settle: Settle | None,
     ) -> list[Written]:
         """One transaction, tried again when another one was in the way."""
+        conditional = bool(lookups) or any(w.criteria is not None for w in writes)
         for attempt in range(_ATTEMPTS):
             # Outside the transaction: what a crash of the database undoes could be handed out again.
             rids = await self._rids.take(connection, len(writes))
             try:
                 async with connection.transaction():
-                    return await self._write(connection, version, writes, rids)
+                    if conditional:
+                        settling = Settling(
+                            connection, self._tenant, version, self._own_bases, self._tables[version]
+                        )
+                        settled = await settling.settle(writes, lookups)
+                    else:
+                        settled = unconditional(writes)
+                    link = settle(settled.ids, settled.targets) if settle else None
+                    done = await self._write(connection, version, settled.steps, rids, link)
+                    done.update(await self._kept(connection, version, writes, settled))
+                return [done.get(place) or _nothing(write) for place, write in enumerate(writes)]
             except _RETRIED:
                 await asyncio.sleep(0.01 * (attempt + 1))
         raise Conflict("another change to the same resource came first; try again")
 
-    async def _write(
-        self, connection: Connection, version: Version, writes: Sequence[Write], rids: list[int]
-    ) -> list[Written]:
-        tenant, fhir = self._tenant, FHIR_NUMBER[version]
+    async def _kept(
+        self, connection: Connection, version: Version, writes: Sequence[Write], settled: Settled
+    ) -> dict[int, Written]:
+        """What conditional creates found, as it is now."""
+        if not settled.kept:
+            return {}
         rows = await connection.fetch(
-            "SELECT r.type, r.id, r.version, r.rid, r.deleted FROM resource r "
-            "JOIN unnest($3::text[], $4::text[]) AS w (type, id) ON r.type = w.type AND r.id = w.id "
-            "WHERE r.tenant = $1 AND r.fhir = $2 ORDER BY r.type, r.id FOR UPDATE OF r",
-            tenant,
-            fhir,
-            [w.type for w in writes],
-            [w.id for w in writes],
+            "SELECT w.place, r.type, r.id, r.version, r.updated, r.body FROM "
+            "unnest($3::text[], $4::text[], $5::int[]) AS w (type, id, place) JOIN resource r "
+            "ON r.tenant = $1 AND r.fhir = $2 AND r.type = w.type AND r.id = w.id AND NOT r.deleted",
+            self._tenant,
+            FHIR_NUMBER[version],
+            [writes[place].type for place in settled.kept],
+            list(settled.kept.values()),
+            list(settled.kept),
         )
-        existing = {(r["type"], r["id"]): r for r in rows}
-        written_at = moment(now())
+        if len(rows) < len(settled.kept):
+            raise _MovedError
+        return {
+            r["place"]: Written(
+                Stored(r["type"], r["id"], r["version"], r["updated"], unpack(r["body"])),
+                False,
+                changed=False,
+            )
+            for r in rows
+        }
+
+    async def _locked(self, connection: Connection, fhir: int, steps: Sequence[Step]) -> list[asyncpg.Record]:
+        """The rows that are there already, locked, with the body of those that are patched. Each record has
+        `moment`, the time after the locks were had; when no row is there, one record has that alone.
+
+        The transaction gets its id here, before that moment: the feed of changes rests on it (see `history`).
+        """
+        return await connection.fetch(
+            "WITH locked AS MATERIALIZED (SELECT r.type, r.id, r.version, r.rid, r.deleted, "
+            "CASE WHEN w.patched THEN r.body END AS body FROM resource r "
+            "JOIN unnest($3::text[], $4::text[], $5::boolean[]) AS w (type, id, patched) "
+            "ON r.type = w.type AND r.id = w.id WHERE r.tenant = $1 AND r.fhir = $2 "
+            "ORDER BY r.type, r.id FOR UPDATE OF r) "
+            "SELECT pg_current_xact_id(), clock_timestamp() AS moment, locked.* "
+            "FROM (SELECT) AS one LEFT JOIN locked ON true",
+            self._tenant,
+            fhir,
+            [s.write.type for s in steps],
+            [s.id for s in steps],
+            [s.write.patch is not None for s in steps],
+        )
+
+    async def _write(
+        self,
+        connection: Connection,
+        version: Version,
+        steps: Sequence[Step],
+        rids: list[int],
+        link: Linker | None,
+    ) -> dict[int, Written]:
+        fhir = FHIR_NUMBER[version]
+        if not steps:
+            return {}
+        rows = await self._locked(connection, fhir, steps)
+        existing = {(r["type"], r["id"]): r for r in rows if r["id"] is not None}
+        written_at = moment(rows[-1]["moment"])
         batch = _Batch()
         fresh = iter(rids)
-        out: list[Written] = []
-        updated = instant(written_at)
-        for place, change in enumerate(writes):
-            if place % 25 == 24:
+        out: dict[int, Written] = {}
+        for number, step in enumerate(steps):
+            if number % 25 == 24:
                 await asyncio.sleep(0)  # A long transaction must not hold up other requests.
-            old = existing.get((change.type, change.id))
-            _check_precondition(change, old)
-            if change.method == "DELETE" and (old is None or old["deleted"]):
-                gone = Stored(
-                    change.type, change.id, old["version"] if old else 0, written_at, b"", deleted=True
-                )
-                out.append(Written(gone, created=False))
-                continue
-            number = 1 if old is None else old["version"] + 1
-            rid = next(fresh) if old is None else old["rid"]
-            rows_of = IndexRows()
-            body = b""
-            if change.resource is not None:
-                stamp(change.resource, change.id, number, updated)
-                body = dump(change.resource)
-                rows_of = indexer(version, change.type).rows(change.resource, self._own_bases)
-                batch.add_index((tenant, fhir, change.type, rows_of.patient), rid, rows_of)
-            deleted = change.method == "DELETE"
-            row = (change.type, change.id, number, rid, rows_of.patient, deleted, written_at, pack(body))
-            (batch.resources if old is None else batch.replaced).append(row)
-            stored = Stored(change.type, change.id, number, written_at, body, deleted)
-            out.append(Written(stored, created=not deleted and (old is None or old["deleted"])))
+            with at(step.place):
+                old = existing.get((step.write.type, step.id))
+                _check_precondition(step, old)
+                if step.write.method == "DELETE" and (old is None or old["deleted"]):
+                    out[step.place] = _nothing(step.write, old["version"] if old else 0, written_at)
+                    continue
+                resource = _next(step, old, link)
+                rid = next(fresh) if old is None else old["rid"]
+                out[step.place] = self._add(batch, version, step, old, rid, resource, written_at)
         await self._apply(connection, fhir, batch)
         return out
+
+    def _add(
+        self,
+        batch: _Batch,
+        version: Version,
+        step: Step,
+        old: asyncpg.Record | None,
+        rid: int,
+        resource: Resource | None,
+        written_at: datetime,
+    ) -> Written:
+        """Adds the next version of one resource to the batch."""
+        kind, fhir = step.write.type, FHIR_NUMBER[version]
+        number = 1 if old is None else old["version"] + 1
+        rows = IndexRows()
+        body = b""
+        if resource is not None:
+            stamp(resource, step.id, number, instant(written_at))
+            body = dump(resource)
+            rows = indexer(self._tables[version], kind).rows(resource, self._own_bases)
+            batch.add_index((self._tenant, fhir, kind, rows.patient), rid, rows)
+        deleted = resource is None
+        method = step.write.method
+        row = (kind, step.id, number, rid, rows.patient, deleted, written_at, pack(body), method)
+        (batch.resources if old is None else batch.replaced).append(row)
+        stored = Stored(kind, step.id, number, written_at, body, deleted)
+        return Written(stored, created=not deleted and (old is None or old["deleted"]))
 
     async def _apply(self, connection: Connection, fhir: int, batch: _Batch) -> None:
         tenant = self._tenant
         if batch.replaced:
             replaced = [row[3] for row in batch.replaced]
             await connection.execute(
-                "INSERT INTO history (tenant, fhir, type, id, version, patient, deleted, updated, xid, body) "
-                "SELECT tenant, fhir, type, id, version, patient, deleted, updated, xid, body FROM resource "
-                "WHERE tenant = $1 AND rid = ANY($2)",
+                "INSERT INTO history "
+                "(tenant, fhir, type, id, version, patient, deleted, updated, xid, body, method) "
+                "SELECT tenant, fhir, type, id, version, patient, deleted, updated, xid, body, method "
+                "FROM resource WHERE tenant = $1 AND rid = ANY($2)",
                 tenant,
                 replaced,
             )
@@ -179,8 +269,8 @@ class Writer:
                 )
             await connection.executemany(
                 "UPDATE resource SET version = $3, patient = $4, deleted = $5, updated = $6, body = $7, "
-                "xid = pg_current_xact_id() WHERE tenant = $1 AND rid = $2",
-                [(tenant, r[3], r[2], r[4], r[5], r[6], r[7]) for r in batch.replaced],
+                "method = $8, xid = greatest(pg_current_xact_id(), xid) WHERE tenant = $1 AND rid = $2",
+                [(tenant, r[3], r[2], r[4], r[5], r[6], r[7], r[8]) for r in batch.replaced],
             )
         if batch.resources:
             await connection.copy_records_to_table(
@@ -197,11 +287,30 @@ class Writer:
                     "deleted",
                     "updated",
                     "body",
+                    "method",
                 ],
             )
         for table, records in batch.index.items():
             if records:
                 await connection.copy_records_to_table(table, records=records)
+
+
+def _nothing(write: Write, version: int = 0, moment_of: datetime = _NEVER) -> Written:
+    """What a DELETE of what is not there came to."""
+    return Written(Stored(write.type, write.id, version, moment_of, b"", True), created=False, changed=False)
+
+
+def _next(step: Step, old: asyncpg.Record | None, link: Linker | None) -> Resource | None:
+    """The resource that follows `old`; None when it is deleted. Raises what the patch raises."""
+    write = step.write
+    resource = write.resource
+    if write.patch is not None:
+        if old is None:
+            raise NotFound(f"{write.type}/{step.id} is not here, so that there is nothing to patch")
+        if old["deleted"]:
+            raise Gone(f"{write.type}/{step.id} was deleted, so that there is nothing to patch")
+        resource = write.patch(parse(unpack(old["body"]), max_depth=STORED_DEPTH))
+    return resource if resource is None or link is None else link(step.place, resource)
 
 
 def stamp(resource: Resource, logical_id: str, number: int, updated: str) -> None:
@@ -210,13 +319,21 @@ def stamp(resource: Resource, logical_id: str, number: int, updated: str) -> Non
     resource["meta"] = {**resource.get("meta", {}), "versionId": str(number), "lastUpdated": updated}
 
 
-def _check_precondition(change: Write, old: asyncpg.Record | None) -> None:
-    if change.if_match is None:
-        return
+def _check_precondition(step: Step, old: asyncpg.Record | None) -> None:
+    write = step.write
     current = None if old is None or old["deleted"] else old["version"]
-    if current != change.if_match:
+    if current is not None and step.fresh:
+        raise Conflict(
+            f"the condition matches nothing, but {write.type}/{step.id} is here: update it by its id",
+            expression=f"{write.type}.id",
+        )
+    if current is not None and write.if_absent:
         raise PreconditionFailed(
-            f"If-Match names version {change.if_match}, but "
+            f"If-None-Match asks that nothing be here, but version {current} is", expression="If-None-Match"
+        )
+    if write.if_match is not None and current != write.if_match:
+        raise PreconditionFailed(
+            f"If-Match names version {write.if_match}, but "
             + ("the resource is not there" if current is None else f"version {current} is current"),
-            expression=f"{change.type}/{change.id}",
+            expression="If-Match",
         )

@@ -2,8 +2,8 @@
 
 Entry point: `check(folder, screen, json_file)` on a region that is up. A step is a function that returns what
 it proved, in a sentence with the compared figures, and raises `NotProved` when a comparison fails; nothing is
-ok because nothing was looked at. `exchange` has the steps of the exchange, `refusals` what must be refused,
-`trial` the parties and what the steps leave to each other.
+ok because nothing was looked at. `exchange` has the steps of the exchange, `medication` the one of what is kept in R4,
+`refusals` what must be refused, `trial` the parties and what the steps leave to each other.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from schakel.demo.check import exchange, refusals
+from schakel.demo.check import exchange, medication, refusals
 from schakel.demo.check.trial import NotProved, Trial
 from schakel.demo.doors import Client
 from schakel.demo.screen import Screen
@@ -30,6 +30,7 @@ STEPS: tuple[tuple[str, Callable[[Trial], Awaitable[str]]], ...] = (
     ("consent: each disclosure under the recorded ground", exchange.consent),
     ("minimise: only this patient, and what is referred to", exchange.minimise),
     ("log: both sides can show who saw what", exchange.log),
+    ("medication: the pharmacy's R4 tells of the same treatments", medication.medication),
     ("refused: no token", refusals.no_token),
     ("refused: an organisation in no directory", refusals.unknown_organisation),
     ("refused: another organisation's signature", refusals.stolen_name),

@@ -108,6 +108,11 @@ class Trial:
         holder, requester = (parties[one.slug] for one in cast.HOSPITALS)
         return cls(client, parties, holder, requester, published["patients"], folder)
 
+    @property
+    def identifier(self) -> str:
+        """The patient's BSN as a search value."""
+        return f"{BSN_SYSTEM}|{self.bsn}"
+
     # -- the patients ----------------------------------------------------------------------------------------
 
     async def patient(self) -> str:
@@ -199,14 +204,15 @@ class Trial:
 
     async def search(self, party: Party, query: str) -> list[Resource]:
         """All resources that a search at the party's own door gives, of every page."""
-        return await self._pages(party, f"{party.own}/{query}")
+        return await self.pages(party, f"{party.own}/{query}")
 
     async def log(self, party: Party, **parameters: str) -> list[Resource]:
         """The AuditEvents of a party's log, the newest first; `__` in a name stands for ':' and `_in_` for '.'."""
         pairs = [(n.replace("__", ":").replace("_in_", "."), v) for n, v in parameters.items()]
-        return await self._pages(party, f"{party.log}?{urlencode(pairs)}")
+        return await self.pages(party, f"{party.log}?{urlencode(pairs)}")
 
-    async def _pages(self, party: Party, address: str) -> list[Resource]:
+    async def pages(self, party: Party, address: str) -> list[Resource]:
+        """All resources of the searchset at `address`, with those of the pages that follow."""
         found: list[Resource] = []
         seen: set[str] = set()
         while address:

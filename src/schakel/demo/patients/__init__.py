@@ -1,7 +1,8 @@
-"""The patients of the demo region: synthetic Dutch people with zib-2017-shaped STU3 resources.
+"""The patients of the demo region: synthetic Dutch people with resources in the shape of the zibs.
 
-`region(patients, seed, today=...)` decides who lives there and who knows them; `Region.resources(slug)` then
-gives the resources that one organisation holds. The same seed, number and day always give the same bytes.
+`region(patients, seed, today=...)` decides who lives there and who knows them; `Region.resources(slug, version)`
+then gives the resources that one organisation holds in STU3 (zib 2017) or R4 (zib 2020). Both come from one
+history of each person. The same seed, number and day always give the same bytes.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from datetime import date
 from schakel.demo import cast
 from schakel.demo.patients.chart import Chart
 from schakel.demo.patients.history import History, history
-from schakel.demo.patients.sectors import WITH_MEDICINES, WRITERS
-from schakel.demo.patients.zibs import administration, medication
+from schakel.demo.patients.sectors import WRITERS, shared
 from schakel.demo.people import LEADS, Person, persons
+from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
 
-__all__ = ["NamedPatient", "Region", "named_patients", "region"]
+__all__ = ["NamedPatient", "Region", "named_patients", "region", "versions_at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,40 +50,49 @@ class Region:
         """The persons of whom that organisation has a chart."""
         return tuple(told.person for told in self.histories if slug in told.known_at)
 
-    def shared(self, slug: str) -> Iterator[Resource]:
-        """What all charts of that organisation refer to; nothing when it knows nobody."""
+    def shared(self, slug: str, version: Version = "stu3") -> Iterator[Resource]:
+        """What all charts of that organisation in that version refer to; nothing when it has none."""
         holder = cast.organisation(slug)
-        if self.known_at(holder.slug):
-            yield from administration.shared(holder)
-            if holder.sector in WITH_MEDICINES:
-                yield from medication.products()
+        if version in WRITERS[holder.sector] and self.known_at(holder.slug):
+            yield from shared(holder, version)
 
-    def chart(self, slug: str, person: Person) -> list[Resource]:
-        """The resources about one person at that organisation, the Patient first; none when unknown there."""
+    def chart(self, slug: str, person: Person, version: Version = "stu3") -> list[Resource]:
+        """The resources about one person at that organisation in that version, the Patient first.
+
+        None when the person is unknown there, or the organisation keeps nothing in that version.
+        """
         holder = cast.organisation(slug)
         told = self.histories[person.number - 1]
-        if holder.slug not in told.known_at:
+        write = WRITERS[holder.sector].get(version)
+        if write is None or holder.slug not in told.known_at:
             return []
+        stream = f"{self.seed}/chart/{person.number}/{holder.slug}"
         written = Chart(
             person=person,
             holder=holder,
             gp=told.gp,
             today=self.today,
-            rng=random.Random(f"{self.seed}/chart/{person.number}/{holder.slug}"),
+            rng=random.Random(stream if version == "stu3" else f"{stream}/{version}"),
             complete=told.complete,
         )
-        WRITERS[holder.sector](written, told)
+        write(written, told)
         return written.resources
 
-    def resources(self, slug: str) -> Iterator[Resource]:
-        """Everything that organisation holds: what is shared, then chart after chart.
+    def resources(self, slug: str, version: Version = "stu3") -> Iterator[Resource]:
+        """Everything that organisation holds in that version: what is shared, then chart after chart.
 
-        Every resource has an id of its own and refers only to resources of the same organisation. Raises
-        `KeyError` for an organisation that is not in the cast.
+        Every resource has an id of its own and refers only to resources of the same organisation and version,
+        or to another organisation's by identifier. Raises `KeyError` for an organisation that is not in the
+        cast.
         """
-        yield from self.shared(slug)
+        yield from self.shared(slug, version)
         for person in self.known_at(slug):
-            yield from self.chart(slug, person)
+            yield from self.chart(slug, person, version)
+
+
+def versions_at(slug: str) -> tuple[Version, ...]:
+    """The FHIR versions in which that organisation keeps what it has."""
+    return tuple(WRITERS[cast.organisation(slug).sector])
 
 
 def region(patients: int, seed: int = 1, *, today: date) -> Region:

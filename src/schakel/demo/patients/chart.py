@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from schakel.demo.cast import GENERAL_PRACTICE, Organisation, Professional
-from schakel.demo.patients.elements import NICTIZ, Json, Link, day, extension, moment, reference
+from schakel.demo.patients.elements import NICTIZ, Json, Link, day, extension, moment, period, reference
+from schakel.demo.patients.entries import MedicineEntry
 from schakel.demo.people import Person
 from schakel.fhir.json import Resource
 
@@ -37,7 +38,8 @@ class Chart:
     """The resources of one person at one organisation, in the order in which they were added.
 
     `rng` is this chart's own source of chance. `complete` asks for every kind of information that the
-    organisation can hold; otherwise kinds are left out by chance.
+    organisation can hold; otherwise kinds are left out by chance. All of a chart is of one FHIR version; what
+    an organisation keeps in another version stands in a chart of its own.
     """
 
     person: Person
@@ -106,6 +108,18 @@ class Chart:
     def since_birth(self, days_ago: int) -> int:
         """`days_ago`, but not before the person was born."""
         return max(0, min(days_ago, (self.today - self.person.birth_date).days - 1))
+
+
+def in_use(chart: Chart, entry: MedicineEntry) -> Json:
+    """The period in which a medicine is used: without the last day when it still is."""
+    since = chart.since_birth(entry.since)
+    return period(chart.day(since), chart.day(max(0, since - entry.days)) if entry.days else None)
+
+
+def treatment(chart: Chart, entry: MedicineEntry) -> Json:
+    """The identifier of a pharmaceutical treatment, which is the same wherever it is written about."""
+    value = f"{chart.person.number:05d}-{entry.product}"
+    return {"system": f"{GENERAL_PRACTICE.site}/id/medication-treatment", "value": value}
 
 
 GP_OFFICE = organisation_link(GENERAL_PRACTICE)

@@ -1,4 +1,6 @@
-"""Small parts of STU3 resources: codings, concepts, quantities, references, dates.
+"""Small parts of resources, the same in STU3 and R4: codings, concepts, quantities, references, dates.
+
+The code systems named here are those of STU3; `zibs2020.elements` has those that R4 names otherwise.
 
 Every function returns new, plain JSON members, so that a caller may change what it gets.
 """

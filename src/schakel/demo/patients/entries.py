@@ -27,7 +27,8 @@ class MedicineEntry:
     """A medicine in use: product of the formulary, `times` a day or week (0: when needed), units a dose.
 
     `every` is d or wk; `days` is how long it was used, 0 while it still is. `reason` is the place of its
-    reason among the story's problems.
+    reason among the story's problems. With a `schedule` the dose differs by day: so many units on each of
+    those days, over and over.
     """
 
     product: str
@@ -38,6 +39,7 @@ class MedicineEntry:
     instruction: str = ""
     every: str = "d"
     days: int = 0
+    schedule: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from schakel.demo.patients.elements import ATC, Code
+from schakel.demo.patients.entries import MedicineEntry
 
 GPK = "urn:oid:2.16.840.1.113883.2.4.4.1"
 PRK = "urn:oid:2.16.840.1.113883.2.4.4.10"
@@ -98,3 +99,14 @@ PRODUCTS: dict[str, Product] = {
         ),
     )
 }  # fmt: skip
+
+_PERIODS = {"d": "dag", "wk": "week"}
+
+
+def instruction(entry: MedicineEntry) -> str:
+    """How to use a medicine, in the words that stand on the label."""
+    if entry.schedule:
+        return "Volgens doseerschema" + (f", {entry.instruction}" if entry.instruction else "")
+    often = f"{entry.times} keer per {_PERIODS[entry.every]}" if entry.times else "Zo nodig"
+    text = f"{often} {entry.dose} {PRODUCTS[entry.product].unit}"
+    return f"{text}, {entry.instruction}" if entry.instruction else text

@@ -45,10 +45,19 @@ class AllergyEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Vaccine:
+    """A vaccine: its ATC code, and the SNOMED CT concept of the antigen in it."""
+
+    key: str
+    code: Code
+    antigen: Code
+
+
+@dataclass(frozen=True, slots=True)
 class VaccineEntry:
     """A vaccination that was given; `dose` in millilitres."""
 
-    code: Code
+    vaccine: Vaccine
     days_ago: int
     dose: str = "0.5"
     note: str = ""
@@ -77,11 +86,30 @@ ALLERGIES: tuple[AllergyEntry, ...] = (
     ),
 )
 
-_INFLUENZA = Code(ATC, "J07BB02", "Influenzavaccin")
-_COVID = Code(ATC, "J07BX03", "COVID-19-vaccin")
-_PNEUMOCOCCUS = Code(ATC, "J07AL01", "Pneumokokkenvaccin")
-_TETANUS = Code(ATC, "J07AM01", "Tetanusvaccin")
-_MEASLES = Code(ATC, "J07BD52", "Bof-mazelen-rubellavaccin")
+_INFLUENZA = Vaccine(
+    "influenza",
+    Code(ATC, "J07BB02", "Influenzavaccin"),
+    sct("1181000221105", "vaccin met antigeen van influenzavirus"),
+)
+_COVID = Vaccine(
+    "covid-19", Code(ATC, "J07BX03", "COVID-19-vaccin"), sct("28531000087107", "vaccin tegen COVID-19")
+)
+_PNEUMOCOCCUS = Vaccine(
+    "pneumococcus",
+    Code(ATC, "J07AL01", "Pneumokokkenvaccin"),
+    sct("836398006", "vaccin met antigeen van Streptococcus pneumoniae"),
+)
+_TETANUS = Vaccine(
+    "tetanus",
+    Code(ATC, "J07AM01", "Tetanusvaccin"),
+    sct("863911006", "vaccin met antigeen van Clostridium tetani"),
+)
+_MEASLES = Vaccine(
+    "mmr",
+    Code(ATC, "J07BD52", "Bof-mazelen-rubellavaccin"),
+    sct("871831003", "vaccin met antigenen van mazelen-, bof- en rubellavirus"),
+)
+VACCINES = (_INFLUENZA, _COVID, _PNEUMOCOCCUS, _TETANUS, _MEASLES)
 
 TOBACCO = (
     sct("449868002", "Rookt dagelijks"),

@@ -1,12 +1,16 @@
-"""What the other sectors hold: GP, out-of-hours post, home care, mental health, pharmacy, ambulance."""
+"""What each sector holds, and in which FHIR version.
+
+GP practice and pharmacy keep medication and vaccinations as R4 (zib 2020, MP9 3.0), the pharmacy all it has;
+everything else is STU3 (zib 2017).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from schakel.demo.cast import Sector
+from schakel.demo.cast import Organisation, Sector
 from schakel.demo.patients import codes as c
-from schakel.demo.patients import hospital
+from schakel.demo.patients import hospital, zibs2020
 from schakel.demo.patients.chart import Chart
 from schakel.demo.patients.elements import Link, sct
 from schakel.demo.patients.entries import ProblemEntry
@@ -20,6 +24,8 @@ from schakel.demo.patients.zibs import (
     problems,
     procedures,
 )
+from schakel.fhir.definitions import Version
+from schakel.fhir.json import Resource
 
 _MINOR = (
     ProblemEntry(c.COMMON_COLD, 320, kind=c.COMPLAINT, ended=310),
@@ -44,7 +50,7 @@ URGENT = {
 
 
 def general_practice(chart: Chart, told: History) -> None:
-    """The GP's record: problems, agreements, vaccinations, contacts, measurements."""
+    """The GP's record but for medication and vaccinations: problems, allergies, contacts, measurements."""
     administration.patient(chart)
     known: dict[tuple[str, int], Link] = {}
     for story in told.stories:
@@ -53,12 +59,6 @@ def general_practice(chart: Chart, told: History) -> None:
     minor = [problems.problem(chart, entry) for entry in chart.rng.sample(_MINOR, chart.rng.randint(1, 2))]
     for allergy in told.allergies:
         problems.allergy(chart, allergy)
-    for story, medicine in hospital.medicines(told):
-        if chart.chance(0.7):
-            reason = None if medicine.reason is None else known[story.key, medicine.reason]
-            medication.agreement(chart, medicine, chart.gp, reason=reason)
-    for vaccine in told.vaccines:
-        procedures.vaccination(chart, vaccine, by=chart.gp)
     for about in (*minor, known[told.stories[0].key, 0]):
         kind, on = chart.rng.choice(("AMB", "VR", "HH")), chart.rng.randint(10, 320)
         administration.encounter(chart, kind, on, chart.gp, diagnosis=about)
@@ -71,6 +71,20 @@ def general_practice(chart: Chart, told: History) -> None:
     lifestyle.tobacco_use(chart, told.tobacco)
     if chart.chance(0.5):
         laboratory.panel(chart, told.stories[0].panels[0], 120, told.stories[0].results)
+
+
+def general_practice_medication(chart: Chart, told: History) -> None:
+    """What the GP agreed on about medicines, and the vaccinations the practice gave."""
+    zibs2020.administration.patient(chart)
+    for story, entry in hospital.medicines(told):
+        reason = None if entry.reason is None else story.problems[entry.reason].code
+        agreed = zibs2020.medication.agreement(chart, entry, reason=reason)
+        if entry.schedule:
+            zibs2020.medication.regimen(chart, entry, agreed)
+        if not entry.days and chart.chance(0.5):
+            zibs2020.medication.use(chart, entry, agreed)
+    for vaccine in told.vaccines:
+        zibs2020.vaccination.vaccination(chart, vaccine)
 
 
 def out_of_hours(chart: Chart, told: History) -> None:
@@ -137,17 +151,17 @@ def mental_health(chart: Chart, told: History) -> None:
 
 def pharmacy(chart: Chart, told: History) -> None:
     """What the pharmacy agreed on and handed over, and the allergies it guards."""
-    administration.patient(chart)
-    administration.payer(chart, told)
+    zibs2020.administration.patient(chart)
+    zibs2020.administration.payer(chart, told)
     for _, entry in hospital.medicines(told):
-        medication.administration_agreement(chart, entry)
+        zibs2020.medication.administration_agreement(chart, entry)
         last_day = entry.since - entry.days if entry.days else 0
         for days_ago in (min(entry.since, 275), 185, 95, 6):
             if last_day <= days_ago <= entry.since:
-                medication.dispense(chart, entry, days_ago - chart.rng.randint(0, 3))
+                zibs2020.medication.dispense(chart, entry, days_ago - chart.rng.randint(0, 3))
     for allergy in told.allergies:
         if allergy.category == "medication":
-            problems.allergy(chart, allergy)
+            zibs2020.problems.allergy(chart, allergy)
 
 
 def ambulance(chart: Chart, told: History) -> None:
@@ -174,16 +188,26 @@ def ambulance(chart: Chart, told: History) -> None:
 
 Writer = Callable[[Chart, History], None]
 
-WRITERS: dict[Sector, Writer] = {
-    "hospital": hospital.write,
-    "general-practice": general_practice,
-    "out-of-hours": out_of_hours,
-    "nursing-and-home-care": home_care,
-    "mental-health": mental_health,
-    "pharmacy": pharmacy,
-    "ambulance": ambulance,
+WRITERS: dict[Sector, dict[Version, Writer]] = {
+    "hospital": {"stu3": hospital.write},
+    "general-practice": {"stu3": general_practice, "r4": general_practice_medication},
+    "out-of-hours": {"stu3": out_of_hours},
+    "nursing-and-home-care": {"stu3": home_care},
+    "mental-health": {"stu3": mental_health},
+    "pharmacy": {"r4": pharmacy},
+    "ambulance": {"stu3": ambulance},
 }
-"""How a chart is written, per sector."""
+"""How a chart is written, per sector and FHIR version; a sector holds nothing in a version that is absent."""
 
-WITH_MEDICINES: frozenset[Sector] = frozenset({"hospital", "general-practice", "mental-health", "pharmacy"})
-"""The sectors whose charts refer to medicines."""
+
+def shared(holder: Organisation, version: Version) -> Iterator[Resource]:
+    """What the charts of `holder` in that version refer to."""
+    if version == "stu3":
+        yield from administration.shared(holder)
+        if holder.sector in ("hospital", "mental-health"):
+            yield from medication.products()
+        return
+    yield from zibs2020.administration.shared(holder)
+    yield from zibs2020.medication.products()
+    if holder.sector == "general-practice":
+        yield from zibs2020.vaccination.vaccines()

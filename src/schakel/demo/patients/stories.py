@@ -78,7 +78,7 @@ STORIES: tuple[Story, ...] = (
         medicines=(
             MedicineEntry("furosemide", 1490, instruction="'s ochtends"),
             MedicineEntry("metoprolol", 2000, reason=1),
-            MedicineEntry("apixaban", 2050, times=2, reason=1),
+            MedicineEntry("acenocoumarol", 2050, reason=1, schedule=(2, 2, 3, 2, 2, 3, 2)),
             MedicineEntry("spironolactone", 1200),
         ),
         panels=("heart", "kidney", "blood-count"),

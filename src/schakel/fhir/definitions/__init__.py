@@ -7,8 +7,8 @@ The `.json.zst` files beside this module are made by `scripts/build_definitions.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any, Literal
@@ -35,7 +35,8 @@ class Element:
     `name` has no `[x]`; `choice` says that the JSON name is the name plus the capitalised type. `types` are
     FHIR type names; a backbone element's type is its path, such as `Observation.component` (a content reference
     is resolved to the path it names). `max` 0 means no limit. `targets` are the resource types a Reference may
-    point at, empty for any. `binding` is the value set of a required binding.
+    point at, empty for any. `binding` is the value set of a required binding. `summary` says that the element
+    belongs to a summary, `modifier` that it changes the meaning of what holds it.
     """
 
     name: str
@@ -46,6 +47,8 @@ class Element:
     targets: tuple[str, ...] = ()
     binding: str = ""
     invariants: tuple[Invariant, ...] = ()
+    summary: bool = False
+    modifier: bool = False
 
     @property
     def repeats(self) -> bool:
@@ -83,7 +86,10 @@ class TypeDefinition:
 
 @dataclass(frozen=True, slots=True)
 class SearchParameter:
-    """A search parameter for the types in `base`. `expression` is FHIRPath as corrected (see `corrections`)."""
+    """A search parameter for the types in `base`. `expression` is FHIRPath as corrected (see `corrections`).
+
+    `special` names how its values are read when that is not by their type alone (see `store.index_values`).
+    """
 
     code: str
     base: tuple[str, ...]
@@ -92,11 +98,29 @@ class SearchParameter:
     url: str
     targets: tuple[str, ...] = ()
     components: tuple[tuple[str, str], ...] = ()
+    special: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class ExtensionDefinition:
+    """An extension that the specification defines, or one nested in it.
+
+    `contexts` are the elements where it may stand, as paths (`Patient`, `Patient.birthDate`, `Element`), or with
+    another kind of context before a colon. `types` are the value types, None for any. `nested` are the extensions
+    it consists of by url; `min` and `max` (0 = no limit) count for these.
+    """
+
+    contexts: tuple[str, ...]
+    modifier: bool
+    types: frozenset[str] | None
+    min: int
+    max: int
+    nested: Mapping[str, ExtensionDefinition]
+
+
+@dataclass(frozen=True, eq=False)
 class Definitions:
-    """All definitions of one FHIR version."""
+    """All definitions of one FHIR version; one organisation may have more search parameters (`extended`)."""
 
     version: Version
     release: str
@@ -104,6 +128,7 @@ class Definitions:
     value_sets: Mapping[str, Mapping[str, frozenset[str]]]
     compartments: Mapping[str, Mapping[str, tuple[str, ...]]]
     _search: Mapping[str, Mapping[str, SearchParameter]] = field(repr=False)
+    extensions: Mapping[str, ExtensionDefinition] = field(default_factory=dict)
 
     @cached_property
     def resource_types(self) -> frozenset[str]:
@@ -113,6 +138,20 @@ class Definitions:
     def search_parameters(self, resource_type: str) -> Mapping[str, SearchParameter]:
         """Search parameters of a resource type by code, those of Resource and DomainResource included."""
         return self._search.get(resource_type, {})
+
+    def extended(self, parameters: Iterable[SearchParameter]) -> Definitions:
+        """These definitions with more search parameters; one with the code of another replaces it."""
+        search = {kind: dict(known) for kind, known in self._search.items()}
+        _add(search, parameters)
+        return replace(self, _search=search)
+
+    @cached_property
+    def _by_url(self) -> Mapping[str, SearchParameter]:
+        return {parameter.url: parameter for held in self._search.values() for parameter in held.values()}
+
+    def search_parameter(self, url: str) -> SearchParameter | None:
+        """The search parameter with this canonical URL."""
+        return self._by_url.get(url)
 
     def is_a(self, name: str, ancestor: str) -> bool:
         """Whether type `name` is `ancestor` or derives from it."""
@@ -143,13 +182,37 @@ def _element(version: Version, raw: dict[str, Any]) -> Element:
         targets=tuple(raw.get("r", ())),
         binding=raw.get("b", ""),
         invariants=_invariants(version, raw.get("i")),
+        summary="s" in raw,
+        modifier="y" in raw,
     )
+
+
+def extension_of(raw: dict[str, Any]) -> ExtensionDefinition:
+    """An extension from its table (see `extensions.extension_table`)."""
+    return ExtensionDefinition(
+        contexts=tuple(raw.get("c", ())),
+        modifier="y" in raw,
+        types=frozenset(raw["v"]) if "v" in raw else None,
+        min=raw.get("a", 0),
+        max=raw.get("m", 0),
+        nested={url: extension_of(inner) for url, inner in raw.get("n", {}).items()},
+    )
+
+
+def _add(search: Mapping[str, dict[str, SearchParameter]], parameters: Iterable[SearchParameter]) -> None:
+    """Puts parameters into the table of each type they are for."""
+    for parameter in parameters:
+        for base in parameter.base:
+            for kind in search if base in ("Resource", "DomainResource") else (base,):
+                if kind in search:
+                    search[kind][parameter.code] = parameter
 
 
 @cache
 def definitions(version: Version) -> Definitions:
     """The definitions of `version`; loaded once (about 0.1 s). Raises `KeyError` for another word."""
-    from schakel.fhir.definitions.corrections import ADDED, corrected
+    from schakel.fhir.definitions.added import ADDED
+    from schakel.fhir.definitions.corrections import corrected
 
     if version not in VERSIONS:
         raise KeyError(version)
@@ -177,15 +240,11 @@ def definitions(version: Version) -> Definitions:
             expression=corrected(version, raw["url"], raw["expression"]),
             url=raw["url"],
             targets=tuple(raw.get("target", ())),
-            components=tuple((c[0], c[1]) for c in raw.get("component", ())),
+            components=tuple((c[0], corrected(version, raw["url"], c[1])) for c in raw.get("component", ())),
         )
         for raw in table["search"]
     ]
-    for parameter in [*parameters, *ADDED[version]]:
-        for base in parameter.base:
-            for name in concrete if base in ("Resource", "DomainResource") else (base,):
-                if name in search:
-                    search[name][parameter.code] = parameter
+    _add(search, [*parameters, *ADDED[version]])
     return Definitions(
         version=version,
         release=table["release"],
@@ -198,5 +257,6 @@ def definitions(version: Version) -> Definitions:
             name: {kind: tuple(codes) for kind, codes in members.items()}
             for name, members in table["compartments"].items()
         },
+        extensions={url: extension_of(raw) for url, raw in table["extensions"].items()},
         _search=search,
     )

@@ -1,14 +1,8 @@
-"""Where the published search parameters are wrong, or lack one that the exchanges need.
-
-Every correction has its reason. `ADDED` is our own table of parameters (code, base, type, expression) that
-exchanges ask and the FHIR version lacks.
-"""
+"""Where the published search parameters and invariants are wrong. Every correction has its reason."""
 
 from __future__ import annotations
 
-from schakel.fhir.definitions import SearchParameter, Version
-
-_SP = "http://hl7.org/fhir/SearchParameter/"
+from schakel.fhir.definitions import Version
 
 # version -> (wrong text, right text, reason); applied to every expression with the wrong text.
 _CASE = "names of primitive types begin with a small letter; so spelled the test never holds"
@@ -22,7 +16,8 @@ _CORRECTIONS: dict[Version, tuple[tuple[str, str, str], ...]] = {
         (".as(String)", ".as(string)", _CASE),
         (".as(Uri)", ".as(uri)", _CASE),
     ),
-    "r4": (),
+    # The second part of the composite parameter Observation code-value-date.
+    "r4": ((".as(DateTime)", ".as(dateTime)", _CASE),),
 }
 
 _RANGE_ONLY = "the element is a decimal or a Range, and a decimal has no low and high"
@@ -31,14 +26,22 @@ _RAS_1 = (
     "(high.empty() or ((high.code = '%') and (high.system = %ucum)))"
 )
 
+_MANY_WHEN = (
+    "(when in ('C' | 'CM' | 'CD' | 'CV')).not()",
+    "when.all(($this in ('C' | 'CM' | 'CD' | 'CV')).not())",
+    "when repeats, and `in` takes one item on its left",
+)
+
 # version -> (key of the invariant, wrong text, right text, reason); one of which nothing is left is dropped.
 _INVARIANTS: dict[Version, tuple[tuple[str, str, str, str], ...]] = {
     "stu3": (
         ("ras-1", _RAS_1, f"ofType(Range).all({_RAS_1})", _RANGE_ONLY),
+        ("tim-9", *_MANY_WHEN),
         ("mad-3", "notGiven = 'false'", "notGiven = false", "a boolean never equals a string"),
     ),
     "r4": (
         ("ras-1", _RAS_1, f"ofType(Range).all({_RAS_1})", _RANGE_ONLY),
+        ("tim-9", *_MANY_WHEN),
         (
             "que-7",
             "(answer is Boolean)",
@@ -53,21 +56,6 @@ _INVARIANTS: dict[Version, tuple[tuple[str, str, str, str], ...]] = {
         ),
     ),
 }
-
-ADDED: dict[Version, tuple[SearchParameter, ...]] = {
-    "stu3": (
-        SearchParameter(
-            code="category",
-            base=("MedicationDispense",),
-            type="token",
-            expression="MedicationDispense.category",
-            url="urn:schakel:search-parameter:MedicationDispense-category",
-        ),
-    ),
-    "r4": (),
-}
-"""`MedicationDispense.category` (STU3): BgZ row 17 searches administration agreements by it; STU3 has no such
-parameter (facts on the exchanges, section 1; Nictiz zib2017 carries it as a custom parameter)."""
 
 
 def corrected(version: Version, url: str, expression: str) -> str:

@@ -6,6 +6,7 @@ Sources: FHIRPath N1 2.0 sections 5.1, 5.3 and 5.8; FHIR R4, "Additional functio
 from __future__ import annotations
 
 from schakel.fhir.fhirpath.html import is_safe_narrative
+from schakel.fhir.fhirpath.logic import unique
 from schakel.fhir.fhirpath.nodes import EMPTY, Evaluation, Node, Nodes, boolean, integer, single
 from schakel.fhir.fhirpath.registry import function, text, whole
 from schakel.fhir.fhirpath.values import PRIMITIVES, SYSTEM, distinct, key
@@ -51,28 +52,29 @@ def _any_false(evaluation: Evaluation, nodes: Nodes) -> Nodes:
     return boolean(not all(_booleans(nodes, "anyFalse()")))
 
 
-def _keys(nodes: Nodes) -> set[object]:
+def _keys(evaluation: Evaluation, nodes: Nodes) -> set[object]:
+    evaluation.weigh(nodes)
     return set(map(key, nodes))
 
 
 @function("subsetOf", 1, result=_BOOLEAN)
 def _subset(evaluation: Evaluation, nodes: Nodes, other: Nodes) -> Nodes:
-    return boolean(_keys(nodes) <= _keys(other))
+    return boolean(_keys(evaluation, nodes) <= _keys(evaluation, other))
 
 
 @function("supersetOf", 1, result=_BOOLEAN)
 def _superset(evaluation: Evaluation, nodes: Nodes, other: Nodes) -> Nodes:
-    return boolean(_keys(nodes) >= _keys(other))
+    return boolean(_keys(evaluation, nodes) >= _keys(evaluation, other))
 
 
 @function("distinct", result="same")
 def _distinct(evaluation: Evaluation, nodes: Nodes) -> Nodes:
-    return distinct(nodes)
+    return unique(evaluation, nodes)
 
 
 @function("isDistinct", result=_BOOLEAN)
 def _is_distinct(evaluation: Evaluation, nodes: Nodes) -> Nodes:
-    return boolean(len(_keys(nodes)) == len(nodes))
+    return boolean(len(_keys(evaluation, nodes)) == len(nodes))
 
 
 @function("single", result="same")
@@ -110,13 +112,15 @@ def _take(evaluation: Evaluation, nodes: Nodes, count: Nodes) -> Nodes:
 
 @function("intersect", 1, result="same")
 def _intersect(evaluation: Evaluation, nodes: Nodes, other: Nodes) -> Nodes:
-    wanted = _keys(other)
+    evaluation.weigh(nodes)
+    wanted = _keys(evaluation, other)
     return distinct(node for node in nodes if key(node) in wanted)
 
 
 @function("exclude", 1, result="same")
 def _exclude(evaluation: Evaluation, nodes: Nodes, other: Nodes) -> Nodes:
-    unwanted = _keys(other)
+    evaluation.weigh(nodes)
+    unwanted = _keys(evaluation, other)
     return [node for node in nodes if key(node) not in unwanted]
 
 
@@ -129,7 +133,10 @@ def _extension(evaluation: Evaluation, nodes: Nodes, url: Nodes) -> Nodes:
     for node in nodes:
         members = node.value if isinstance(node.value, dict) else node.extra
         found = members.get("extension") if members else None
-        for item in found if isinstance(found, list) else ():
+        if not isinstance(found, list):
+            continue
+        evaluation.spend(len(found))
+        for item in found:
             if isinstance(item, dict) and item.get("url") == wanted:
                 out.append(Node(item, "Extension", None, node.owner))
     return out
@@ -168,4 +175,16 @@ def _html_checks(evaluation: Evaluation, nodes: Nodes) -> Nodes:
     return EMPTY if div is None else boolean(is_safe_narrative(div))
 
 
-function("htmlchecks", result=_BOOLEAN)(_html_checks)  # so spelled in STU3
+@function("checkModifiers", 1, 20, result="same")
+def _check_modifiers(evaluation: Evaluation, nodes: Nodes, *known: Nodes) -> Nodes:
+    """The input, when no item has a modifier extension but these. Raises `Invalid` when one has."""
+    urls = {text(url, "checkModifiers()") for url in known}
+    for node in nodes:
+        found = node.value.get("modifierExtension") if isinstance(node.value, dict) else None
+        for item in found if isinstance(found, list) else ():
+            if not isinstance(item, dict) or item.get("url") not in urls:
+                raise Invalid(
+                    "FHIRPath: checkModifiers() found a modifier extension that the expression does not know",
+                    code="fhirpath-unknown-modifier",
+                )
+    return nodes

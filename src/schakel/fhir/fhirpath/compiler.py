@@ -12,25 +12,28 @@ from typing import NoReturn
 
 from schakel.fhir.fhirpath import operators
 from schakel.fhir.fhirpath.code import BOOLEAN, NOTHING, Code, Types
+from schakel.fhir.fhirpath.conversion import CONVERSIONS
 from schakel.fhir.fhirpath.lexer import refuse
 from schakel.fhir.fhirpath.logic import connective, equality, equals_text, union
 from schakel.fhir.fhirpath.model import Model, Step
-from schakel.fhir.fhirpath.nodes import EMPTY, FALSE, Evaluation, Node, Nodes, boolean, single
+from schakel.fhir.fhirpath.nodes import EMPTY, FALSE, Evaluation, Node, Nodes, boolean, metered, single
 from schakel.fhir.fhirpath.references import resolve, target_type
 from schakel.fhir.fhirpath.registry import FUNCTIONS, evaluation_of_truth
 from schakel.fhir.fhirpath.special import SPECIAL
-from schakel.fhir.fhirpath.strings import pattern
 from schakel.fhir.fhirpath.syntax import Binary, Call, Expr, Index, Literal, Member, TypeTest, Unary, Variable
-from schakel.fhir.fhirpath.values import (
-    PRIMITIVES,
-    equivalent_collections,
-)
+from schakel.fhir.fhirpath.values import PRIMITIVES
 from schakel.fhir.fhirpath.variables import variable
+from schakel.fhir.regex import compiled
 from schakel.kernel.outcomes import Invalid, NotSupported
 
-_NOT_SUPPORTED = frozenset(
-    {"memberOf", "conformsTo", "elementDefinition", "slice", "checkModifiers", "subsumes", "subsumedBy"}
-)
+_NOT_SUPPORTED = frozenset({"elementDefinition", "slice"})
+MAX_PARTS = 50_000
+"""Most parts of an expression, each counted once for every type of focus it is compiled for."""
+
+_DRAFT = {f"is{kind}": f"convertsTo{kind}" for kind in (*CONVERSIONS, "Quantity")} | {
+    "htmlchecks": "htmlChecks"
+}
+"""Functions by their names in the drafts that STU3 was written with."""
 
 
 def _focus(evaluation: Evaluation, focus: Nodes) -> Nodes:
@@ -38,15 +41,28 @@ def _focus(evaluation: Evaluation, focus: Nodes) -> Nodes:
 
 
 class Compiler:
-    """Compiles one expression. `lenient` is told at `compile_expression`."""
+    """Compiles one expression. `lenient` is told at `compile_expression`; `metered` code counts its steps."""
 
-    def __init__(self, text: str, model: Model, lenient: bool) -> None:
+    def __init__(self, text: str, model: Model, lenient: bool, metered: bool = False) -> None:
         self.text = text
         self.model = model
         self.lenient = lenient
+        self._metered = metered
+        self._done: dict[tuple[int, Types], Code] = {}
 
     def compile(self, tree: Expr, focus: Types) -> Code:
         """Code of `tree` for a focus of these types. Raises `Invalid` and `NotSupported`."""
+        code = self._done.get((id(tree), focus))
+        if code is None:
+            code = self._compile(tree, focus)
+            if self._metered:
+                code = Code(metered(code.run), code.types)
+            self._done[id(tree), focus] = code
+            if len(self._done) > MAX_PARTS:
+                self.fail(tree.at, f"the expression has more than {MAX_PARTS} parts")
+        return code
+
+    def _compile(self, tree: Expr, focus: Types) -> Code:
         match tree:
             case Literal():
                 return self._literal(tree)
@@ -94,8 +110,19 @@ class Compiler:
         name = tree.name
         element = self.model.child_types(focus, name) if focus else None
         if element is None and name[:1].isupper() and (self.model.has(name) or self.lenient or focus is None):
+            if not self.model.typed:
+                return self._type_or_member(tree)
             return self._only_type(tree, focus)
         return self._member(tree, Code(_focus, focus))
+
+    def _type_or_member(self, tree: Member) -> Code:
+        """Without definitions: the focus when it is a resource of that type, else its members of that name."""
+        name, step = tree.name, Step(self.model, tree.name)
+
+        def run(evaluation: Evaluation, focus: Nodes) -> Nodes:
+            return focus if len(focus) == 1 and focus[0].type == name else step(evaluation, focus)
+
+        return Code(run)
 
     def _only_type(self, tree: Member, focus: Types) -> Code:
         name, model = tree.name, self.model
@@ -124,6 +151,8 @@ class Compiler:
         types = base.types
         if types is not None and not types:
             return NOTHING
+        if not self.model.typed:
+            types = None
         found: Types = None
         if types is not None:
             found = self.model.child_types(types, tree.name)
@@ -145,7 +174,7 @@ class Compiler:
         if len(types) > 3:
             return f"none of the {len(types)} types that are possible here has an element {name!r}"
         owner = " or ".join(sorted(types))
-        names = sorted({n for t in types if t in self.model.definitions.types for n in self._elements(t)})
+        names = sorted({n for t in types if t in self.model.types for n in self._elements(t)})
         for type in types:
             if name in self.model.slots(type):
                 choice = next(n for n in sorted(names, key=len, reverse=True) if name.startswith(n))
@@ -154,7 +183,7 @@ class Compiler:
         return f"{owner} has no element {name!r}{expected}"
 
     def _elements(self, type: str) -> list[str]:
-        return list(self.model.definitions.types[type].elements)
+        return list(self.model.types[type].elements)
 
     def _index(self, tree: Index, focus: Types) -> Code:
         base, index = self.compile(tree.base, focus), self.compile(tree.index, focus)
@@ -272,6 +301,8 @@ class Compiler:
             return special.build(self, tree, focus)
         if name == "resolve" and not count:
             return self._resolve(tree, focus)
+        if self.model.draft:
+            name = _DRAFT.get(name, name)
         function = FUNCTIONS.get("matchesFull" if name == "matches" and self.lenient else name)
         if function is None:
             if name in _NOT_SUPPORTED:
@@ -337,15 +368,22 @@ class Compiler:
             wanted = operator == "~"
             return Code(
                 lambda evaluation, focus: boolean(
-                    equivalent_collections(left(evaluation, focus), right(evaluation, focus)) is wanted
+                    operators.equivalence(evaluation, left(evaluation, focus), right(evaluation, focus))
+                    is wanted
+                ),
+                BOOLEAN,
+            )
+        if operator in ("in", "contains"):
+            among = operators.is_in if operator == "in" else operators.contains
+            return Code(
+                lambda evaluation, focus: among(
+                    evaluation, left(evaluation, focus), right(evaluation, focus)
                 ),
                 BOOLEAN,
             )
         types: Types = None
         if operator in ("<", "<=", ">", ">="):
             body, types = operators.comparison(operator), BOOLEAN
-        elif operator in ("in", "contains"):
-            body, types = operators.is_in if operator == "in" else operators.contains, BOOLEAN
         elif operator == "&":
             body, types = operators.concatenate, frozenset({"System.String"})
         else:
@@ -380,7 +418,7 @@ def _calls_itself(node: Node, name: str) -> bool:
 def _check_pattern(argument: Expr) -> None:
     """Refuse a regular expression that is written out and cannot run."""
     if isinstance(argument, Literal) and argument.type == "System.String":
-        pattern(str(argument.value))
+        compiled(str(argument.value))
 
 
 def _wrong_count(name: str, least: int, most: int, count: int) -> str:

@@ -7,16 +7,17 @@ from collections.abc import Callable
 from decimal import Decimal, DecimalException
 
 from schakel.fhir.fhirpath.dates import Temporal, from_moment
-from schakel.fhir.fhirpath.nodes import EMPTY, Evaluation, Node, Nodes, boolean, single
+from schakel.fhir.fhirpath.nodes import EMPTY, Evaluation, Node, Nodes, boolean, plain, single
+from schakel.fhir.fhirpath.parser import MAX_DIGITS
 from schakel.fhir.fhirpath.registry import function, text
 from schakel.fhir.fhirpath.units import CALENDAR_UNITS, Quantity
 from schakel.fhir.fhirpath.values import TEMPORAL, quantity_of, system_type, temporal_of
 
 _TRUE = frozenset({"true", "t", "yes", "y", "1", "1.0"})
 _FALSE = frozenset({"false", "f", "no", "n", "0", "0.0"})
-_INTEGER = re.compile(r"[+-]?\d{1,10}")
-_DECIMAL = re.compile(r"[+-]?\d+(?:\.\d+)?")
-_QUANTITY = re.compile(r"(?P<number>[+-]?\d+(?:\.\d+)?)(?:\s*(?:'(?P<unit>[^']+)'|(?P<word>[a-z]+)))?")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,10}")
+_DECIMAL = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
+_QUANTITY = re.compile(r"(?P<number>[+-]?[0-9]+(?:\.[0-9]+)?)(?:\s*(?:'(?P<unit>[^']+)'|(?P<word>[a-z]+)))?")
 
 Convert = Callable[[Node], object | None]
 
@@ -50,7 +51,9 @@ def _to_decimal(node: Node) -> object | None:
         return Decimal(int(value))
     if kind == "System.Decimal":
         return value  # type: ignore[no-any-return]
-    return Decimal(value) if kind == "System.String" and _DECIMAL.fullmatch(value) else None
+    if kind != "System.String" or len(value) > MAX_DIGITS or not _DECIMAL.fullmatch(value):
+        return None
+    return Decimal(value)
 
 
 def _to_string(node: Node) -> object | None:
@@ -58,7 +61,7 @@ def _to_string(node: Node) -> object | None:
     if kind == "System.Boolean":
         return "true" if value else "false"
     if kind == "System.Decimal":
-        return f"{value:f}"
+        return plain(value)
     if kind == "System.Quantity":
         amount = quantity_of(node)
         return None if amount is None else str(amount)
@@ -88,7 +91,7 @@ def _to_quantity(node: Node) -> object | None:
     if kind != "System.String":
         return quantity_of(node)
     match = _QUANTITY.fullmatch(value)
-    if match is None:
+    if match is None or len(match["number"]) > MAX_DIGITS:
         return None
     number = Decimal(match["number"])
     if match["word"]:
@@ -97,7 +100,7 @@ def _to_quantity(node: Node) -> object | None:
     return Quantity(number, match["unit"] or "1")
 
 
-_CONVERSIONS: dict[str, Convert] = {
+CONVERSIONS: dict[str, Convert] = {
     "Boolean": _to_boolean,
     "Integer": _to_integer,
     "Decimal": _to_decimal,
@@ -129,7 +132,7 @@ def _register(name: str, convert: Convert) -> None:
     function(f"convertsTo{name}", result="System.Boolean")(converts)
 
 
-for _name, _convert in _CONVERSIONS.items():
+for _name, _convert in CONVERSIONS.items():
     _register(_name, _convert)
 
 

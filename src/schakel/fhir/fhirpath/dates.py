@@ -11,9 +11,12 @@ from functools import lru_cache
 
 _FORM = re.compile(
     r"(?P<y>\d{4})(?:-(?P<mo>\d\d)(?:-(?P<d>\d\d))?)?"
-    r"(?P<t>T(?:(?P<h>\d\d)(?::(?P<mi>\d\d)(?::(?P<s>\d\d(?:\.\d+)?))?)?)?(?P<z>Z|[+-]\d\d:\d\d)?)?"
+    r"(?P<t>T(?:(?P<h>\d\d)(?::(?P<mi>\d\d)(?::(?P<s>\d\d(?:\.\d+)?))?)?)?(?P<z>Z|[+-]\d\d:\d\d)?)?",
+    re.ASCII,
 )
-_TIME = re.compile(r"T?(?P<h>\d\d)(?::(?P<mi>\d\d)(?::(?P<s>\d\d(?:\.\d+)?))?)?")
+_TIME = re.compile(r"T?(?P<h>\d\d)(?::(?P<mi>\d\d)(?::(?P<s>\d\d(?:\.\d+)?))?)?", re.ASCII)
+_LONGEST = 64
+"""Longest text of a date or time; what is longer has more digits than any clock."""
 _SECONDS: dict[str, Decimal] = {
     "week": Decimal(604800),
     "day": Decimal(86400),
@@ -41,9 +44,13 @@ class Temporal:
     zone: int | None = None
 
     @staticmethod
-    @lru_cache(maxsize=4096)
     def parse(text: str, kind: str) -> Temporal | None:
         """`text` as a `kind`; None when it has another form or does not exist."""
+        return Temporal._parsed(text, kind) if len(text) <= _LONGEST else None
+
+    @staticmethod
+    @lru_cache(maxsize=4096)
+    def _parsed(text: str, kind: str) -> Temporal | None:
         match = (_TIME if kind == "System.Time" else _FORM).fullmatch(text)
         if match is None or (kind == "System.Date" and match["t"]):
             return None

@@ -49,6 +49,8 @@ def equality(left: Run, right: Run, wanted: bool) -> Run:
         b = right(evaluation, focus)
         if not b:
             return EMPTY
+        if evaluation.steps is not None:
+            evaluation.weigh(a, b)
         same = equal(a[0], b[0]) if len(a) == len(b) == 1 else equal_collections(a, b)
         return EMPTY if same is None else boolean(same is wanted)
 
@@ -74,18 +76,25 @@ def equals_text(left: Run, text: str, wanted: bool) -> Run:
     return compare
 
 
+def unique(evaluation: Evaluation, nodes: Nodes) -> Nodes:
+    """`nodes`, every item once."""
+    if len(nodes) < 2:
+        return nodes
+    evaluation.weigh(nodes)
+    return distinct(nodes)
+
+
 def union(runs: list[Run]) -> Run:
     """`|` of all these: every item once."""
     first = runs[0]
 
     def alone(evaluation: Evaluation, focus: Nodes) -> Nodes:
-        nodes = first(evaluation, focus)
-        return distinct(nodes) if len(nodes) > 1 else nodes
+        return unique(evaluation, first(evaluation, focus))
 
     def together(evaluation: Evaluation, focus: Nodes) -> Nodes:
         nodes: Nodes = []
         for run in runs:
             nodes += run(evaluation, focus)
-        return distinct(nodes) if len(nodes) > 1 else nodes
+        return unique(evaluation, nodes)
 
     return alone if len(runs) == 1 else together

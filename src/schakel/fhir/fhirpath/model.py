@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from schakel.fhir.definitions import Definitions
+from schakel.fhir.definitions import Definitions, TypeDefinition
 from schakel.fhir.fhirpath.nodes import EMPTY, Evaluation, Node, Nodes, Resource
 from schakel.fhir.fhirpath.units import Quantity
 from schakel.fhir.fhirpath.values import PRIMITIVES, SYSTEM, SYSTEM_TYPES, guessed_type
@@ -29,24 +30,31 @@ class Slot(NamedTuple):
 
 
 class Model:
-    """The types of one FHIR version. One per version: see `model_of`."""
+    """The types of one FHIR version, or of none. One per version: see `model_of`.
 
-    def __init__(self, definitions: Definitions) -> None:
-        self.definitions = definitions
+    `typed` says that there are definitions, `draft` that its FHIRPath is that of before N1 (STU3).
+    """
+
+    def __init__(self, definitions: Definitions | None) -> None:
+        self._definitions = definitions
+        self.typed = definitions is not None
+        self.types: Mapping[str, TypeDefinition] = definitions.types if definitions is not None else {}
+        self.resource_types = definitions.resource_types if definitions is not None else frozenset[str]()
+        self.draft = definitions is not None and definitions.version == "stu3"
         self._slots: dict[str, dict[str, Slot]] = {}
         self._named: dict[tuple[str, str], tuple[Slot, ...]] = {}
 
     def has(self, type: str) -> bool:
-        return type in self.definitions.types
+        return type in self.types
 
     def is_a(self, type: str, ancestor: str) -> bool:
-        return self.definitions.is_a(type, ancestor)
+        return type == ancestor or (self._definitions is not None and self._definitions.is_a(type, ancestor))
 
     def slots(self, type: str) -> dict[str, Slot]:
         """All JSON members of `type` by name; a choice has one for each of its types."""
         found = self._slots.get(type)
         if found is None:
-            definition = self.definitions.types.get(type)
+            definition = self.types.get(type)
             names = definition.by_json_name if definition is not None else {}
             found = self._slots[type] = {key: _slot(key, kind) for key, (_, kind) in names.items()}
         return found
@@ -55,7 +63,7 @@ class Model:
         """The JSON members that element `name` of `type` can have; none when there is no such element."""
         found = self._named.get((type, name))
         if found is None:
-            definition = self.definitions.types.get(type)
+            definition = self.types.get(type)
             element = definition.elements.get(name) if definition is not None else None
             slots = self.slots(type)
             if element is None:
@@ -107,9 +115,11 @@ class Model:
         else:
             system = "System." + name
             found = ([name] if self.has(name) else []) + ([system] if system in SYSTEM_TYPES else [])
-        if not found:
+        if not found and self._definitions is None:
+            found = [name.removeprefix("FHIR.")]
+        elif not found and self._definitions is not None:
             raise Invalid(
-                f"FHIRPath: FHIR {self.definitions.release} and System have no type {name!r}; mind the case",
+                f"FHIRPath: FHIR {self._definitions.release} and System have no type {name!r}; mind the case",
                 code="fhirpath-unknown-type",
             )
         return tuple(found)
@@ -126,16 +136,14 @@ class Model:
             if node.extra:
                 self._collect(node, node.extra, self.slots("Element"), out)
             return out
-        slots = self.slots(node.type)
-        if slots:
-            self._collect(node, value, slots, out)
-        else:
-            for name in value:
-                if name != "resourceType" and not name.startswith("_"):
-                    out.extend(self.untyped(node, name))
+        self._collect(node, value, self.slots(node.type), out)
         return out
 
     def _collect(self, node: Node, members: Resource, slots: dict[str, Slot], out: Nodes) -> None:
+        if not slots:
+            for name in dict.fromkeys(key.removeprefix("_") for key in members if key != "resourceType"):
+                out += self.untyped(node, members, name)
+            return
         for key in members:
             slot = slots.get(key)
             if slot is None and key[:1] == "_" and key[1:] not in members:
@@ -163,10 +171,10 @@ class Model:
                 else:
                     out.append(Node(item, type, None, node.owner))
 
-    def untyped(self, node: Node, name: str) -> Nodes:
+    def untyped(self, node: Node, members: Resource, name: str) -> Nodes:
         """Children of a node whose type is not defined: by their JSON name, primitives as system types."""
-        value = node.value.get(name)
-        extra = node.value.get("_" + name)
+        value = members.get(name)
+        extra = members.get("_" + name)
         out: Nodes = []
         _take_extended(node, "", value, extra, out)
         for child in out:
@@ -181,7 +189,7 @@ class Model:
         if isinstance(node.value, Quantity):
             kind = _OF_QUANTITY.get(name)
             return EMPTY if kind is None else [Node(getattr(node.value, name), kind)]
-        if name == "value":
+        if name == "value" and self.typed:
             kind = SYSTEM.get(node.type)
             if kind is None or node.value is None or node.type.startswith("System."):
                 return EMPTY
@@ -190,6 +198,8 @@ class Model:
         if node.extra:
             for slot in self.named("Element", name):
                 self.take(node, node.extra, slot, out)
+            if not self.typed:
+                out += self.untyped(node, node.extra, name)
         return out
 
 
@@ -248,10 +258,8 @@ class Step:
                     self._model.take(node, value, slot, out)
             elif slots:
                 self._choose(node, value, slots, out)
-            elif node.type not in self._model.definitions.types and not self._only:
-                out += self._model.untyped(node, self._name)
-        if evaluation.budget is not None:
-            evaluation.spend(len(nodes) + len(out))
+            elif node.type not in self._model.types and not self._only:
+                out += self._model.untyped(node, value, self._name)
         return out
 
     def _choose(self, node: Node, value: Resource, slots: tuple[Slot, ...], out: Nodes) -> None:
@@ -273,8 +281,8 @@ class Step:
 _MODELS: dict[int, Model] = {}
 
 
-def model_of(definitions: Definitions) -> Model:
-    """The model of these definitions, made once."""
+def model_of(definitions: Definitions | None) -> Model:
+    """The model of these definitions, made once; without any, all that is known is what stands in the data."""
     model = _MODELS.get(id(definitions))
     if model is None:
         model = _MODELS[id(definitions)] = Model(definitions)

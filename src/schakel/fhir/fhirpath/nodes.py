@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
+from schakel.fhir.fhirpath.services import Profiles, Terminology
 from schakel.kernel import clock
 from schakel.kernel.outcomes import Invalid, TooCostly
 
@@ -67,30 +69,47 @@ def bounded(length: int) -> None:
         )
 
 
+def plain(number: Decimal) -> str:
+    """The digits of `number`, without an exponent. Raises `TooCostly` when there are too many."""
+    bounded(abs(number.adjusted()) + len(number.as_tuple().digits))
+    return f"{number:f}"
+
+
 def integer(value: int) -> Nodes:
     return [Node(value, "System.Integer")]
 
 
 class Evaluation:
-    """State of one evaluation: what `%name`, `$index`, `$total`, `resolve()` and the budget refer to."""
+    """State of one evaluation: what `%name`, `$index`, `$total`, the caller's services and the steps refer to.
 
-    __slots__ = ("_moment", "budget", "bundle", "index", "resolve", "root", "total", "variables")
+    `steps` are those that are left, None when they are not counted.
+    """
+
+    __slots__ = (
+        *("_moment", "_weights", "bundle", "index", "profiles", "resolve", "root", "steps", "terminology"),
+        *("total", "variables"),
+    )
 
     def __init__(
         self,
         root: Node,
-        variables: Mapping[str, object] | None,
-        resolve: Resolve | None,
-        budget: int | None,
+        variables: Mapping[str, object] | None = None,
+        resolve: Resolve | None = None,
+        steps: int | None = None,
+        profiles: Profiles | None = None,
+        terminology: Terminology | None = None,
     ) -> None:
         self.root = root
         self.variables = variables
         self.resolve = resolve
-        self.budget = budget
+        self.steps = steps
+        self.profiles = profiles
+        self.terminology = terminology
         self.index = 0
         self.total: Nodes = EMPTY
         self.bundle: dict[str, Resource] | None = None
         self._moment: datetime | None = None
+        self._weights: dict[int, int] | None = None
 
     @property
     def moment(self) -> datetime:
@@ -99,19 +118,64 @@ class Evaluation:
             self._moment = clock.now().astimezone(clock.AMSTERDAM)
         return self._moment
 
-    def spend(self, visits: int) -> None:
-        """Take `visits` from the budget, if there is one. Raises `TooCostly`."""
-        if self.budget is not None:
-            self.budget -= visits
-            if self.budget < 0:
+    def spend(self, steps: int) -> None:
+        """Take `steps` from those that are left, if they are counted. Raises `TooCostly`."""
+        if self.steps is not None:
+            self.steps -= steps
+            if self.steps < 0:
                 raise TooCostly(
-                    "FHIRPath: the expression visits more nodes than allowed; narrow it or its input",
+                    "FHIRPath: the expression takes more steps than limits.expression_steps allows; "
+                    "narrow it or its input",
                     code="fhirpath-too-costly",
                 )
 
+    def weigh(self, *collections: Nodes) -> None:
+        """Take the steps of going through all that is in these: comparing structures does. Raises `TooCostly`."""
+        if self.steps is None:
+            return
+        if self._weights is None:
+            self._weights = {}
+        for nodes in collections:
+            for node in nodes:
+                if isinstance(node.value, dict):
+                    weight = self._weights.get(id(node.value))
+                    if weight is None:
+                        weight = self._weights[id(node.value)] = _weight(node.value)
+                    self.spend(weight)
+
+
+def _weight(value: object) -> int:
+    """Steps for all members in a structure."""
+    members, waiting = 0, [value]
+    while waiting:
+        item = waiting.pop()
+        inside = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+        members += len(inside)
+        waiting += inside
+    return members // _MEMBERS
+
+
+_MEMBERS = 16  # as many members of a structure as cost a step to compare
 
 Run = Callable[[Evaluation, Nodes], Nodes]
 """Compiled code: the evaluation and the focus (`$this`) to a collection."""
+
+_CHARACTERS = 256  # as much text as costs a step more
+
+
+def metered(run: Run) -> Run:
+    """`run` that takes a step, one for each item it gives, and more for long strings."""
+
+    def counted(evaluation: Evaluation, focus: Nodes) -> Nodes:
+        nodes = run(evaluation, focus)
+        steps = 1 + len(nodes)
+        for node in nodes:
+            if type(node.value) is str:
+                steps += len(node.value) // _CHARACTERS
+        evaluation.spend(steps)
+        return nodes
+
+    return counted
 
 
 def single(nodes: Nodes, what: str) -> Node | None:

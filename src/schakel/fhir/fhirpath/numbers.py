@@ -198,8 +198,8 @@ def _decimal_boundary(value: Decimal, digits: int | None, side: int) -> Decimal 
     digits = 8 if digits is None else digits
     if not 0 <= digits <= 31:
         return None
-    edge = value + side * Decimal("0.5").scaleb(-_scale(value))
     try:
+        edge = value + side * Decimal("0.5").scaleb(-_scale(value))
         return edge.quantize(Decimal(1).scaleb(-digits), ROUND_FLOOR if side < 0 else ROUND_CEILING)
     except DecimalException:
         return None

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from decimal import Decimal, DecimalException
 from typing import Any
 
-from schakel.fhir.fhirpath.nodes import EMPTY, Node, Nodes, boolean, single, string
-from schakel.fhir.fhirpath.units import CALENDAR_UNITS, TO_CALENDAR, Quantity, in_one_unit
+from schakel.fhir.fhirpath.nodes import EMPTY, Evaluation, Node, Nodes, boolean, single, string
+from schakel.fhir.fhirpath.units import CALENDAR_UNITS, Quantity, in_one_unit
 from schakel.fhir.fhirpath.values import (
     NUMBERS,
     TEMPORAL,
     equal,
+    equivalent_collections,
     order,
     quantity_of,
     system_type,
@@ -41,17 +42,25 @@ def _part(nodes: Nodes) -> str:
     return node.value
 
 
-def is_in(left: Nodes, right: Nodes) -> Nodes:
+def equivalence(evaluation: Evaluation, left: Nodes, right: Nodes) -> bool:
+    """`left ~ right`; every item may have to be held against every other."""
+    evaluation.spend(len(left) * len(right))
+    evaluation.weigh(left, right)
+    return equivalent_collections(left, right)
+
+
+def is_in(evaluation: Evaluation, left: Nodes, right: Nodes) -> Nodes:
     """`left in right`: empty when `left` is empty."""
     node = single(left, "'in'")
     if node is None:
         return EMPTY
+    evaluation.weigh(left, right)
     return boolean(any(equal(node, other) for other in right))
 
 
-def contains(left: Nodes, right: Nodes) -> Nodes:
+def contains(evaluation: Evaluation, left: Nodes, right: Nodes) -> Nodes:
     """`left contains right`."""
-    return is_in(right, left)
+    return is_in(evaluation, right, left)
 
 
 def comparison(operator: str) -> Operator:
@@ -131,8 +140,10 @@ def _sum(a: Node, b: Node, sign: int) -> Nodes:
     if pair is None:
         raise _cannot("+" if sign > 0 else "-", a, b)
     left, right = pair
-    if in_one_unit(left, right) is None:
+    if in_one_unit(left, right) is None or left.logarithmic:
         return EMPTY
+    if left.calendar != right.calendar:  # those of FHIR that are UCUM as well
+        left, right = left.in_calendar or left, right.in_calendar or right
     finer = left if left.unit_size() <= right.unit_size() else right
     total = left.value_in(finer) + sign * right.value_in(finer)
     return [Node(Quantity(total, finer.unit, finer.calendar), "System.Quantity")]
@@ -142,7 +153,8 @@ def _shift(a: Node, kind: str, b: Node, sign: int) -> Nodes:
     moment, amount = temporal_of(a, kind), quantity_of(b)
     if moment is None or amount is None:
         return EMPTY
-    unit = amount.unit if amount.calendar else TO_CALENDAR.get(amount.unit) or CALENDAR_UNITS.get(amount.unit)
+    duration = amount.in_calendar
+    unit = CALENDAR_UNITS.get(amount.unit) if duration is None else duration.unit
     if unit is None or (kind == "System.Time" and unit in ("year", "month", "week", "day")):
         raise Invalid(
             f"FHIRPath: a {kind.removeprefix('System.')} cannot be moved by {amount}; "
@@ -175,7 +187,7 @@ def _divide(a: Node, b: Node) -> Nodes:
 def _div(a: Node, b: Node) -> Nodes:
     if not _numbers(a, b):
         raise _cannot("div", a, b)
-    return _bounded(int(Decimal(a.value) / Decimal(b.value)))
+    return _bounded(int(Decimal(a.value) // Decimal(b.value)))
 
 
 def _mod(a: Node, b: Node) -> Nodes:

@@ -13,6 +13,11 @@ from schakel.fhir.fhirpath.units import CALENDAR_UNITS, Quantity
 MAX_DEPTH = 120
 """How deep operands and arguments may nest; it bounds the Python stack, also when the result runs."""
 
+MAX_DIGITS = 128
+"""Longest number that is written out, in characters; as long as in JSON."""
+
+_REMEMBERED = 2_000  # characters of an expression of which the tree is kept
+
 # Operator to its strength; the tree is left-associative throughout.
 _STRENGTH = {
     "implies": 1,
@@ -44,9 +49,13 @@ _POLARITY = 11
 _NOT_A_NAME = frozenset({"div", "mod", "and", "or", "xor", "implies", "true", "false"})
 
 
-@lru_cache(maxsize=4096)
 def parse(expression: str) -> Expr:
     """The tree of `expression`. Raises `Invalid` with the position and what was expected there."""
+    return _remembered(expression) if len(expression) <= _REMEMBERED else _Parser(expression).whole()
+
+
+@lru_cache(maxsize=4096)
+def _remembered(expression: str) -> Expr:
     return _Parser(expression).whole()
 
 
@@ -196,6 +205,8 @@ class _Parser:
 
     def _number(self) -> Expr:
         token = self._take()
+        if len(token.text) > MAX_DIGITS:
+            raise refuse(self._text, token.at, f"a number is at most {MAX_DIGITS} characters")
         number = Decimal(token.text)
         unit = self._peek
         if unit.kind == "string":

@@ -32,11 +32,11 @@ def target_type(model: Model, evaluation: Evaluation, node: Node) -> str | None:
     reference = reference_text(node)
     if reference is not None and not reference.startswith("#"):
         named = type_and_id(reference)
-        if named is not None and named[0] in model.definitions.resource_types:
+        if named is not None and named[0] in model.resource_types:
             return named[0]
     if type(node.value) is dict:
         stated = node.value.get("type")
-        if isinstance(stated, str) and stated in model.definitions.resource_types:
+        if isinstance(stated, str) and stated in model.resource_types:
             return stated
     target = find(evaluation, node, reference) if reference else None
     return None if target is None else model.resource_type(target)
@@ -51,15 +51,13 @@ def resolve(model: Model, evaluation: Evaluation, nodes: Nodes) -> Nodes:
         if target is not None:
             owner = node.owner if reference is not None and reference.startswith("#") else target
             out.append(Node(target, model.resource_type(target), None, owner))
-    if evaluation.budget is not None:
-        evaluation.spend(len(nodes))
     return out
 
 
 def find(evaluation: Evaluation, node: Node, reference: str) -> Resource | None:
     """The resource: contained beside the reference, in the Bundle at the root, or from the caller."""
     if reference.startswith("#"):
-        return _contained(node.owner, reference[1:])
+        return _contained(evaluation, node.owner, reference[1:])
     if evaluation.bundle is None:
         evaluation.bundle = _entries(evaluation.root.owner)
     found = evaluation.bundle.get(reference)
@@ -70,11 +68,14 @@ def find(evaluation: Evaluation, node: Node, reference: str) -> Resource | None:
     return found
 
 
-def _contained(owner: Resource | None, id: str) -> Resource | None:
+def _contained(evaluation: Evaluation, owner: Resource | None, id: str) -> Resource | None:
     if owner is None or not id:
         return owner
     contained = owner.get("contained")
-    for resource in contained if isinstance(contained, list) else ():
+    if not isinstance(contained, list):
+        return None
+    evaluation.spend(len(contained))
+    for resource in contained:
         if isinstance(resource, dict) and resource.get("id") == id:
             return resource
     return None

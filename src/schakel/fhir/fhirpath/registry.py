@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from schakel.fhir.fhirpath.nodes import Evaluation, Nodes, single
+from schakel.fhir.fhirpath.nodes import Nodes, single
 from schakel.fhir.fhirpath.values import system_type
 from schakel.kernel.outcomes import Invalid
 
@@ -83,9 +83,3 @@ def evaluation_of_truth(nodes: Nodes, lenient: bool) -> bool | None:
     if isinstance(value, bool):
         return value
     return None if value is None and nodes[0].type in ("boolean", "") else True
-
-
-def checked(evaluation: Evaluation, visits: int) -> None:
-    """Count `visits` when there is a budget."""
-    if evaluation.budget is not None:
-        evaluation.spend(visits)

@@ -11,10 +11,11 @@ from functools import cmp_to_key
 from typing import TYPE_CHECKING
 
 from schakel.fhir.fhirpath.code import BOOLEAN, Code, Types
+from schakel.fhir.fhirpath.logic import unique
 from schakel.fhir.fhirpath.nodes import EMPTY, FALSE, TRUE, Evaluation, Node, Nodes, Run, boolean, single
-from schakel.fhir.fhirpath.registry import checked
+from schakel.fhir.fhirpath.registry import FUNCTIONS
 from schakel.fhir.fhirpath.syntax import Call, Unary
-from schakel.fhir.fhirpath.values import distinct, key, order
+from schakel.fhir.fhirpath.values import key, order
 from schakel.kernel.outcomes import TooCostly
 
 if TYPE_CHECKING:
@@ -46,12 +47,6 @@ def _special(name: str, least: int, most: int) -> Callable[[Build], Build]:
     return add
 
 
-def _counted(evaluation: Evaluation, nodes: Nodes) -> Nodes:
-    if evaluation.budget is not None:
-        evaluation.spend(len(nodes))
-    return nodes
-
-
 @_special("where", 1, 1)
 def _where(compiler: Compiler, tree: Call, focus: Types) -> Code:
     base = compiler.base(tree.base, focus)
@@ -61,7 +56,7 @@ def _where(compiler: Compiler, tree: Call, focus: Types) -> Code:
     def run(evaluation: Evaluation, focus: Nodes) -> Nodes:
         out: Nodes = []
         outer = evaluation.index
-        for index, node in enumerate(_counted(evaluation, before(evaluation, focus))):
+        for index, node in enumerate(before(evaluation, focus)):
             evaluation.index = index
             found = criterion(evaluation, [node])
             if found is TRUE or (found is not FALSE and truth(found)):
@@ -81,16 +76,22 @@ def _exists(compiler: Compiler, tree: Call, focus: Types) -> Code:
     return Code(lambda evaluation, focus: TRUE if before(evaluation, focus) else FALSE, BOOLEAN)
 
 
-@_special("all", 1, 1)
+@_special("all", 0, 1)
 def _all(compiler: Compiler, tree: Call, focus: Types) -> Code:
+    """Without a criterion it is what became `allTrue()`, in the drafts that STU3 was written with."""
     base = compiler.base(tree.base, focus)
     before, truth = base.run, compiler.truth
+    if not tree.arguments:
+        if not compiler.model.draft:
+            compiler.fail(tree.at, "all() takes 1 argument, not 0")
+        every = FUNCTIONS["allTrue"].body
+        return Code(lambda evaluation, focus: every(evaluation, before(evaluation, focus)), BOOLEAN)
     criterion = compiler.compile(tree.arguments[0], base.types).run
 
     def run(evaluation: Evaluation, focus: Nodes) -> Nodes:
         outer = evaluation.index
         answer = TRUE
-        for index, node in enumerate(_counted(evaluation, before(evaluation, focus))):
+        for index, node in enumerate(before(evaluation, focus)):
             evaluation.index = index
             found = criterion(evaluation, [node])
             if found is not TRUE and not truth(found):
@@ -112,7 +113,7 @@ def _select(compiler: Compiler, tree: Call, focus: Types) -> Code:
     def run(evaluation: Evaluation, focus: Nodes) -> Nodes:
         out: Nodes = []
         outer = evaluation.index
-        for index, node in enumerate(_counted(evaluation, before(evaluation, focus))):
+        for index, node in enumerate(before(evaluation, focus)):
             evaluation.index = index
             out += project(evaluation, [node])
         evaluation.index = outer
@@ -141,12 +142,14 @@ def _repeat(compiler: Compiler, tree: Call, focus: Types) -> Code:
         while waiting:
             fresh: Nodes = []
             for node in waiting:
-                for found in project(evaluation, [node]):
+                projected = project(evaluation, [node])
+                evaluation.weigh(projected)
+                for found in projected:
                     mark = key(found)
                     if mark not in seen:
                         seen.add(mark)
                         fresh.append(found)
-            checked(evaluation, len(waiting))
+            evaluation.spend(len(waiting) + len(fresh))
             out += fresh
             if len(out) > MAX_REPEAT:
                 raise TooCostly("FHIRPath: repeat() does not come to an end", code="fhirpath-too-costly")
@@ -166,7 +169,7 @@ def _aggregate(compiler: Compiler, tree: Call, focus: Types) -> Code:
     def run(evaluation: Evaluation, focus: Nodes) -> Nodes:
         outer, total = evaluation.index, evaluation.total
         evaluation.total = EMPTY if initial is None else initial(evaluation, focus)
-        for index, node in enumerate(_counted(evaluation, before(evaluation, focus))):
+        for index, node in enumerate(before(evaluation, focus)):
             evaluation.index = index
             evaluation.total = step(evaluation, [node])
         result = evaluation.total
@@ -263,7 +266,7 @@ def _union(compiler: Compiler, tree: Call, focus: Types) -> Code:
     base, other = compiler.base(tree.base, focus), compiler.compile(tree.arguments[0], focus)
     left, right = base.run, other.run
     types = None if base.types is None or other.types is None else base.types | other.types
-    return Code(lambda e, focus: distinct(_counted(e, [*left(e, focus), *right(e, focus)])), types)
+    return Code(lambda e, focus: unique(e, [*left(e, focus), *right(e, focus)]), types)
 
 
 @_special("combine", 1, 1)
@@ -271,7 +274,7 @@ def _combine(compiler: Compiler, tree: Call, focus: Types) -> Code:
     base, other = compiler.base(tree.base, focus), compiler.compile(tree.arguments[0], focus)
     left, right = base.run, other.run
     types = None if base.types is None or other.types is None else base.types | other.types
-    return Code(lambda e, focus: _counted(e, [*left(e, focus), *right(e, focus)]), types)
+    return Code(lambda e, focus: [*left(e, focus), *right(e, focus)], types)
 
 
 @_special("children", 0, 0)
@@ -280,7 +283,7 @@ def _children(compiler: Compiler, tree: Call, focus: Types) -> Code:
 
     def run(evaluation: Evaluation, focus: Nodes) -> Nodes:
         out = [child for node in before(evaluation, focus) for child in model.children(node)]
-        checked(evaluation, len(out))
+        evaluation.spend(len(out))
         return out
 
     return Code(run, None)
@@ -296,7 +299,7 @@ def _descendants(compiler: Compiler, tree: Call, focus: Types) -> Code:
         level = before(evaluation, focus)
         while level:
             level = [child for node in level for child in model.children(node)]
-            checked(evaluation, len(level))
+            evaluation.spend(len(level))
             out += level
         return out
 

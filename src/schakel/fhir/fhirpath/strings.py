@@ -6,54 +6,18 @@ import base64
 import binascii
 import html
 import json
-import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import re2
 
 from schakel.fhir.fhirpath.nodes import EMPTY, Evaluation, Nodes, boolean, bounded, integer, string
-from schakel.fhir.fhirpath.registry import checked, function, text, whole
+from schakel.fhir.fhirpath.registry import function, text, whole
+from schakel.fhir.regex import compiled
 from schakel.kernel.outcomes import Invalid
 
 _STRING = "System.String"
 _BOOLEAN = "System.Boolean"
-MAX_PATTERN = 2_000
-"""Longest regular expression, in characters."""
-
-_OPTIONS = re2.Options()
-_OPTIONS.dot_nl = True  # "single line mode"
-_OPTIONS.log_errors = False
-_OPTIONS.max_mem = 1 << 22
-
-
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-_SPELLED_OTHERWISE = {"_": "_", "Z": r"\z"}
-"""Escapes of other engines that RE2 refuses, and what they mean there."""
-
-
-def _translated(escape: re.Match[str]) -> str:
-    return _SPELLED_OTHERWISE.get(escape.group(1), escape.group())
-
-
-@lru_cache(maxsize=1024)
-def pattern(regex: str) -> Any:
-    """A compiled regular expression. Raises `Invalid` for what RE2 does not have, such as look-ahead."""
-    if len(regex) > MAX_PATTERN:
-        raise Invalid(
-            f"FHIRPath: a regular expression is at most {MAX_PATTERN} characters",
-            code="fhirpath-invalid-regex",
-        )
-    try:
-        return re2.compile(_ESCAPE.sub(_translated, regex), _OPTIONS)
-    except re2.error as error:
-        raise Invalid(
-            f"FHIRPath: the regular expression {regex[:80]!r} is not taken; look-around and back references "
-            "do not run in linear time",
-            code="fhirpath-invalid-regex",
-            cause=str(error),
-        ) from error
 
 
 @function("indexOf", 1, result="System.Integer")
@@ -121,7 +85,7 @@ def _matches(evaluation: Evaluation, nodes: Nodes, regex: Nodes) -> Nodes:
     value, wanted = text(nodes, "matches()"), text(regex, "matches()")
     if value is None or wanted is None:
         return EMPTY
-    return boolean(pattern(wanted).search(value) is not None)
+    return boolean(compiled(wanted).search(value) is not None)
 
 
 @function("matchesFull", 1, result=_BOOLEAN)
@@ -129,7 +93,7 @@ def _matches_full(evaluation: Evaluation, nodes: Nodes, regex: Nodes) -> Nodes:
     value, wanted = text(nodes, "matchesFull()"), text(regex, "matchesFull()")
     if value is None or wanted is None:
         return EMPTY
-    return boolean(pattern(wanted).fullmatch(value) is not None)
+    return boolean(compiled(wanted).fullmatch(value) is not None)
 
 
 @function("replaceMatches", 2, result=_STRING)
@@ -141,8 +105,7 @@ def _replace_matches(evaluation: Evaluation, nodes: Nodes, regex: Nodes, by: Nod
     if not wanted:
         return string(value)
     bounded(len(value) * max(len(new), 1))
-    compiled = pattern(wanted)
-    return string(str(compiled.sub(lambda match: _substituted(match, new), value)))
+    return string(str(compiled(wanted).sub(lambda match: _substituted(match, new), value)))
 
 
 def _substituted(match: Any, template: str) -> str:
@@ -172,7 +135,7 @@ def _length(evaluation: Evaluation, nodes: Nodes) -> Nodes:
 @function("toChars", result=_STRING)
 def _to_chars(evaluation: Evaluation, nodes: Nodes) -> Nodes:
     value = text(nodes, "toChars()")
-    checked(evaluation, len(value or ""))
+    evaluation.spend(len(value or ""))
     return [node for character in value or "" for node in string(character)]
 
 
@@ -188,7 +151,7 @@ def _split(evaluation: Evaluation, nodes: Nodes, separator: Nodes) -> Nodes:
     if value is None or by is None:
         return EMPTY
     parts = value.split(by) if by else list(value)
-    checked(evaluation, len(parts))
+    evaluation.spend(len(parts))
     return [node for part in parts for node in string(part)]
 
 
@@ -196,7 +159,7 @@ def _split(evaluation: Evaluation, nodes: Nodes, separator: Nodes) -> Nodes:
 def _join(evaluation: Evaluation, nodes: Nodes, separator: Nodes | None = None) -> Nodes:
     by = text(separator, "join()") if separator else ""
     parts = [text([node], "join()") for node in nodes]
-    bounded(len(by or "") * len(parts))
+    bounded(len(by or "") * len(parts) + sum(len(part or "") for part in parts))
     return string((by or "").join(part for part in parts if part is not None)) if nodes else EMPTY
 
 

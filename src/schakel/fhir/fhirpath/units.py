@@ -8,9 +8,11 @@ Sources: FHIRPath N1 2.0 sections 4.1.8 and 6.1; UCUM 2.1 tables 1 to 5, grammar
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
+
+from schakel.fhir.fhirpath.nodes import plain
 
 UCUM = "http://unitsofmeasure.org"
 
@@ -23,6 +25,9 @@ CALENDAR_UNITS = {
 
 TO_CALENDAR = {"wk": "week", "d": "day", "h": "hour", "min": "minute", "s": "second", "ms": "millisecond"}
 """UCUM units that are the same as a calendar duration; `a` and `mo` are not."""
+
+_OF_FHIR = {"a": "year", "mo": "month"}
+"""What these UCUM units also mean in a Quantity of FHIR (R4, FHIRPath "Use of FHIR Quantity")."""
 
 _PREFIXES = {
     "Y": 24, "Z": 21, "E": 18, "P": 15, "T": 12, "G": 9, "M": 6, "k": 3, "h": 2, "da": 1,
@@ -58,24 +63,45 @@ _METRIC = _BASE | {
     "l", "L", "ar", "t", "Hz", "N", "Pa", "J", "W", "bar", "m[Hg]", "m[H2O]", "cal", "kat", "U", "V", "Ohm",
     "Gy", "Sv", "Bq", "A", "[IU]", "[iU]", "lm",
 }  # fmt: skip
+_LOGARITHMIC = frozenset({"B", "dB", "Np", "[pH]", "B[SPL]", "B[V]", "B[mV]", "B[uV]", "B[W]", "B[kW]"})
+"""Units on a scale that is not one of multiples: their quantities compare, and no more."""
 _COMPONENT = re.compile(
-    r"(?P<unit>10[*^]|(?:\[[^\]]*\]|[^\d\[+-])(?:\[[^\]]*\]|[^\[+\-\d])*)(?P<power>[+-]?\d+)?"
+    r"(?P<unit>10[*^]|(?:\[[^\]]*\]|[^\d\[+-])(?:\[[^\]]*\]|[^\[+\-\d])*)(?P<power>[+-]?\d+)?", re.ASCII
 )
 _MAX_POWER = 99
+_MAX_UNIT = 200  # characters
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A number with a UCUM unit, or with a calendar duration (`unit` is then its singular word)."""
+    """A number with a UCUM unit, or with a calendar duration (`unit` is then its singular word).
+
+    One of `fhir` comes from a Quantity of FHIR: there `a` and `mo` also stand for the calendar durations.
+    """
 
     value: Decimal
     unit: str
     calendar: bool = False
+    fhir: bool = False
 
     def __str__(self) -> str:
+        number = plain(self.value)
         if self.calendar:
-            return f"{self.value} {self.unit}{'' if self.value == 1 else 's'}"
-        return f"{self.value} '{self.unit}'"
+            return f"{number} {self.unit}{'' if self.value == 1 else 's'}"
+        return f"{number} '{self.unit}'"
+
+    @property
+    def logarithmic(self) -> bool:
+        """On a scale where twice the number is not twice as much: nothing can be calculated with it."""
+        return self.unit in _LOGARITHMIC
+
+    @property
+    def in_calendar(self) -> Quantity | None:
+        """As a calendar duration, where it is one; a UCUM year or month is one only in FHIR."""
+        if self.calendar:
+            return self
+        word = TO_CALENDAR.get(self.unit) or (_OF_FHIR.get(self.unit) if self.fhir else None)
+        return None if word is None else Quantity(self.value, word, calendar=True)
 
     def canonical(self) -> tuple[Decimal, Powers]:
         """The value in base units, and those units."""
@@ -103,10 +129,18 @@ class Quantity:
         return pair[0] / pair[1]
 
     def times(self, other: Quantity, direction: int) -> Quantity:
-        """The product (`direction` 1) or quotient (-1). Raises `ZeroDivisionError` or a decimal exception."""
-        if not other.calendar and other.unit == "1":
-            value = self.value * other.value if direction > 0 else self.value / other.value
-            return Quantity(value, self.unit, self.calendar)
+        """The product (`direction` 1) or quotient (-1). Raises `ZeroDivisionError` or a decimal exception.
+
+        A calendar duration is multiplied by a number only: its length depends on where it begins.
+        """
+        if self.logarithmic or other.logarithmic:
+            raise ZeroDivisionError("a logarithm is no multiple of its unit")
+        factor, powers = (Decimal(1), ((other.unit, 1),)) if other.calendar else canonical_unit(other.unit)
+        if not powers:
+            number = other.value * factor
+            return replace(self, value=self.value * number if direction > 0 else self.value / number)
+        if self.calendar or other.calendar:
+            raise ZeroDivisionError("a calendar duration is no multiple of a unit")
         if self.unit in _SPECIAL or other.unit in _SPECIAL:
             raise ZeroDivisionError("degrees are no multiples of a zero")
         mine, my_powers = self.canonical()
@@ -124,10 +158,13 @@ def in_one_unit(a: Quantity, b: Quantity) -> tuple[Decimal, Decimal] | None:
     """
     if a.unit == b.unit and a.calendar == b.calendar:
         return a.value, b.value
+    if a.calendar != b.calendar and (a.unit in _OF_FHIR or b.unit in _OF_FHIR):
+        pair = a.in_calendar, b.in_calendar
+        return None if pair[0] is None or pair[1] is None else in_one_unit(pair[0], pair[1])
+    if a.logarithmic or b.logarithmic:
+        return None
     if a.calendar and b.calendar and (a.unit in _DAYS) != (b.unit in _DAYS):
         a, b = (Quantity(q.value * _DAYS[q.unit], "day", True) if q.unit in _DAYS else q for q in (a, b))
-    elif a.calendar != b.calendar and (b if a.calendar else a).unit in ("a", "mo"):
-        return None
     mine, my_units = a.canonical()
     theirs, their_units = b.canonical()
     return (mine, theirs) if my_units == their_units else None
@@ -141,9 +178,11 @@ _UCUM_OF = {word: unit for unit, word in TO_CALENDAR.items()}
 def canonical_unit(unit: str) -> tuple[Decimal, Powers]:
     """Factor and base units of a UCUM unit; one that cannot be read is a base unit of its own."""
     try:
-        return _expression(re.sub(r"\{[^}]*\}", "", unit) or "1")
-    except ValueError:
-        return Decimal(1), ((unit, 1),)
+        if len(unit) <= _MAX_UNIT:
+            return _expression(re.sub(r"\{[^}]*\}", "", unit) or "1")
+    except (ValueError, ArithmeticError):
+        pass
+    return Decimal(1), ((unit, 1),)
 
 
 def _expression(text: str) -> tuple[Decimal, Powers]:
@@ -163,7 +202,7 @@ def _expression(text: str) -> tuple[Decimal, Powers]:
 
 
 def _component(text: str) -> tuple[Decimal, Powers]:
-    if text.isdigit():
+    if text.isdecimal():
         return Decimal(text), ()
     match = _COMPONENT.fullmatch(text)
     if match is None:

@@ -10,6 +10,7 @@ from typing import Any
 from schakel.fhir.fhirpath.dates import Temporal
 from schakel.fhir.fhirpath.nodes import Node, Nodes
 from schakel.fhir.fhirpath.units import UCUM, Quantity, in_one_unit
+from schakel.fhir.json import FhirDecimal
 from schakel.kernel.outcomes import Invalid
 
 _WHITESPACE = re.compile(r"\s")
@@ -40,11 +41,23 @@ NUMBERS = frozenset({"System.Integer", "System.Decimal"})
 SYSTEM_TYPES = frozenset(SYSTEM.values())
 
 
+_HELD_AS = frozenset({
+    *((kind, str) for kind in ("System.String", "System.Date", "System.DateTime", "System.Time")),
+    *(("System.Boolean", bool), ("System.Integer", int), ("System.Decimal", int)),
+    *(("System.Decimal", Decimal), ("System.Decimal", FhirDecimal)),
+    *(("System.Quantity", Quantity), ("System.Quantity", dict)),
+})  # fmt: skip
+
+
 def system_type(node: Node) -> str:
-    """The system type of a node's value; empty for a structure."""
+    """The system type of a node's value; empty for a structure.
+
+    A value that JSON holds in another way than its type has (a number in a string's place) is what it looks like.
+    """
     kind = SYSTEM.get(node.type)
     if kind is not None:
-        return kind
+        value = node.value
+        return kind if value is None or (kind, type(value)) in _HELD_AS else guessed_type(value)
     if node.type and node.type[0].isupper():
         return ""
     return guessed_type(node.value)
@@ -76,9 +89,8 @@ def quantity_of(node: Node) -> Quantity | None:
     if not isinstance(number, Decimal | int) or value.get("comparator") is not None:
         return None
     if value.get("system") == UCUM:
-        unit = value.get("code") or "1"
-    else:
-        unit = value.get("code") or value.get("unit") or value.get("currency") or "1"
+        return Quantity(Decimal(number), str(value.get("code") or "1"), fhir=True)
+    unit = value.get("code") or value.get("unit") or value.get("currency") or "1"
     return Quantity(Decimal(number), str(unit))
 
 
@@ -163,19 +175,22 @@ def _folded(text: str) -> str:
 
 
 def _equivalent_numbers(a: Decimal, b: Decimal) -> bool:
-    step = Decimal(1).scaleb(-min(_digits(a), _digits(b)))
     try:
+        step = Decimal(1).scaleb(-min(_digits(a), _digits(b)))
         return a.quantize(step, ROUND_HALF_UP) == b.quantize(step, ROUND_HALF_UP)
     except InvalidOperation:
         return a == b
 
 
-_CALENDAR_LIKE = {"year": "a", "month": "mo"}
+_UCUM_LIKE = {"year": "a", "month": "mo"}
 
 
 def _equivalent_quantities(a: Quantity, b: Quantity) -> bool:
     if a.calendar != b.calendar:  # here a year is the same as 1 'a'
-        a, b = (Quantity(q.value, _CALENDAR_LIKE[q.unit]) if q.unit in _CALENDAR_LIKE else q for q in (a, b))
+        a, b = (
+            Quantity(q.value, _UCUM_LIKE[q.unit]) if q.calendar and q.unit in _UCUM_LIKE else q
+            for q in (a, b)
+        )
     pair = in_one_unit(a, b)
     return pair is not None and _equivalent_numbers(*pair)
 

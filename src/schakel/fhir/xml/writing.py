@@ -6,6 +6,8 @@ import re
 from decimal import Decimal
 from typing import Any
 
+from lxml import etree
+
 from schakel.fhir.definitions import Definitions
 from schakel.fhir.json import Resource
 from schakel.fhir.xml.narrative import div_of, text_of
@@ -14,6 +16,7 @@ from schakel.fhir.xml.tables import tables as tables_of
 from schakel.kernel.outcomes import Invalid
 
 _DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>'
+_IN_FHIR = f"{{{FHIR}}}"
 _escapable = re.compile(r'[&<>"\t\n\r]').search
 _ESCAPES = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
@@ -44,6 +47,23 @@ def dump(resource: Resource, known: Definitions) -> bytes:
         message = f"{error.message}, at {path}"
         raise Invalid(message, code="xml-unwritable", issue="structure", expression=path) from None
     return _DECLARATION + "".join(parts).encode()
+
+
+def indented(data: bytes) -> bytes:
+    """XML that `dump` made, with each element on a line of its own; narratives stay as they are."""
+    root = etree.fromstring(data, etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True))
+    _indent(root, "\n")
+    return _DECLARATION + b"\n" + etree.tostring(root, encoding="utf-8", xml_declaration=False) + b"\n"
+
+
+def _indent(element: etree._Element, line: str) -> None:
+    if not len(element) or not str(element.tag).startswith(_IN_FHIR):
+        return
+    element.text = f"{line}  "
+    for child in element:
+        _indent(child, f"{line}  ")
+        child.tail = f"{line}  "
+    element[-1].tail = line
 
 
 def _write_resource(resource: object, tables: Tables, out: list[str], namespace: str = "") -> None:

@@ -4,11 +4,16 @@ The answering side is `AuthorisationServer`: OAuth 2.0 client credentials (RFC 6
 that the requester signed (RFC 7523, section 2.2), answered by an opaque token of which the database keeps
 the digest only. The asking side is `AssertionSigner`. `Grant` is what a valid token says. No HTTP here; the
 public keys of requesters come in through `RequesterKeys`.
+
+Patients prove themselves in a browser (`authorisation_request`, `flows`, `broker`): what a client asks, the steps,
+the login service. `PatientTokens` gives the codes and tokens, `PatientGrant` is what such a token says.
 """
 
 from schakel.generic.identity.errors import OAuthError
 from schakel.generic.identity.keys import new_key, read_key
 from schakel.generic.identity.model import Grant, User
+from schakel.generic.identity.patient import Holder, Lists, Passage, PatientGrant, PatientToken
+from schakel.generic.identity.patient_tokens import PatientTokens, TokenRules
 from schakel.generic.identity.server import AuthorisationServer, RequesterKeys, TokenAnswer
 from schakel.generic.identity.signer import AssertionSigner
 
@@ -16,9 +21,16 @@ __all__ = [
     "AssertionSigner",
     "AuthorisationServer",
     "Grant",
+    "Holder",
+    "Lists",
     "OAuthError",
+    "Passage",
+    "PatientGrant",
+    "PatientToken",
+    "PatientTokens",
     "RequesterKeys",
     "TokenAnswer",
+    "TokenRules",
     "User",
     "new_key",
     "read_key",

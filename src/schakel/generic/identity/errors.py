@@ -3,6 +3,7 @@
     OAuthError
     ├── InvalidRequestError        400  a field, or a claim about the user, is missing or malformed
     ├── InvalidClientError         401  the requester did not prove who it is
+    ├── InvalidGrantError          400  the code or refresh token is not known, used, expired or another's
     ├── InvalidScopeError          400  a scope is not offered
     └── UnsupportedGrantTypeError  400
 
@@ -36,6 +37,10 @@ class InvalidRequestError(OAuthError):
 class InvalidClientError(OAuthError):
     status, issue = 401, "login"
     error = "invalid_client"
+
+
+class InvalidGrantError(OAuthError):
+    error = "invalid_grant"
 
 
 class InvalidScopeError(OAuthError):

@@ -133,11 +133,18 @@ def _organisation(kind: Coded, ura: str, name: str, address: str) -> dict[str, A
     return _present(
         {
             "type": _concept(kind),
-            "who": _present({"identifier": {"system": URA_SYSTEM, "value": ura}, "display": name}),
+            "who": _present({"identifier": _party(ura), "display": name}),
             "requestor": False,
             "network": {"address": _printable(address), "type": _network_type(address)} if address else None,
         }
     )
+
+
+def _party(number: str) -> dict[str, str]:
+    """An organisation by its URA; the client of a patient, which has none, by its host name."""
+    if number.isdigit():
+        return {"system": URA_SYSTEM, "value": number}
+    return {"system": "urn:ietf:rfc:3986", "value": f"https://{number}"}
 
 
 def _user(event: Event, user: Person, policy: list[str] | None) -> dict[str, Any]:

@@ -56,12 +56,13 @@ OWN: dict[str, tuple[Coded, tuple[Coded, ...]]] = {
         (DCM, "110114", "User Authentication"),
         ((IHE_TRANSACTION, "ITI-71", "Get Access Token"),),
     ),
+    "consent": (_RECORD, ((OWN_EVENT, "consent", "Consent of the patient"),)),
     "ground": (_RECORD, ((OWN_EVENT, "ground", "Ground for disclosure"),)),
     "erasure": (_RECORD, ((LIFECYCLE, "destroy", "Destroy/Delete Record Lifecycle Event"),)),
     "log": ((DCM, "110101", "Audit Log Used"), ((OWN_EVENT, "log", "Log read"),)),
 }
-"""The type and subtypes of events that are no FHIR interaction: a token asked for, a ground written (C),
-ended (U) or read (R), a patient's data erased (D), the log read."""
+"""The type and subtypes of events that are no FHIR interaction: a token asked for, a patient's consent given
+(C) or withdrawn (U), a ground written (C), ended (U) or read (R), a patient's data erased (D), the log read."""
 
 _GIVEN: tuple[Coded, ...] = (
     (LIFECYCLE, "disclose", "Disclose Record Lifecycle Event"),
@@ -92,12 +93,13 @@ class Person(Protocol):
 class Event:
     """One event of the log.
 
-    `subtype` is a FHIR interaction or one of `token`, `ground`, `erasure`, `log`, `exchange`; `reason` the
-    code of a refusal or failure, `explanation` a sentence beside it. `requester` and `holder` are URAs,
-    `patient` a BSN ('' when none is known): an answer about several patients is one event for each. `query`
-    is the request as it was made, `token` the id (jti) of the access token, `ground` and `rule` the ids of
-    the ground and the authorisation rule that decided, `checks` what was checked in order. `resources` are
-    the versions disclosed, as Type/id/_history/n. `network_address` is where the requester was seen,
+    `subtype` is a FHIR interaction or one of `token`, `consent`, `ground`, `erasure`, `log`, `exchange`;
+    `reason` the code of a refusal or failure, `explanation` a sentence beside it. `requester` and `holder` are
+    URAs (the client of a patient is known by its host name), `patient` a BSN ('' when none is known): an answer
+    about several patients is one event for each. `query` is the request as it was made, `token` the id (jti) of
+    the access token, `ground` and `rule` the ids of the ground and the authorisation rule that decided, `checks`
+    what was checked in order. `resources` are the versions disclosed, as Type/id/_history/n. `network_address`
+    is where the requester was seen,
     `holder_address` where it asked.
     """
 

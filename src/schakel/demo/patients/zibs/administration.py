@@ -40,11 +40,11 @@ _TELECOM = NICTIZ + "zib-ContactInformation-TelecomType"
 _ADDRESS_USE = "http://hl7.org/fhir/v3/AddressUse"
 _MOBILE = Code(_ADDRESS_USE, "MC", "Mobiel telefoonnummer")
 _LANDLINE = Code("urn:oid:2.16.840.1.113883.2.4.3.11.60.40.4.22.1", "LL", "Vast telefoonnummer")
-_GENDERS = {
+GENDERS = {
     "female": Code("http://hl7.org/fhir/v3/AdministrativeGender", "F", "Vrouw"),
     "male": Code("http://hl7.org/fhir/v3/AdministrativeGender", "M", "Man"),
 }
-_MARITAL = {
+MARITAL = {
     "S": "Nooit gehuwd geweest/ geregistreerd partnerschap gehad",
     "M": "Gehuwd",
     "D": "Gescheiden (huwelijk/geregistreerd partnerschap ontbonden)",
@@ -52,7 +52,7 @@ _MARITAL = {
     "W": "Weduwe/weduwnaar",
 }
 _RELATIONS = "http://hl7.org/fhir/v3/RoleCode"
-_CONTACT_ROLE = Code("urn:oid:2.16.840.1.113883.2.4.3.11.22.472", "1", "Eerste relatie/contactpersoon")
+CONTACT_ROLE = Code("urn:oid:2.16.840.1.113883.2.4.3.11.22.472", "1", "Eerste relatie/contactpersoon")
 _CLASSES = {
     "AMB": "Poliklinisch",
     "EMER": "SEH",
@@ -128,12 +128,18 @@ def phone(number: str, use: str) -> Json:
     }
 
 
-def patient(chart: Chart) -> Link:
-    """nl-core-patient with the GP; the BgZ's MaritalStatus and contact person stand in it too."""
+def contact(chart: Chart) -> tuple[Code, Name, str]:
+    """The patient's contact person: the relation, the name and a telephone number."""
     person = chart.person
     child = chart.age < 18
     relation = Code(_RELATIONS, "MTH", "Moeder") if child else Code(_RELATIONS, "SIS", "Zuster")
-    contact_name = Name(("Elly",), person.name.prefix, person.name.family)
+    return relation, Name(("Elly",), person.name.prefix, person.name.family), f"099-99{person.number:05d}"
+
+
+def patient(chart: Chart) -> Link:
+    """nl-core-patient with the GP; the BgZ's MaritalStatus and contact person stand in it too."""
+    person = chart.person
+    relation, contact_name, contact_phone = contact(chart)
     return chart.add(
         "patient",
         "Patient",
@@ -153,18 +159,18 @@ def patient(chart: Chart) -> Link:
                 {"system": "email", "value": person.email, "use": "home"},
             ],
             "gender": person.sex,
-            "_gender": specified(_GENDERS[person.sex]),
+            "_gender": specified(GENDERS[person.sex]),
             "birthDate": person.birth_date.isoformat(),
             "deceasedBoolean": False,
             "address": [address(person.address)],
             "maritalStatus": concept(
-                Code("http://hl7.org/fhir/v3/MaritalStatus", person.marital, _MARITAL[person.marital])
+                Code("http://hl7.org/fhir/v3/MaritalStatus", person.marital, MARITAL[person.marital])
             ),
             "contact": [
                 {
-                    "relationship": [concept(relation), concept(_CONTACT_ROLE)],
+                    "relationship": [concept(relation), concept(CONTACT_ROLE)],
                     "name": human_name(contact_name),
-                    "telecom": [phone(f"099-99{person.number:05d}", "home")],
+                    "telecom": [phone(contact_phone, "home")],
                 }
             ],
             "generalPractitioner": [professional(chart.gp)],
@@ -186,7 +192,7 @@ def payer(chart: Chart, told: History) -> Link:
             "subscriberId": told.insured_number,
             "beneficiary": chart.subject,
             "period": period(f"{chart.today.year}-01-01", f"{chart.today.year}-12-31"),
-            "payor": [reference(_payer_link(told.payer))],
+            "payor": [reference(insurer_link(told.payer))],
         },
         f"Verzekering bij {told.payer.name}",
     )
@@ -283,11 +289,12 @@ def provenance(chart: Chart, targets: Sequence[Link], recorded: str, activity: s
     )
 
 
-def _payer_link(insurer: Payer) -> Link:
+def insurer_link(insurer: Payer) -> Link:
     return Link(f"Organization/organization-uzovi-{insurer.uzovi}", insurer.name)
 
 
-def _at(link: Link, profile: str, members: Json) -> Resource:
+def at(link: Link, profile: str, members: Json) -> Resource:
+    """The resource to which `link` points."""
     resource_type, identity = link.target.split("/")
     return {"resourceType": resource_type, "id": identity, "meta": {"profile": [profile]}, **present(members)}
 
@@ -295,7 +302,7 @@ def _at(link: Link, profile: str, members: Json) -> Resource:
 def _organisation(place: Organisation) -> Resource:
     where = Address(place.street, place.house_number, "", place.postal_code, place.city)
     kind = Code("http://nictiz.nl/fhir/NamingSystem/organization-type", place.type_code, place.type_name)
-    return _at(
+    return at(
         organisation_link(place),
         NL_CORE + "nl-core-organization",
         {
@@ -313,8 +320,8 @@ def _organisation(place: Organisation) -> Resource:
 
 
 def _insurer(insurer: Payer) -> Resource:
-    return _at(
-        _payer_link(insurer),
+    return at(
+        insurer_link(insurer),
         NL_CORE + "nl-core-organization",
         {
             "identifier": [{"system": "http://fhir.nl/fhir/NamingSystem/uzovi", "value": insurer.uzovi}],
@@ -325,24 +332,28 @@ def _insurer(insurer: Payer) -> Resource:
     )
 
 
-def _practitioner(who: Professional) -> Resource:
+def practitioner_name(who: Professional) -> Json:
+    """The name of a professional, of whom only initials are known."""
     name = Name(tuple(f"{letter}." for letter in who.initials.split(".") if letter), who.prefix, who.family)
     shown = human_name(name)
-    shown |= {"text": who.name, "given": [who.initials], "_given": shown["_given"][1:]}
-    return _at(
+    return shown | {"text": who.name, "given": [who.initials], "_given": shown["_given"][1:]}
+
+
+def _practitioner(who: Professional) -> Resource:
+    return at(
         practitioner_link(who),
         NL_CORE + "nl-core-practitioner",
         {
             "identifier": [{"system": "http://fhir.nl/fhir/NamingSystem/uzi-nr-pers", "value": who.number}],
             "active": True,
-            "name": [shown],
+            "name": [practitioner_name(who)],
         },
     )
 
 
 def _role(who: Professional, place: Organisation) -> Resource:
     specialty = Code("http://fhir.nl/fhir/NamingSystem/uzi-rolcode", who.role_code, who.role)
-    return _at(
+    return at(
         role_link(who),
         NL_CORE + "nl-core-practitionerrole",
         {

@@ -1,11 +1,18 @@
-"""Product, MedicationUse, MedicationAgreement, AdministrationAgreement and Dispense."""
+"""Product, MedicationUse, MedicationAgreement and AdministrationAgreement."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from schakel.demo.cast import Professional
-from schakel.demo.patients.chart import Chart, organisation_link, practitioner_link, role_link
+from schakel.demo.patients.chart import (
+    Chart,
+    in_use,
+    organisation_link,
+    practitioner_link,
+    role_link,
+    treatment,
+)
 from schakel.demo.patients.elements import (
     NICTIZ,
     Code,
@@ -13,20 +20,18 @@ from schakel.demo.patients.elements import (
     Link,
     concept,
     extension,
-    period,
+    other,
     quantity,
     reference,
     sct,
 )
 from schakel.demo.patients.entries import MedicineEntry
-from schakel.demo.patients.formulary import PRODUCTS, UNIT, Product
+from schakel.demo.patients.formulary import PRODUCTS, UNIT, Product, instruction
 from schakel.fhir.json import Resource
 
 _USE = Code("urn:oid:2.16.840.1.113883.2.4.3.11.60.20.77.5.3", "6", "Medicatiegebruik")
 _AGREEMENT = sct("16076005", "Prescription (procedure)")
 _ADMINISTRATION = sct("422037009", "Provider medication administration instructions (procedure)")
-_PERIODS = {"d": "dag", "wk": "week"}
-_DISPENSE = sct("373784005", "Dispensing medication (procedure)")
 
 
 def product_link(product: Product) -> Link:
@@ -55,33 +60,22 @@ def _amount(product: Product, dose: str) -> Json:
 def dosage(entry: MedicineEntry) -> Json:
     """zib-InstructionsForUse: the text a patient reads, and the same in structure."""
     product = PRODUCTS[entry.product]
-    often = f"{entry.times} keer per {_PERIODS[entry.every]}" if entry.times else "Zo nodig"
-    text = f"{often} {entry.dose} {product.unit}"
-    if entry.instruction:
-        text += f", {entry.instruction}"
-    out: Json = {"sequence": 1, "text": text}
-    if entry.times:
+    out: Json = {"sequence": 1, "text": instruction(entry)}
+    if entry.schedule:
+        out["additionalInstruction"] = [other("volgens doseerschema")]
+    elif entry.times:
         out["timing"] = {"repeat": {"frequency": entry.times, "period": 1, "periodUnit": entry.every}}
     else:
         out["asNeededBoolean"] = True
     out["route"] = concept(product.route) if product.route else {"text": product.route_text}
-    out["doseQuantity"] = _amount(product, entry.dose)
+    if not entry.schedule:
+        out["doseQuantity"] = _amount(product, entry.dose)
     return out
 
 
-def _in_use(chart: Chart, entry: MedicineEntry) -> Json:
-    """From the first day to the last; without the last when the medicine is still used."""
-    since = chart.since_birth(entry.since)
-    return period(chart.day(since), chart.day(max(0, since - entry.days)) if entry.days else None)
-
-
 def _treatment(chart: Chart, entry: MedicineEntry) -> Json:
-    """The pharmaceutical treatment that ties agreements, dispenses and use together."""
-    value = f"{chart.person.number:05d}-{entry.product}"
-    return extension(
-        NICTIZ + "zib-Medication-MedicationTreatment",
-        valueIdentifier={"system": f"{chart.holder.site}/id/medication-treatment", "value": value},
-    )
+    """The pharmaceutical treatment that ties agreements and use together."""
+    return extension(NICTIZ + "zib-Medication-MedicationTreatment", valueIdentifier=treatment(chart, entry))
 
 
 def use(chart: Chart, entry: MedicineEntry, prescriber: Professional, *, in_error: bool = False) -> Link:
@@ -104,7 +98,7 @@ def use(chart: Chart, entry: MedicineEntry, prescriber: Professional, *, in_erro
             "status": "entered-in-error" if in_error else "completed" if entry.days else "active",
             "category": concept(_USE, text="Medicatiegebruik"),
             "medicationReference": reference(product_link(product)),
-            "effectivePeriod": _in_use(chart, entry),
+            "effectivePeriod": in_use(chart, entry),
             "dateAsserted": chart.day(min(since, chart.rng.randint(5, 60))),
             "informationSource": chart.subject,
             "subject": chart.subject,
@@ -130,7 +124,7 @@ def agreement(
         [NICTIZ + "zib-MedicationAgreement"],
         {
             "extension": [
-                extension(NICTIZ + "zib-Medication-PeriodOfUse", valuePeriod=_in_use(chart, entry)),
+                extension(NICTIZ + "zib-Medication-PeriodOfUse", valuePeriod=in_use(chart, entry)),
                 _treatment(chart, entry),
             ],
             "intent": "order",
@@ -157,7 +151,7 @@ def administration_agreement(chart: Chart, entry: MedicineEntry, *, agreed: Link
         {
             "extension": [
                 extension(NICTIZ + "zib-AdministrationAgreement-AuthoredOn", valueDateTime=authored),
-                extension(NICTIZ + "zib-Medication-PeriodOfUse", valuePeriod=_in_use(chart, entry)),
+                extension(NICTIZ + "zib-Medication-PeriodOfUse", valuePeriod=in_use(chart, entry)),
                 _treatment(chart, entry),
             ],
             "category": concept(_ADMINISTRATION, text="Toedieningsafspraak"),
@@ -168,28 +162,4 @@ def administration_agreement(chart: Chart, entry: MedicineEntry, *, agreed: Link
             "dosageInstruction": [dosage(entry)],
         },
         f"Toedieningsafspraak {product.name}",
-    )
-
-
-def dispense(chart: Chart, entry: MedicineEntry, days_ago: int) -> Link:
-    """zib-Dispense: what the pharmacy handed over, for ninety days."""
-    product = PRODUCTS[entry.product]
-    daily = entry.every == "d" and product.unit == "stuk"
-    count = max(1, entry.times) * (90 if daily else 12)
-    return chart.add(
-        "dispense",
-        "MedicationDispense",
-        [NICTIZ + "zib-Dispense"],
-        {
-            "extension": [_treatment(chart, entry)],
-            "status": "completed",
-            "category": concept(_DISPENSE, text="Verstrekking"),
-            "medicationReference": reference(product_link(product)),
-            "subject": chart.subject,
-            "performer": [{"actor": reference(organisation_link(chart.holder))}],
-            "quantity": _amount(product, str(count)),
-            "daysSupply": quantity("90", "dag", "d"),
-            "whenHandedOver": chart.moment(chart.since_birth(days_ago)),
-        },
-        f"Verstrekking {product.name}",
     )

@@ -140,8 +140,9 @@ def device(
     return use, product
 
 
-def vaccination(chart: Chart, entry: VaccineEntry, *, by: Professional | None = None) -> Link:
-    """zib-Vaccination; `primarySource` is true only where `by` gave it."""
+def vaccination(chart: Chart, entry: VaccineEntry) -> Link:
+    """zib-Vaccination that was given elsewhere, as the patient tells it."""
+    code = entry.vaccine.code
     return chart.add(
         "vaccination",
         "Immunization",
@@ -149,15 +150,14 @@ def vaccination(chart: Chart, entry: VaccineEntry, *, by: Professional | None = 
         {
             "status": "completed",
             "notGiven": False,
-            "vaccineCode": concept(entry.code),
+            "vaccineCode": concept(code),
             "patient": chart.subject,
             "date": chart.day(chart.since_birth(entry.days_ago)),
-            "primarySource": by is not None,
+            "primarySource": False,
             "doseQuantity": quantity(entry.dose, "mL"),
-            "practitioner": [{"actor": professional(by)}] if by else None,
             "note": [{"text": entry.note}] if entry.note else None,
         },
-        entry.code.display,
+        code.display,
     )
 
 

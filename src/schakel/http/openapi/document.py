@@ -1,0 +1,131 @@
+"""The document: every route of a listener, and nothing else."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version as installed
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from schakel.fhir.definitions import VERSIONS, Version
+from schakel.generic.authorisation import ROWS
+from schakel.http.openapi import fhir, own, parts
+from schakel.http.openapi.parts import ID, ORGANISATION, OUTCOME_ANSWER, PROBLEM_ANSWER, Json, parameter
+from schakel.http.reading import as_json
+
+WHOLE = "/{organisation}/fhir/{version}"
+"""The FHIR door which, on the internal listener, does all that FHIR is asked."""
+
+_BELOW = "/{path:path}"
+_ABOUT = {
+    "front": "For other organisations, for people and for their apps.",
+    "internal": "For the organisation's own systems.",
+}
+_OPEN = re.compile(r"/health/|/openapi\.json|/metrics|/\.well-known/|/oauth2/(?!introspect)")
+"""What is asked without a key or token; the token endpoint has proof of its own in its form."""
+
+
+class OpenApi:
+    """The handler that serves the document of a listener, made when it is first asked."""
+
+    def __init__(self, listener: str, url: str, routes: Sequence[BaseRoute]) -> None:
+        self._listener, self._url, self._routes = listener, url, routes
+        self._body = b""
+
+    def route(self) -> Route:
+        """The route at which the document stands, which is in the document itself."""
+        return Route("/openapi.json", self.answer)
+
+    async def answer(self, _request: Request) -> Response:
+        """This listener as an OpenAPI document."""
+        if not self._body:
+            routes = [*self._routes, self.route()]
+            self._body = orjson.dumps(document(self._listener, self._url, routes))
+        return as_json(self._body)
+
+
+def document(listener: str, url: str, routes: Sequence[BaseRoute]) -> Json:
+    """The document of `routes`, which listen at `url`; `listener` is front or internal."""
+    paths: dict[str, Json] = {}
+    for route in routes:
+        assert isinstance(route, Route)
+        for method, path, operation in _operations(
+            listener, route, {r.path for r in routes if isinstance(r, Route)}
+        ):
+            word = re.sub(r"\W+", "_", f"{method}{path}").strip("_").lower()
+            paths.setdefault(path, {})[method.lower()] = {"operationId": word, **operation}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": f"Schakel: {listener}",
+            "version": installed("schakel"),
+            "description": _ABOUT[listener],
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": url}],
+        "paths": paths,
+        "components": {"schemas": {**parts.SCHEMAS, **own.SCHEMAS}, "securitySchemes": parts.SECURITY},
+    }
+
+
+def _operations(listener: str, route: Route, known: set[str]) -> Iterator[tuple[str, str, Json]]:
+    """Method, path and operation of all that a route answers."""
+    told = {"description": inspect.cleandoc(route.endpoint.__doc__ or "")}
+    security = _security(listener, route.path)
+    if route.path.endswith(_BELOW):
+        for method, path, operation in _fhir(listener, route.path.removesuffix(_BELOW)):
+            outer = _outer(path, {p["name"] for p in operation["parameters"] if p["in"] == "path"})
+            parameters = [*outer, *operation["parameters"]]
+            yield method, path, {**told, **operation, "parameters": parameters, "security": security}
+    elif route.path + _BELOW not in known:  # The base of a FHIR door is described with what is below it.
+        for method in sorted((route.methods or {"GET"}) - {"HEAD"}):
+            operation = own.OPERATIONS.get((method, route.path), {})
+            refusal = OUTCOME_ANSWER if "/fhir/" in route.path else PROBLEM_ANSWER
+            yield (
+                method,
+                route.path,
+                {
+                    "summary": told["description"].partition("\n\n")[0],
+                    **told,
+                    **operation,
+                    "parameters": [*_outer(route.path, set()), *operation.get("parameters", [])],
+                    "responses": {
+                        **operation.get("responses", {"200": {"description": "Done."}}),
+                        "default": refusal,
+                    },
+                    "security": security,
+                },
+            )
+
+
+def _fhir(listener: str, prefix: str) -> Iterator[tuple[str, str, Json]]:
+    """What a FHIR door answers; where the path has no version, the door tells by its service, and both are told."""
+    for version in VERSIONS:
+        at = prefix.replace("{version}", version)
+        whole = listener == "internal" and prefix == WHOLE
+        yield from fhir.paths(at, version, None if whole else _exchanged(version))
+        if "{version}" not in prefix:
+            return
+
+
+def _exchanged(version: Version) -> frozenset[str]:
+    """The types that exchanges read."""
+    return frozenset(row.type for row in ROWS if row.version == version) | {"Provenance"}
+
+
+def _outer(path: str, named: set[str]) -> list[Json]:
+    """The parameters of a path that are not in `named`."""
+    known = {"organisation": ORGANISATION, "id": ID}
+    names = [name for name in re.findall(r"\{(\w+)\}", path) if name not in named]
+    return [known.get(name) or parameter(name, "path", name.capitalize()) for name in names]
+
+
+def _security(listener: str, path: str) -> list[Json]:
+    if _OPEN.search(path):
+        return []
+    return [{"organisation key": []}] if listener == "internal" else [{"access token": []}]

@@ -1,0 +1,142 @@
+"""What goes in and out of the doors that are ours, by path and method. A route that is not here is described by its
+docstring alone.
+
+Sources: RFC 6749, 7523, 7662 and 8414 for the authorisation server; the code of each handler for the rest.
+"""
+
+from __future__ import annotations
+
+from schakel.http.openapi.parts import FORM, Json, body, fhir, parameter, ref, said, table, texts
+
+_URA = {"type": "string", "pattern": "^[0-9]{8}$", "examples": ["90000001"]}
+_BSN = {"type": "string", "pattern": "^[0-9]{9}$", "examples": ["999911120"]}
+_MOMENT = {"type": "string", "format": "date-time"}
+_DATE = {"type": "string", "description": "A date (the whole day counts) or a moment."}
+_GROUND_ASKED = {
+    "requester": _URA,
+    "patient": _BSN,
+    "exchange": {"type": "string", "examples": ["bgz"]},
+    "queries": {"type": "array", "items": {"type": "string"}},
+    "until": _DATE,
+    "reason": {"type": "string", "minLength": 1},
+}
+
+SCHEMAS: dict[str, Json] = {
+    "GroundToWrite": {
+        "description": "A ground for disclosure: for a whole exchange, or for the queries that are listed.",
+        **table(("requester", "patient", "until", "reason"), **_GROUND_ASKED),
+        "additionalProperties": False,
+    },
+    "Ground": {
+        "description": "A ground that was written; `ended` is null as long as nobody ended it.",
+        **table(
+            ("id", "requester", "patient", "until", "reason", "made", "ended"),
+            **{**_GROUND_ASKED, "until": _MOMENT},
+            id={"type": "string"},
+            made=_MOMENT,
+            ended={"type": ["string", "null"], "format": "date-time"},
+        ),
+    },
+    "BgzAsk": {
+        "description": "Who asks whom for which patient.",
+        **table(
+            ("patient", "holders", "user", "purpose", "treatment_relation"),
+            patient=_BSN,
+            holders={"type": "array", "items": _URA, "minItems": 1},
+            user=table(("id", "name", "role"), **texts("id", "name", "role", "responsible")),
+            purpose={"type": "string", "examples": ["TREAT"]},
+            treatment_relation={"type": "string", "examples": ["current"]},
+        ),
+        "additionalProperties": False,
+    },
+    "Token": table(
+        ("access_token", "token_type", "expires_in"),
+        **texts("access_token", "token_type", "scope", "refresh_token"),
+        expires_in={"type": "integer", "minimum": 1},
+    ),
+    "TokenError": {
+        "description": "RFC 6749, section 5.2.",
+        **table(("error",), **texts("error", "error_description")),
+    },
+    "Introspection": {
+        "description": "RFC 7662, section 2.2.",
+        **table(("active",), active={"type": "boolean"}, **texts("iss", "client_id", "sub", "scope", "jti")),
+    },
+    "ServerMetadata": {
+        "description": "RFC 8414, section 2.",
+        **table(("issuer", "token_endpoint", "jwks_uri"), **texts("issuer", "token_endpoint", "jwks_uri")),
+    },
+    "KeySet": table(("keys",), keys={"type": "array", "items": {"type": "object"}}),
+    "Health": table(("status",), status={"enum": ["up", "down"]}, database={"type": "string"}),
+}
+
+_FORM_ANSWERS = {"4XX": said("Refused (RFC 6749, section 5.2).", schema=ref("TokenError"))}
+
+_TOKEN = table(
+    ("grant_type",),
+    **texts("grant_type", "scope", "client_assertion_type", "client_assertion", "code", "redirect_uri"),
+    **texts("client_id", "code_verifier", "refresh_token"),
+)
+
+OPERATIONS: dict[tuple[str, str], Json] = {
+    ("GET", "/health/live"): {"responses": {"200": said("It answers.", schema=ref("Health"))}},
+    ("GET", "/health/ready"): {
+        "responses": {
+            "200": said("It is ready.", schema=ref("Health")),
+            "503": said("The database does not answer.", schema=ref("Health")),
+        }
+    },
+    ("GET", "/metrics"): {"responses": {"200": said("Metrics.", "text/plain", {"type": "string"})}},
+    ("GET", "/openapi.json"): {"responses": {"200": said("This document.", schema={"type": "object"})}},
+    ("GET", "/.well-known/oauth-authorization-server/{organisation}"): {
+        "responses": {"200": said("The metadata.", schema=ref("ServerMetadata"))}
+    },
+    ("GET", "/{organisation}/oauth2/jwks"): {"responses": {"200": said("The keys.", schema=ref("KeySet"))}},
+    ("POST", "/{organisation}/oauth2/token"): {
+        "requestBody": body(_TOKEN, FORM),
+        "responses": {"200": said("A token.", schema=ref("Token")), **_FORM_ANSWERS},
+    },
+    ("POST", "/{organisation}/oauth2/introspect"): {
+        "requestBody": body(table(("token",), **texts("token")), FORM),
+        "responses": {"200": said("What the token says.", schema=ref("Introspection"))},
+    },
+    ("POST", "/{organisation}/exchanges/bgz"): {
+        "requestBody": body(ref("BgzAsk")),
+        "responses": {"200": said("What each holder gave.", schema={"type": "object"})},
+    },
+    ("GET", "/{organisation}/grounds"): {
+        "parameters": [
+            parameter("patient", "query", "Only for this patient (BSN).", _BSN),
+            parameter("requester", "query", "Only for this organisation (URA).", _URA),
+            parameter("active", "query", "Only those that hold now.", {"enum": ["true", "false"]}),
+        ],
+        "responses": {
+            "200": said(
+                "The grounds.", schema=table(("grounds",), grounds={"type": "array", "items": ref("Ground")})
+            )
+        },
+    },
+    ("POST", "/{organisation}/grounds"): {
+        "requestBody": body(ref("GroundToWrite")),
+        "responses": {"201": said("Written.", schema=ref("Ground"))},
+    },
+    ("DELETE", "/{organisation}/grounds/{id}"): {
+        "responses": {"200": said("Ended.", schema=ref("Ground"))},
+    },
+    ("GET", "/{organisation}/log/fhir/r4/AuditEvent"): {
+        "parameters": [
+            parameter(
+                "patient.identifier", "query", "Only about this patient: the BSN, with its system or bare."
+            ),
+            parameter("entity:identifier", "query", "Only this decision."),
+            parameter("date", "query", "Recorded then: a day, or with ge or le."),
+            parameter(
+                "_count", "query", "Events on a page.", {"type": "integer", "minimum": 1, "maximum": 1000}
+            ),
+        ],
+        "responses": {"200": fhir(ref("Bundle"), "A searchset of AuditEvents.")},
+    },
+    ("GET", "/{organisation}/log/fhir/r4/AuditEvent/{id}"): {
+        "responses": {"200": fhir(ref("Resource"), "The event.")}
+    },
+}

@@ -1,0 +1,344 @@
+"""The pipeline of the MedMij door, one step after the other.
+
+identify -> header rules -> FHIR version -> does the token open this service -> whose it is (the token says) ->
+narrow to that patient -> execute -> minimise -> mask -> log -> answer. The ground is the patient's own request.
+What is not there, what was deleted and what is somebody else's get the same answer.
+
+Read `MedMijDoor.answer` from top to bottom: it is the rule.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import structlog
+from prometheus_client import Counter
+
+from schakel.fhir import definitions, json
+from schakel.fhir.definitions import Version
+from schakel.fhir.json import Resource
+from schakel.fhir.search import Query, QueryParser
+from schakel.gateway import Call
+from schakel.gateway.minimise import Item, Subject, about, provenance_targets
+from schakel.generic.identity import PatientGrant, PatientTokens
+from schakel.generic.logging import AuditLog, Event
+from schakel.generic.logging.events import Outcome as LogOutcome
+from schakel.kernel.clock import new_id
+from schakel.kernel.outcomes import Forbidden, Gone, NotAllowed, NotFound, Outcome
+from schakel.patient_access.headers import check_ids, check_version, said
+from schakel.patient_access.inbox import Inbox
+from schakel.patient_access.links import Links
+from schakel.patient_access.mask import ALIAS, Masked, mask
+from schakel.patient_access.narrowing import check_address, narrowed
+from schakel.patient_access.releasing import released
+from schakel.patient_access.services import Service
+from schakel.patient_access.whose import Whose
+from schakel.server import Answer, FhirService, Interaction, answer, capabilities
+from schakel.sources import Stored
+
+DECISION = "X-Decision-ID"
+GROUND = "patient-request"
+PURPOSE = "PATRQT"
+"""Purpose of use: the patient asks (HL7 v3 ActReason)."""
+
+_LARGE = 100_000
+"""Bytes of a resource from which on masking is done beside the event loop: it may hold documents."""
+
+_MOST_LOGGED = 4000
+
+_log = structlog.get_logger("schakel.patient_access")
+_exposed = Counter(
+    "schakel_medmij_documents_reported",
+    "Documents at the MedMij door whose text holds a BSN (found) or cannot be read (unreadable)",
+    ["finding"],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Settings of the door. `documents` says what becomes of a document whose text holds a BSN or cannot be read:
+    it goes out and is reported to the holder, or it is withheld and reported."""
+
+    correlation_id_optional: bool = False
+    documents: Literal["deliver", "withhold"] = "deliver"
+
+
+@dataclass(slots=True)
+class Access:
+    """One request under way; it becomes one event in the log."""
+
+    call: Call
+    service: Service
+    grant: PatientGrant
+    base: str
+    request_id: str = ""
+    subtype: str = "search-type"
+    id: str = field(default_factory=new_id)
+    checks: list[str] = field(default_factory=list)
+
+
+class MedMijDoor:
+    """The MedMij resource interface of one organisation."""
+
+    def __init__(
+        self,
+        *,
+        ura: str,
+        name: str,
+        service: FhirService,
+        tokens: PatientTokens,
+        log: AuditLog,
+        inbox: Inbox,
+        whose: Whose,
+        rules: Rules,
+    ) -> None:
+        self._ura = ura
+        self._name = name
+        self._service = service
+        self._tokens = tokens
+        self._log = log
+        self._inbox = inbox
+        self._whose = whose
+        self._rules = rules
+
+    async def answer(self, call: Call, service: Service, base: str) -> Answer:
+        """The answer to a request for `service` at the FHIR base `base`. Raises an `Outcome` for every refusal."""
+        request = call.request
+        if request.path == "metadata" and request.method in ("GET", "HEAD"):
+            return Answer(200, capabilities.statement(service.version, base, service.gives | service.takes))
+        grant = await self._tokens.identify(call.authorization)
+        access = Access(call, service, grant, base)
+        async with self._refusals_logged(access):
+            access.request_id = check_ids(
+                request.headers, correlation_optional=self._rules.correlation_id_optional
+            )
+            check_version(request.headers.get("accept", ""), service.version)
+            if service.id not in grant.services:
+                raise Forbidden("the token does not open this data service", code="service-not-open")
+            access.checks.append("token opens the service")
+            check_address(f"{request.path}?{request.query}", grant.patient)
+            if request.method in ("POST", "PUT") and not request.path.endswith("_search"):
+                return await self._receive(access)
+            check_address(request.body.decode("utf-8", "replace"), grant.patient)
+            subject = await self._whose.subject(service.version, grant.patient)
+            interaction = self._parsed(access)
+            if interaction.kind == "read":
+                return await self._read(access, interaction, subject)
+            return await self._search(access, interaction, subject)
+
+    # -- a search ------------------------------------------------------------------------------------------
+
+    async def _search(self, access: Access, interaction: Interaction, subject: Subject) -> Answer:
+        service = access.service
+        assert interaction.query is not None
+        query = narrowed(interaction.query, service, subject.ids)
+        caller = f"medmij:{service.id}:{access.grant.jti}"
+        found = await self._service.source.search(service.version, query, caller)
+        items = [self._whose.item(service.version, s) for s in found.matches]
+        items += [self._whose.item(service.version, i.stored, False) for i in found.included]
+        kept = released(items, subject, service)
+        if kept.dropped:
+            held = ", ".join(f"{d.key}: {d.reason}" for d in kept.dropped)
+            access.checks.append(f"held back: {held}")
+        keys = {i.key for i in kept.released}
+        bodies = {i.key: await self._outward(access, i.resource) for i in kept.released}
+        whole = found.total == len(found.matches) and not kept.dropped
+        answered = replace(
+            found,
+            matches=tuple(_with(s, bodies) for s in found.matches if _key(s) in keys),
+            included=tuple(
+                replace(i, stored=_with(i.stored, bodies)) for i in found.included if _key(i.stored) in keys
+            ),
+            total=found.total if whole else None,
+        )
+        await self._logged(access, [_versioned(i) for i in kept.released])
+        return _decided(self._service.render(access.base, interaction, answered), access)
+
+    # -- a read --------------------------------------------------------------------------------------------
+
+    async def _read(self, access: Access, interaction: Interaction, subject: Subject) -> Answer:
+        """A resource of this patient, or one that the patient's record leads to."""
+        access.subtype = "read"
+        kind, service = interaction.type, access.service
+        absent = NotFound(f"{kind}/{interaction.id} is not here")
+        try:
+            stored = await self._service.source.read(
+                service.version, kind, interaction.id.replace(ALIAS, subject.bsn)
+            )
+        except (NotFound, Gone):
+            raise absent from None
+        found = self._whose.item(service.version, stored)
+        if not await self._readable(service, found, subject):
+            access.checks.append("not this patient's")
+            raise absent
+        masked = await self._masked(access, found.resource)
+        if kind == "Binary" and masked.documents and self._rules.documents == "withhold":
+            raise NotFound("this document is withheld: it may hold a BSN", code="document-withheld")
+        await self._logged(access, [_versioned(found)])
+        return _decided(answer.resource(replace(stored, body=json.dump(masked.resource))), access)
+
+    async def _readable(self, service: Service, found: Item, subject: Subject) -> bool:
+        named = about(found, subject)
+        if named is False or not subject.ids:
+            return False
+        if found.type == "Patient" or (named is True and found.type in service.gives):
+            return named is True
+        if found.type == "Provenance":
+            return await self._targets_readable(service, found, subject)
+        if found.type == "Binary":
+            return await self._is_attachment(service, found, subject)
+        return await self._service.source.refers(
+            service.version, subject.ids, service.gives, (found.type, str(found.resource["id"]))
+        )
+
+    async def _targets_readable(self, service: Service, found: Item, subject: Subject) -> bool:
+        """Of a Provenance: whether all that it is about is this patient's."""
+        targets = sorted(provenance_targets(found))
+        for target in targets[:50]:
+            kind, _, logical_id = target.partition("/")
+            try:
+                stored = await self._service.source.read(service.version, kind, logical_id)
+            except Outcome:
+                return False
+            if (
+                kind not in service.gives
+                or about(self._whose.item(service.version, stored), subject) is not True
+            ):
+                return False
+        return 0 < len(targets) <= 50
+
+    async def _is_attachment(self, service: Service, found: Item, subject: Subject) -> bool:
+        """Whether a document of this patient has a Binary as its content, by the address of its attachment."""
+        context = found.resource.get("securityContext")
+        named = context.get("reference", "") if isinstance(context, dict) else ""
+        if named.startswith("Patient/") and named.removeprefix("Patient/") not in subject.ids:
+            return False
+        if "DocumentReference" not in service.gives:
+            return False
+        addresses = ",".join([found.key, *(f"{base}/{found.key}" for base in self._whose.own_bases)])
+        query = _query(service.version, "DocumentReference", "location", addresses)
+        documents = await self._service.source.search(
+            service.version, replace(query, limited_to=subject.ids), None
+        )
+        return any(about(self._whose.item(service.version, s), subject) for s in documents.matches)
+
+    # -- receiving -----------------------------------------------------------------------------------------
+
+    async def _receive(self, access: Access) -> Answer:
+        """What the patient sends: into the inbox, never into the organisation's own data."""
+        service, request = access.service, access.call.request
+        if not service.takes and not service.updates:
+            raise NotAllowed(
+                f"service {service.id} gives data and takes none", code="read-only", headers={"Allow": "GET"}
+            )
+        access.subtype = "update" if request.method == "PUT" else "transaction"
+        subject = await self._whose.subject(service.version, access.grant.patient)
+        received = await self._inbox.receive(
+            request, service, subject, access.base, f"{access.grant.client} {access.request_id}"
+        )
+        given = received.answer
+        if given.body:
+            body = await self._outward(access, json.parse(given.body, max_depth=256))
+            given = replace(given, body=body)
+        await self._logged(access, received.resources)
+        return _decided(given, access)
+
+    # -- what the steps share ------------------------------------------------------------------------------
+
+    async def _outward(self, access: Access, resource: Resource) -> bytes:
+        """A resource as it goes out: masked, with addresses below this door."""
+        return json.dump((await self._masked(access, resource)).resource)
+
+    async def _masked(self, access: Access, resource: Resource) -> Masked:
+        links = Links(access.base, access.service.version, self._whose.own_bases)
+        withhold = self._rules.documents == "withhold"
+        work = (links.rewritten(resource), access.grant.patient)
+        if len(repr(resource)) > _LARGE:
+            masked = await asyncio.to_thread(mask, *work, withhold=withhold)
+        else:
+            masked = mask(*work, withhold=withhold)
+        for document in masked.documents:
+            where = f"{resource.get('resourceType')}/{resource.get('id')} {document.path}"
+            access.checks.append(f"BSN in a document ({document.finding}): {where}")
+            _exposed.labels(document.finding).inc()
+            _log.warning("bsn-in-document", finding=document.finding, decision=access.id)
+        return masked
+
+    def _parsed(self, access: Access) -> Interaction:
+        interaction = self._service.parse(access.call.request)
+        if interaction.kind not in ("read", "search"):
+            access.subtype = interaction.kind
+            raise NotAllowed(
+                f"{interaction.kind} is not possible with a patient's token: read and search are",
+                code="interaction-not-allowed",
+                headers={"Allow": "GET"},
+            )
+        return interaction
+
+    async def _logged(self, access: Access, resources: Sequence[str]) -> None:
+        """Writes the access to these versions down; returns when it is durable."""
+        await self._log.write(self._event(access, "0", "", tuple(resources)))
+
+    @asynccontextmanager
+    async def _refusals_logged(self, access: Access) -> AsyncIterator[None]:
+        try:
+            yield
+        except Outcome as outcome:
+            await self._log.write(self._event(access, "8" if outcome.status >= 500 else "4", outcome.kind))
+            outcome.headers[DECISION] = access.id
+            raise said(outcome) from None
+        except Exception:
+            await self._log.write(self._event(access, "8", "fault"))
+            raise
+
+    def _event(
+        self, access: Access, outcome: LogOutcome, reason: str, resources: tuple[str, ...] = ()
+    ) -> Event:
+        request = access.call.request
+        line = f"{request.method} {request.path}" + (f"?{request.query}" if request.query else "")
+        known = access.subtype in ("read", "search-type", "update", "transaction")
+        return Event(
+            subtype=access.subtype if known else "operation",
+            action={"read": "R", "update": "U", "transaction": "C"}.get(access.subtype, "E"),  # type: ignore[arg-type]
+            outcome=outcome,
+            reason=reason,
+            decision=access.id,
+            requester=access.grant.client,
+            holder=self._ura,
+            holder_name=self._name,
+            purpose=PURPOSE,
+            patient=access.grant.patient,
+            query=line if len(line) <= _MOST_LOGGED else f"{line[:_MOST_LOGGED]}...",
+            request_id=access.request_id,
+            token=access.grant.jti,
+            ground=f"{GROUND} {access.grant.consent}".strip(),
+            rule=f"medmij-{access.service.id}",
+            checks=tuple(access.checks),
+            network_address=access.call.network_address,
+            holder_address=access.base,
+            resources=resources,
+        )
+
+
+def _query(version: Version, kind: str, name: str, value: str) -> Query:
+    return QueryParser(definitions(version)).parse(kind, ((name, value),))
+
+
+def _versioned(found: Item) -> str:
+    return f"{found.key}/_history/{found.resource.get('meta', {}).get('versionId', '')}"
+
+
+def _decided(given: Answer, access: Access) -> Answer:
+    return replace(given, headers={**given.headers, DECISION: access.id})
+
+
+def _with(stored: Stored, bodies: dict[str, bytes]) -> Stored:
+    return replace(stored, body=bodies[_key(stored)])
+
+
+def _key(stored: Stored) -> str:
+    return f"{stored.type}/{stored.id}"

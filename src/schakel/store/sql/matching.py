@@ -1,0 +1,335 @@
+"""From the conditions of a parsed `Query` to SQL on the index.
+
+Values are always arguments, never text. A condition that names the patient becomes a scope: the patient ids are
+found first and every index is then entered below them. What a door limits to patients (`Query.limited_to`) also
+holds for every resource that a chain goes through.
+"""
+
+from __future__ import annotations
+
+from schakel.fhir.definitions.added import LATEST_STOP, TIME_INTERVAL
+from schakel.fhir.search import Condition, Query, Sort, component_parameters
+from schakel.store.indexing import COLUMNED, patient_codes
+from schakel.store.sql.comparing import TABLES, dates, literal, place, test
+from schakel.store.sql.statement import Statement, any_of
+
+Kinds = tuple[str, ...]
+
+
+class Search:
+    """Builds the parts of one query; not `scoped` when its conditions are not asked again."""
+
+    def __init__(self, statement: Statement, query: Query, scoped: bool = True) -> None:
+        self.s = statement
+        self.query = query
+        self.kinds = query.kinds
+        self._scoping: Condition | None = None
+        self.scope = self._scope() if scoped else ""
+
+    # -- whose ---------------------------------------------------------------------------------------------
+
+    def _scope(self) -> str:
+        """A scalar subquery of the patient ids that the query is limited to; '' when it names none."""
+        common = frozenset.intersection(*(patient_codes(self.s.table, kind) for kind in self.kinds))
+        for condition in self.query.conditions:
+            if condition.parameter.code not in common or condition.modifier or condition.reverse:
+                continue
+            if condition.inner is not None and condition.targets == ("Patient",):
+                alias = self.s.alias()
+                inner = self._condition(alias, ("Patient",), condition.inner, scoped=False)
+                self._scoping = condition
+                return (
+                    f"SELECT array_agg({alias}.id) FROM {self.s.rows('resource', alias)} "
+                    f"AND {alias}.type = 'Patient' AND NOT {alias}.deleted AND {inner}"
+                )
+            ids = [literal(self.s, condition, v) for v in condition.values]
+            if condition.inner is None and all(kind == "Patient" for kind, _ in ids):
+                return f"SELECT {self.s.argument([i for _, i in ids])}::text[]"
+        if self.query.compartment is not None and self.query.compartment[0] == "Patient":
+            return f"SELECT {self.s.argument([self.query.compartment[1]])}::text[]"
+        if self.query.limited_to is not None:
+            return f"SELECT {self.s.argument(sorted(self.query.limited_to))}::text[]"
+        return ""
+
+    def within(self, alias: str, kinds: Kinds, scoped: bool) -> str:
+        """The part of an index key that names the patient."""
+        if not any(patient_codes(self.s.table, kind) for kind in kinds):
+            return f" AND {alias}.patient = ''"
+        if scoped and self.scope:
+            return f" AND {alias}.patient = ANY((SELECT ids FROM scope)::text[])"
+        return ""
+
+    def visible(self, alias: str, kinds: Kinds, match: bool = False) -> str:
+        """Of a query that a door limits to patients: that the resource `alias` is one of theirs. What can belong to
+        no patient passes when it is no `match`. Starts with AND, or is empty."""
+        if self.query.limited_to is None:
+            return ""
+        ids = self.s.argument(sorted(p for p in self.query.limited_to if p))
+        parts = [f"{alias}.patient = ANY({ids}::text[])"]
+        if "Patient" in kinds:
+            parts.append(f"({alias}.type = 'Patient' AND {alias}.id = ANY({ids}::text[]))")
+        free = [k for k in kinds if k != "Patient" and not patient_codes(self.s.table, k)]
+        if free and not match:
+            parts.append(self.s.one_of(f"{alias}.type", free))
+        return f" AND {any_of(parts)}"
+
+    # -- conditions ----------------------------------------------------------------------------------------
+
+    def index(self, table: str, alias: str, kinds: Kinds, code: str, scoped: bool) -> str:
+        """The start of a subquery on an index table: rows of one parameter."""
+        return (
+            f"SELECT {alias}.rid FROM {self.s.rows(table, alias)} AND {self.s.one_of(f'{alias}.type', kinds)}"
+            f"{self.within(alias, kinds, scoped)} AND {alias}.param = {self.s.argument(code)}"
+        )
+
+    def conditions(self, alias: str) -> str:
+        """All conditions of the query on the resource `alias`, starting with AND or empty."""
+        parts: list[str] = []
+        periods: list[str] = []
+        stops = any(c.parameter.special == LATEST_STOP and "true" in c.values for c in self.query.conditions)
+        for condition in self.query.conditions:
+            if condition.parameter.special == LATEST_STOP:
+                continue
+            text = self._condition(alias, self.kinds, condition)
+            (periods if stops and condition.parameter.special == TIME_INTERVAL else parts).append(text)
+        if periods:
+            parts.append(f"(({' AND '.join(periods)}) OR {alias}.rid IN ({self._latest_stops()}))")
+        if self.query.compartment is not None:
+            parts.append(self._compartment(alias, *self.query.compartment))
+        return "".join(f" AND {p}" for p in parts)
+
+    def _condition(self, alias: str, kinds: Kinds, condition: Condition, scoped: bool = True) -> str:
+        """Whether the resource of `alias` (a row with `rid`; of a resource where `_row` says so) fits."""
+        code, modifier = condition.parameter.code, condition.modifier
+        if condition.reverse:
+            return self._reverse(alias, kinds, condition)
+        if condition.inner is not None:
+            return self._chain(alias, kinds, condition, scoped)
+        if modifier == "missing":
+            present = self._present(alias, kinds, condition, scoped)
+            return f"NOT {present}" if condition.values == ("true",) else present
+        if code == "_id":
+            negation = "NOT " if modifier == "not" else ""
+            return f"{negation}{alias}.id = ANY({self.s.argument(list(condition.values))})"
+        if code == "_lastUpdated":
+            end = f"{alias}.updated + interval '1 ms'"
+            return any_of(dates(self.s, f"{alias}.updated", end, v) for v in condition.values)
+        if condition.parameter.type == "composite":
+            return any_of(self._composite(alias, kinds, condition, c, scoped) for c in condition.components)
+        inner = self.s.alias()
+        table, param = place(condition)
+        found = self.index(table, inner, kinds, param, scoped)
+        negation = "NOT " if modifier in ("not", "not-in") else ""
+        return f"{alias}.rid {negation}IN ({found} AND {test(self.s, inner, kinds, condition)})"
+
+    def _present(self, alias: str, kinds: Kinds, condition: Condition, scoped: bool) -> str:
+        """Whether the element of a parameter is there, with a value that the index has or without one."""
+        parameter = condition.parameter
+        if parameter.code in COLUMNED:
+            return "TRUE"
+        if parameter.type == "composite" and parameter.expression in kinds:
+            return f"{alias}.rid IN ({self._all_parts(kinds, condition, scoped)})"
+        inner, other = self.s.alias(), self.s.alias()
+        rows = self.index(TABLES[parameter.type], inner, kinds, parameter.code, scoped)
+        found = f"{alias}.rid IN ({rows})"
+        marks = [f"{parameter.code}:present"]
+        if parameter.type == "reference":
+            marks.append(f"{parameter.code}:identifier")
+        marked = (
+            f"SELECT {other}.rid FROM {self.s.rows('index_token', other)} "
+            f"AND {self.s.one_of(f'{other}.type', kinds)}{self.within(other, kinds, scoped)} "
+            f"AND {self.s.one_of(f'{other}.param', marks)}"
+        )
+        return f"({found} OR {alias}.rid IN ({marked}))"
+
+    def _all_parts(self, kinds: Kinds, condition: Condition, scoped: bool) -> str:
+        """The resources that have a value for each part of a composite of the resource itself."""
+        selects = []
+        for part in component_parameters(self.s.table, kinds[0], condition.parameter) or ():
+            selects.append(self.index(TABLES[part.type], self.s.alias(), kinds, part.code, scoped))
+        return " INTERSECT ".join(selects)
+
+    def _composite(
+        self, alias: str, kinds: Kinds, condition: Condition, parts: tuple[Condition, ...], scoped: bool
+    ) -> str:
+        """One value of a composite: all parts in the same element."""
+        if condition.parameter.expression in kinds:
+            return f"({' AND '.join(self._condition(alias, kinds, part, scoped) for part in parts)})"
+        aliases = [self.s.alias() for _ in parts]
+        first = aliases[0]
+        found = self.index("index_composite", first, kinds, condition.parameter.code, scoped)
+        tests = [
+            f"{inner}.part = {number} AND {test(self.s, inner, kinds, part)}"
+            for number, (inner, part) in enumerate(zip(aliases, parts, strict=True), start=1)
+        ]
+        start, _, rest = found.partition(" WHERE ")
+        joins = "".join(
+            f" {self.s.joined('index_composite', inner)} AND {inner}.rid = {first}.rid "
+            f"AND {inner}.param = {first}.param AND {inner}.node = {first}.node"
+            for inner in aliases[1:]
+        )
+        return f"{alias}.rid IN ({start}{joins} WHERE {rest} AND {' AND '.join(tests)})"
+
+    # -- through references --------------------------------------------------------------------------------
+
+    def _chain(self, alias: str, kinds: Kinds, condition: Condition, scoped: bool) -> str:
+        assert condition.inner is not None
+        reference, target = self.s.alias(), self.s.alias()
+        found = self.index("index_reference", reference, kinds, condition.parameter.code, scoped)
+        if scoped and condition is self._scoping:
+            return (
+                f"{alias}.rid IN ({found} AND {reference}.target_type = 'Patient' "
+                f"AND {reference}.target_id = ANY((SELECT ids FROM scope)::text[]))"
+            )
+        return (
+            f"{alias}.rid IN ({found} AND ({reference}.target_type, {reference}.target_id) IN "
+            f"(SELECT {target}.type, {target}.id FROM {self.s.rows('resource', target)} "
+            f"AND NOT {target}.deleted AND {self.s.one_of(f'{target}.type', condition.targets)}"
+            f"{self.visible(target, condition.targets)} "
+            f"AND {self._condition(target, condition.targets, condition.inner, scoped=False)}))"
+        )
+
+    def _reverse(self, alias: str, kinds: Kinds, condition: Condition) -> str:
+        """`_has`: a resource that fits refers to this one. The index holds no rows of deleted resources."""
+        assert condition.inner is not None
+        reference, source = self.s.alias(), self.s.alias()
+        code, sources = condition.parameter.code, condition.targets
+        own = ""
+        ids = self._own_ids() if kinds == ("Patient",) else None
+        if ids is not None and code in patient_codes(self.s.table, sources[0]):
+            own = f" AND {reference}.patient = ANY({self.s.argument(['', *ids])}::text[])"
+        start = (
+            f"({alias}.type, {alias}.id) IN (SELECT {reference}.target_type, {reference}.target_id "
+            f"FROM {self.s.rows('index_reference', reference)} AND {self.s.one_of(f'{reference}.type', sources)} "
+            f"AND {reference}.param = {self.s.argument(code)}{own} "
+            f"AND {self.s.one_of(f'{reference}.target_type', kinds)}"
+        )
+        if self.query.limited_to is None and not _needs_resource(condition.inner):
+            return f"{start} AND {self._condition(reference, sources, condition.inner, scoped=False)})"
+        return (
+            f"{start} AND {reference}.rid IN (SELECT {source}.rid FROM {self.s.rows('resource', source)} "
+            f"AND {self.s.one_of(f'{source}.type', sources)} AND NOT {source}.deleted"
+            f"{self.visible(source, sources)} "
+            f"AND {self._condition(source, sources, condition.inner, scoped=False)}))"
+        )
+
+    def _own_ids(self) -> list[str] | None:
+        """The ids that a search on Patient names."""
+        for condition in self.query.conditions:
+            if condition.parameter.code == "_id" and not condition.modifier and self.kinds == ("Patient",):
+                return list(condition.values)
+        return sorted(self.query.limited_to) if self.query.limited_to is not None else None
+
+    def _compartment(self, alias: str, owner: str, logical_id: str) -> str:
+        """Whether the resource is in the compartment of `owner`: it refers to the owner by one of the parameters
+        that the definition of the compartment names, or is the owner."""
+        members = self.s.table.compartments[owner]
+        pairs = [(kind, code) for kind in self.kinds for code in members.get(kind, ())]
+        reference = self.s.alias()
+        found = (
+            f"{alias}.rid IN (SELECT {reference}.rid FROM {self.s.rows('index_reference', reference)} "
+            f"AND {reference}.target_type = {self.s.argument(owner)} "
+            f"AND {reference}.target_id = {self.s.argument(logical_id)} "
+            f"AND ({reference}.type, {reference}.param) IN (SELECT * FROM unnest("
+            f"{self.s.argument([k for k, _ in pairs])}::text[], {self.s.argument([c for _, c in pairs])}::text[])))"
+        )
+        if owner not in self.kinds:
+            return found
+        return (
+            f"({found} OR ({alias}.type = {self.s.argument(owner)} "
+            f"AND {alias}.id = {self.s.argument(logical_id)}))"
+        )
+
+    # -- order and the whole -------------------------------------------------------------------------------
+
+    def order(self, alias: str) -> str:
+        """The ORDER BY of the query; ends with the resource's own key, so that it is total."""
+        keys = [self._sort(alias, s) for s in self.query.sort]
+        return ", ".join([*keys, f"{alias}.rid"])
+
+    def _sort(self, alias: str, sort: Sort) -> str:
+        direction = "DESC NULLS LAST" if sort.descending else "ASC NULLS LAST"
+        code = sort.parameter.code
+        if code == "_id":
+            return f"{alias}.id {direction}"
+        if code == "_lastUpdated":
+            return f"{alias}.updated {direction}"
+        table = TABLES[sort.parameter.type]
+        lower, upper = _SORTED[table]
+        inner = self.s.alias()
+        return (
+            f"(SELECT {'max' if sort.descending else 'min'}({inner}.{upper if sort.descending else lower}) "
+            f"FROM {self.s.rows(table, inner)} AND {inner}.rid = {alias}.rid "
+            f"AND {inner}.param = {self.s.argument(code)}) {direction}"
+        )
+
+    def matching(self, columns: str) -> str:
+        """SELECT of all matches, without order; ranked per code group for `$lastn`."""
+        text = f"SELECT {columns} FROM {self.s.rows('resource', 'r')} AND {self._candidates('r')}"
+        if self.query.last is not None:
+            text += f" AND r.rid IN ({self._latest()})"
+        return text
+
+    def _candidates(self, alias: str) -> str:
+        return (
+            f"{self.s.one_of(f'{alias}.type', self.kinds)}{self.within(alias, self.kinds, True)} "
+            f"AND NOT {alias}.deleted{self.visible(alias, self.kinds, match=True)}{self.conditions(alias)}"
+        )
+
+    def _latest(self) -> str:
+        """Keys of the most recent ones per patient and code, ties included; what was entered in error is not
+        among them and hides nothing.
+
+        Source: Observation $lastn (STU3, R4). The group is the set of all codings of `code`; without any coding
+        an observation is a group of its own.
+        """
+        s = self.s
+        return (
+            "SELECT ranked.rid FROM (SELECT o.rid, rank() OVER (PARTITION BY o.patient, coalesce("
+            f"(SELECT string_agg(c.system || '|' || c.code, ' ' ORDER BY c.system, c.code) "
+            f"FROM {s.rows('index_token', 'c')} AND c.rid = o.rid AND c.param = 'code'), o.rid::text) "
+            f"ORDER BY (SELECT max(d.high) FROM {s.rows('index_date', 'd')} AND d.rid = o.rid "
+            "AND d.param = 'date') DESC NULLS LAST) AS place "
+            f"FROM {s.rows('resource', 'o')} AND {self._candidates('o')} "
+            f"AND NOT EXISTS (SELECT FROM {s.rows('index_token', 'e')} AND e.rid = o.rid "
+            "AND e.param = 'status' AND e.code = 'entered-in-error')) ranked "
+            f"WHERE ranked.place <= {s.argument(self.query.last)}"
+        )
+
+    def _latest_stops(self) -> str:
+        """Keys of the latest stop of each treatment, patient and kind of building block.
+
+        Source: search parameter `is-latest-stop` and operation `mp-latest-stops` (MP9).
+        """
+        s, kinds = self.s, self.kinds
+        return (
+            "SELECT stopped.rid FROM (SELECT d.rid, rank() OVER (PARTITION BY d.type, d.patient, m.system, m.code, "
+            f"k.system, k.code ORDER BY d.low DESC) AS place FROM index_date d "
+            f"{s.joined('index_token', 'm')} AND m.rid = d.rid AND m.param = 'pharmaceutical-treatment-identifier' "
+            "LEFT JOIN index_token k ON k.tenant = $1 AND k.fhir = $2 AND k.rid = d.rid AND k.param = 'category' "
+            f"WHERE d.tenant = $1 AND d.fhir = $2 AND {s.one_of('d.type', kinds)}{self.within('d', kinds, True)} "
+            "AND d.param = 'is-latest-stop') stopped WHERE stopped.place = 1"
+        )
+
+    def with_scope(self, text: str) -> str:
+        """`text` preceded by the scope, when there is one."""
+        if not self.scope:
+            return f"WITH {text}"
+        return (
+            f"WITH scope AS MATERIALIZED (SELECT coalesce(({self.scope}), '{{}}') || ''::text AS ids), {text}"
+        )
+
+
+_SORTED = {
+    "index_token": ("code", "code"),
+    "index_reference": ("target_id", "target_id"),
+    "index_string": ("folded", "folded"),
+    "index_date": ("low", "high"),
+    "index_quantity": ("base_least", "base_most"),
+}
+"""The columns by which each table is sorted, upwards and downwards."""
+
+
+def _needs_resource(condition: Condition) -> bool:
+    """Whether a condition looks at the resource itself, and not at the index alone."""
+    return condition.reverse or condition.parameter.code in COLUMNED
