@@ -15,11 +15,12 @@ from bench.report import Figure
 from schakel.demo.patients import Region
 from schakel.demo.patients import region as make_region
 from schakel.fhir.json import Resource, dump
+from schakel.store.sql import INDEX_TABLES
 
 MOST = 300
 """A transaction is closed at about so many resources; a chart is never divided."""
 
-_TABLES = ("resource", "index_token", "index_reference", "index_string", "index_date")
+_TABLES = ("resource", *INDEX_TABLES)
 
 
 def region(patients: int) -> Region:

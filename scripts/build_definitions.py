@@ -8,7 +8,7 @@ Sources, from the npm registry, versions pinned:
 The content of both specifications is CC0. Only structure is taken over: element names, cardinality, types,
 reference targets, required bindings, invariants, what belongs to a summary or modifies, search parameters,
 compartments, the codes of value sets that a required binding names, and of the extensions that each
-specification defines where they may stand and what they hold. No prose.
+specification defines where they may stand and what they hold, and the codes of its own code systems. No prose.
 
 Run: `uv run python scripts/build_definitions.py [FOLDER]`, where FOLDER keeps the downloaded packages
 (a temporary one without it). `npm` must be there. The output is committed; nothing is fetched at run time.
@@ -35,6 +35,9 @@ SD = "http://hl7.org/fhir/StructureDefinition/"
 REGEX = SD + "structuredefinition-regex"
 MAX_VALUE_SET = 400
 """Larger code lists (mime types, languages, currencies) are not enumerated: their binding is left out."""
+
+OWN_SYSTEMS = ("http://hl7.org/fhir/", "http://terminology.hl7.org/")
+"""Code systems of others (DICOM, ISO) are published elsewhere and go on there."""
 
 Json = dict[str, Any]
 
@@ -165,6 +168,12 @@ def codes_of(concepts: Iterable[Json]) -> Iterator[str]:
         yield from codes_of(concept.get("concept", []))
 
 
+def _whole(system: Json) -> bool:
+    """Whether a code system is published with all of its codes, which are written exactly so."""
+    complete = system.get("content", "complete") == "complete" and system.get("concept")
+    return bool(complete and system.get("caseSensitive", True))
+
+
 def expand(
     url: str, value_sets: dict[str, Json], code_systems: dict[str, Json]
 ) -> dict[str, list[str]] | None:
@@ -265,6 +274,11 @@ def build(version: str, release: str, source: str, resources: Iterable[Json]) ->
         "valueSets": expansions,
         "compartments": compartments,
         "extensions": dict(sorted(extensions.items())),
+        "codeSystems": {
+            url: sorted(set(codes_of(system["concept"])))
+            for url, system in sorted(code_systems.items())
+            if url.startswith(OWN_SYSTEMS) and _whole(system)
+        },
     }
 
 

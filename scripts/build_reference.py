@@ -21,12 +21,13 @@ from pydantic_core import PydanticUndefined
 from starlette.routing import BaseRoute, Route
 
 from schakel.cli import app
-from schakel.config import Limits, Organisation, Peer, Settings
+from schakel.config import Broker, Limits, MedMij, Organisation, Peer, Settings
 from schakel.fhir.definitions import VERSIONS, corrections
 from schakel.fhir.definitions.added import ADDED
 from schakel.generic.authorisation import ROWS
 from schakel.http.node import Node
 from schakel.http.routes import front, internal
+from schakel.patient_access import SERVICES
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 _MADE = "<!-- Made by scripts/build_reference.py from the code; change it there. -->"
@@ -39,6 +40,7 @@ def pages() -> dict[str, str]:
         "configuration.md": _page("Configuration", _configuration()),
         "routes.md": _page("Routes", _routes()),
         "bgz-forms.md": _page("Accepted requests of the BgZ", _bgz_forms()),
+        "medmij-services.md": _page("Data services of MedMij", _medmij_services()),
         "search-parameters.md": _page("Search parameters: additions and corrections", _search_parameters()),
     }
 
@@ -124,6 +126,8 @@ def _configuration() -> Iterator[str]:
     for title, model in (
         ("`[[organisations]]`", Organisation),
         ("`[[directory]]`", Peer),
+        ("`[medmij]`", MedMij),
+        ("`[medmij.broker]`", Broker),
         ("`[limits]`", Limits),
     ):
         yield f"## {title}"
@@ -142,7 +146,7 @@ def _setting(name: str, info: FieldInfo) -> tuple[str, str, str, str]:
         shown = "needed"
     elif default is PydanticUndefined or isinstance(default, BaseModel):
         shown = "see below"
-    elif default == ():
+    elif default in ((), None):
         shown = "none"
     else:
         shown = _code(str(default).lower() if isinstance(default, bool) else str(default) or '""')
@@ -271,6 +275,35 @@ def _search_parameters() -> Iterator[str]:
             (version.upper(), key, _code(wrong), _code(right) or "dropped", reason)
             for version in VERSIONS
             for key, wrong, right, reason in corrections._INVARIANTS[version]
+        ),
+    )
+
+
+# -- data services of MedMij --------------------------------------------------------------------------------
+
+
+def _medmij_services() -> Iterator[str]:
+    yield "Each is a FHIR base at `/{organisation}/medmij/{id}/fhir`, opened by a patient's token for it. A search may"
+    yield "use every parameter of the types that the service gives, and finds this patient's records alone; a read also"
+    yield "opens what these refer to. What the service takes goes as a Bundle to the base, and from there into the"
+    yield "organisation's inbox."
+    yield ""
+    yield "Numbers from 900 up are not of MedMij: the number of that service is not public, so it is invented here."
+    yield ""
+    yield from _table(
+        ("id", "name", "kind", "FHIR", "gives", "takes", "updates", "system roles"),
+        (
+            (
+                s.id + (" (invented)" if s.invented else ""),
+                s.name,
+                s.kind,
+                s.version.upper(),
+                ", ".join(sorted(s.gives)),
+                ", ".join(sorted(s.takes)),
+                ", ".join(sorted(s.updates)),
+                ", ".join(s.roles) or f"{s.system_roles[0]} (ours)",
+            )
+            for s in SERVICES.values()
         ),
     )
 

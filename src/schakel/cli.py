@@ -183,7 +183,7 @@ def check(
 
 @app.command("import")
 def import_(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="FHIR JSON and XML, or folders.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="FHIR files, or folders with them.")],
     organisation: OrganisationOption,
     data: DataOption = None,
     config: ConfigOption = None,
@@ -191,9 +191,11 @@ def import_(
 ) -> int:
     """Write FHIR files into an organisation; report what was refused.
 
-    Resources in JSON and XML, and the entries of Bundles (collection, searchset, document), go in transactions
-    of 200; a resource that is refused does not take others with it. A transaction Bundle is posted as it is. Two
-    different contents for one type and id are ambiguous: neither is written. The data are held in memory.
+    Resources in JSON, XML and NDJSON, packed with gzip or zstd or not, and the entries of Bundles (collection,
+    searchset, document), go in transactions of 200; a resource that is refused does not take others with it. A
+    transaction Bundle is posted as it is. Two different contents for one type and id are ambiguous: neither is
+    written. The files are read twice and never held in memory. After an interruption, run it again: what has an
+    id is updated.
     """
     from schakel.commands.doors import places
     from schakel.commands.import_files import import_files
@@ -344,7 +346,7 @@ def token(
     ] = None,
     scope: Annotated[str | None, typer.Option(metavar="SCOPE", help="What it is for, such as bgz.")] = None,
     patient: Annotated[
-        str | None, typer.Option(metavar="BSN", help="A patient's own token (MedMij); not in this version.")
+        str | None, typer.Option(metavar="BSN", help="A patient's own token (MedMij); --scope ID to share.")
     ] = None,
     dpop: Annotated[
         Path | None, typer.Option(metavar="KEYFILE", help="Bind it to this key; not in this version.")
@@ -364,14 +366,17 @@ def token(
     from schakel.commands.token import token
     from schakel.commands.who import user
 
-    if patient:
-        raise NotSupported(
-            "--patient gives a patient's token for MedMij, which this version does not have yet"
-        )
     if dpop:
         raise NotSupported("--dpop binds a token to a key (RFC 9449), which this version does not do yet")
+    if patient:
+        from schakel.commands.patient_token import patient_token
+
+        if requester:
+            raise Invalid("give --patient BSN or --for REQUESTER, one of the two")
+        known = places(data, None)
+        return patient_token(known, known.find(organisation), patient, share=scope or "")
     if not (requester and scope):
-        raise Invalid("give --for REQUESTER and --scope SCOPE")
+        raise Invalid("give --patient BSN, or --for REQUESTER and --scope SCOPE")
     known = places(data, None)
     asking = known.find(requester)
     who = user(known, asking, id=user_id, name=user_name, role=role, responsible=responsible)

@@ -17,6 +17,7 @@ from schakel import config
 from schakel.config import Organisation, Settings
 from schakel.exchanges.bgz import BgzExchange
 from schakel.fhir.definitions import Version
+from schakel.fhir.patch import PatchLimits
 from schakel.fhir.search import SearchLimits
 from schakel.gateway import Gateway, prepare
 from schakel.generic.addressing import Address, ConfiguredDirectory
@@ -95,6 +96,7 @@ async def _compose(
         internal_url=settings.internal_url,
         guarded_on_front=settings.guarded_on_front,
         max_body=settings.limits.body,
+        max_parameters=settings.limits.parameters,
         versions=VERSIONS,
         by_key={o.key_hash: o for o in organisations.values()},
     )
@@ -155,6 +157,7 @@ def _organisation(
         limits.entries,
         limits.depth,
         organisation.conditional_delete,
+        PatchLimits(limits.patch_operations, limits.expression_steps, limits.depth),
     )
     service = FhirService(store, rules, VERSIONS, _search_limits(limits))
     server = AuthorisationServer(
@@ -229,7 +232,7 @@ def _data_door(
         whose=whose,
         rules=Rules(medmij.correlation_id_optional, medmij.documents),
     )
-    return DataDoor(door, inbox, offered)
+    return DataDoor(tokens, door, inbox, offered)
 
 
 def _data_services(organisation: Organisation) -> frozenset[str]:

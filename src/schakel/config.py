@@ -98,8 +98,10 @@ class Broker(_Model):
 
 
 class MedMij(_Model):
-    """How this node takes part in MedMij: not at all without the lists and a broker. What it takes from clients
-    that do otherwise than the framework says is off until a client needs it, and has a risk each."""
+    """How this node takes part in MedMij: not at all without the lists and a broker.
+
+    What it takes from clients that do otherwise than the framework says is off until a client needs it.
+    """
 
     lists: Url | None = Field(None, description="address under which the lists of MedMij are published")
     lists_seconds: float = Field(900, description="seconds between two fetches of the lists", ge=1)
@@ -163,7 +165,7 @@ class Limits(_Model):
     body: int = Field(20_000_000, description="bytes of a request body, unpacked", ge=1000)
     depth: int = Field(64, description="levels of nesting in a body", ge=8, le=200)
     entries: int = Field(5000, description="entries in a batch or transaction", ge=1)
-    parameters: int = Field(200, description="parameters in a query", ge=1)
+    parameters: int = Field(200, description="parameters in a query, at most 200", ge=1, le=200)
     values: int = Field(200, description="values of one search parameter, divided by commas", ge=1)
     chain_depth: int = Field(3, description="references that one chain or _has goes through", ge=0)
     includes: int = Field(1000, description="resources that includes may add to a page", ge=0)
@@ -173,6 +175,7 @@ class Limits(_Model):
     remembered: int = Field(20_000, description="most matches in all pages of a search", ge=1)
     query_seconds: float = Field(20, description="seconds one database statement may take", gt=0)
     expression_steps: int = Field(100_000, description="steps of an expression that a caller sends", ge=1000)
+    patch_operations: int = Field(1000, description="operations in a patch", ge=1)
     header_bytes: int = Field(65_536, description="bytes of a request line and its headers", ge=1000)
     header_seconds: float = Field(
         20, description="seconds in which a request line and its headers must be whole", gt=0

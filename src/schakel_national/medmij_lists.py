@@ -52,7 +52,10 @@ def application(folder: Path, address: str) -> ASGIApp:
         except Invalid as error:
             return PlainTextResponse(error.message, 500)
 
-    return Starlette(routes=[Route("/{file}", answer)])
+    async def ready(request: Request) -> Response:
+        return PlainTextResponse("ready")
+
+    return Starlette(routes=[Route("/health/ready", ready), Route("/{file}", answer)])
 
 
 def _list(name: str, release: str, table: Table) -> etree._Element:

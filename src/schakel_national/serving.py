@@ -41,7 +41,12 @@ async def serving(host: str, facilities: Sequence[Facility]) -> AsyncIterator[No
         servers = [
             _Server(
                 uvicorn.Config(
-                    one.app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=3
+                    one.app,
+                    log_config=None,
+                    access_log=False,
+                    lifespan="off",
+                    interface="asgi3",
+                    timeout_graceful_shutdown=3,
                 )
             )
             for one in facilities

@@ -91,7 +91,8 @@ async def test_a_signature_of_another_key_logs_nobody_in(
     honest = Provider._signed
 
     def lying(self: Provider, login: Login, claims: Mapping[str, str]) -> str:
-        kept, self._key = self._key, OTHER_KEY
+        kept = self._key
+        self._key = RSAKey.import_key({**OTHER_KEY.as_dict(private=True), "kid": str(kept.kid)})
         try:
             return honest(self, login, claims)
         finally:

@@ -190,3 +190,31 @@ async def test_writing_in_setup_goes_through_the_loading_door(peer: Peer, tmp_pa
 
     assert result.scripts[0].verdict is Verdict.PASSED
     assert peer.sent("PUT")[-1] == "/fhir/inside/Patient/Patient-b"
+
+
+async def test_folders_that_only_read_come_before_those_that_write_to_the_same_data(
+    peer: Peer, tmp_path: Path
+) -> None:
+    """What a receiving script leaves behind must not be found by a serving one of the same unit."""
+    write = make.case(make.operation("create", resource="Task", sourceId="task", contentType="json"))
+    read = make.case(SEARCH)
+    suite = make.suite(
+        tmp_path,
+        {
+            "_LoadResources/load.xml": make.script(parties=""),
+            "_reference/task.json": json.dumps(TASK),
+            "a-receiving/one.xml": make.script(make.fixture("task", "../_reference/task.json"), write),
+            "b-serving/one.xml": make.script(read),
+            "c-serving/one.xml": make.script(read),
+        },
+    )
+
+    result = await run_suite(peer, suite)
+
+    assert [script.path for script in result.scripts] == [
+        "b-serving/one.xml",
+        "c-serving/one.xml",
+        "a-receiving/one.xml",
+    ]
+    assert [method for method, *_ in peer.asked] == ["GET", "GET", "POST"]
+    assert {script.unit for script in result.scripts} == {"/".join(tmp_path.parts[-2:])}

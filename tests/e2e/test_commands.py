@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import signal
 import socket
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 import orjson
 import pytest
 import pytest_asyncio
+import zstandard
 from tests.nodes import MakeDatabase, RunningNode, databases, running_region
 from tests.testscript_builder import assertion, case, operation, script, suite, variable
 
@@ -182,11 +184,39 @@ async def test_references_inside_a_bundle_hold_when_the_node_gives_the_ids(
     assert (await inside.get(reference)).json()["birthDate"] == "1950-01-31"
 
 
-async def test_a_version_that_the_node_does_not_serve_ends_the_import(data: Path, tmp_path: Path) -> None:
-    saved(tmp_path / "1.json", patient("r4"))
-    ended = await schakel("import", tmp_path, "--organisation", "c", "--data", data, "--fhir", "r4")
+async def test_packed_ndjson_goes_in_by_line_and_may_go_in_again(
+    region: list[RunningNode], data: Path, tmp_path: Path
+) -> None:
+    lines = [orjson.dumps(patient(f"line-{n}")) for n in range(450)]
+    lines[300] = orjson.dumps(patient("line-300", colour="red"))
+    lines[301] = b"{"
+    (tmp_path / "patients.ndjson.gz").write_bytes(gzip.compress(b"\n".join(lines)))
+    flag = {"resourceType": "Flag", "id": "f", "status": "active", "code": {"text": "x"}}
+    flag["subject"] = {"reference": "Patient/line-1"}
+    (tmp_path / "flags.ndjson.zst").write_bytes(zstandard.compress(orjson.dumps(flag)))
+    at = ("--organisation", "a", "--data", data, "--fhir", "r4")
+    ended = await schakel("import", tmp_path, *at)
     assert ended.code == 1
-    assert "1 not tried" in ended.out and "this FHIR version is not served here" in ended.err
+    assert f"{tmp_path}/patients.ndjson.gz: Patient/line-300 at line 301\n    Patient.colour" in ended.out
+    assert f"{tmp_path}/patients.ndjson.gz: line 302\n    the body is not JSON" in ended.out
+    assert ended.out.splitlines()[-1] == "2 files: 449 resources written (449 created, 0 updated), 2 refused"
+    again = await schakel("import", tmp_path, *at)
+    assert again.out.splitlines()[-1] == "2 files: 449 resources written (0 created, 449 updated), 2 refused"
+    root = region[0]["a"].internal_root
+    read = await region[0]["a"].internal.get(f"{root}/a/fhir/r4/Patient?_total=accurate&_count=1")
+    assert read.json()["total"] == 448
+
+
+async def test_a_key_that_the_node_does_not_know_ends_the_import(data: Path, tmp_path: Path) -> None:
+    known = orjson.loads((data / "demo.json").read_bytes())
+    for one in known["organisations"]:
+        one["internal_key"] = "another-key-than-this-one"
+    saved(tmp_path / "other" / "demo.json", known)
+    saved(tmp_path / "files" / "1.json", patient("never"))
+    at = ("--organisation", "c", "--data", tmp_path / "other")
+    ended = await schakel("import", tmp_path / "files", *at)
+    assert ended.code == 2
+    assert "1 not tried" in ended.out and "X-API-Key is not known" in ended.err
 
 
 # -- grounds, fetch, explain, token -----------------------------------------------------------------------

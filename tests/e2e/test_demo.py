@@ -71,7 +71,9 @@ def test_demo_json_says_where_everything_is(small: Demo) -> None:
     published = small.published
     assert len(published["organisations"]) == 8
     assert {one["operator"] for one in published["organisations"]} == {"first", "second"}
-    assert published["services"] == []
+    services = {one["id"]: (one["kind"], one["fhir"]) for one in published["services"]}
+    assert services["48"] == ("collect", "stu3") and services["63"] == ("collect", "r4")
+    assert {kind for kind, _ in services.values()} == {"collect", "share"}
     assert len(published["patients"]) == 3
     for one in published["organisations"]:
         assert one["back"] is None

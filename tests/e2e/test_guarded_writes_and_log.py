@@ -56,7 +56,15 @@ OTHER_INTERACTIONS: dict[str, tuple[str, str, Any]] = {
     "$purge": ("POST", "Patient/p1/$purge", None),
     "$everything": ("GET", "Patient/p1/$everything", None),
     "$validate": ("POST", "Condition/$validate", CONDITION),
-    "head": ("HEAD", "Condition/c1", None),
+    "$meta": ("GET", "Condition/c1/$meta", None),
+    "$meta on all": ("GET", "$meta", None),
+    "$meta-add": ("POST", "Condition/c1/$meta-add", {"resourceType": "Parameters"}),
+    "an operation that is none": ("GET", "Condition/c1/$anything", None),
+    "compartment": ("GET", "Patient/p1/Condition", None),
+    "whole compartment": ("GET", "Patient/p1/*", None),
+    "batch": ("POST", "", {**TRANSACTION, "type": "batch"}),
+    "conditional update": ("PUT", f"Condition?{NAMED}", CONDITION),
+    "conditional patch": ("PATCH", f"Condition?{NAMED}", CONDITION),
 }
 
 
@@ -72,6 +80,18 @@ async def test_what_is_no_read_or_search_is_refused_logged_and_changes_nothing(
     assert event["outcome"] == "4"
     assert await rows(node) == before
     assert "73211009" not in str(event), "the log holds what the refused request wanted to write"
+
+
+async def test_a_preference_for_leniency_changes_nothing_at_this_door(door: Door) -> None:
+    answer = await door.send("GET", f"{SEARCH}&naam=x", headers={"Prefer": "handling=lenient"})
+    assert answer.status_code == 400 and "naam" in answer.text
+
+
+async def test_head_is_judged_and_logged_like_the_get_it_stands_for(door: Door) -> None:
+    head = await door.send("HEAD", "Condition/c1")
+    assert (head.status_code, head.content) == (200, b"")
+    [event] = await door.logged(head.headers["X-Decision-ID"])
+    assert event["outcome"] == "0"
 
 
 async def test_a_search_by_form_is_judged_by_its_form_alone(door: Door) -> None:

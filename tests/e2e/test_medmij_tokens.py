@@ -188,7 +188,7 @@ async def test_both_ids_are_needed_and_a_request_without_costs_no_code(
 ) -> None:
     pgo = network.pgo()
     form = pgo.exchange(await code(pgo))
-    assert name.replace("_", "-") in await refused(pgo, form, "invalid_request", **{name: value})
+    assert name.replace("_", "-") in await refused(pgo, form, "invalid_request", 400, **{name: value})
     assert (await pgo.post("a", form)).status_code == 200
 
 

@@ -21,6 +21,7 @@ import pytest
 from tests.fault.processes import BSN, Database, Site, check_log, ehr, running_site
 
 from schakel.store.cluster_folder import wait_until
+from schakel.store.sql import INDEX_TABLES
 
 LOADERS = 4
 SHARED = 6
@@ -253,7 +254,7 @@ async def _check_index(database: Database) -> None:
     connection = await asyncpg.connect(database.address)
     try:
         counts = []
-        for table in ("index_token", "index_reference", "index_string", "index_date"):
+        for table in INDEX_TABLES:
             lost = await connection.fetchval(
                 f"SELECT count(*) FROM {table} i WHERE NOT EXISTS "
                 "(SELECT FROM resource r WHERE r.tenant = i.tenant AND r.rid = i.rid AND r.type = i.type)"

@@ -14,6 +14,7 @@ import pytest_asyncio
 import schemathesis
 from hypothesis import HealthCheck, Phase
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 from tests.fhir_door import patient
 from tests.nodes import RunningNode, databases, running_node
@@ -62,6 +63,7 @@ def _ask_everything(told: dict[str, Any], root: str, headers: dict[str, str], sl
     schema = schemathesis.openapi.from_dict(told)
     asked = 0
     for result in schema.get_all_operations():
+        assert isinstance(result, Ok), result
         operation = result.ok()
 
         @hypothesis.settings(
@@ -73,7 +75,7 @@ def _ask_everything(told: dict[str, Any], root: str, headers: dict[str, str], sl
             suppress_health_check=list(HealthCheck),
         )
         @hypothesis.given(case=operation.as_strategy())
-        def ask(case: schemathesis.Case) -> None:
+        def ask(case: schemathesis.Case[Any]) -> None:
             nonlocal asked
             asked += 1
             if "organisation" in case.path_parameters:

@@ -7,10 +7,12 @@ from datetime import timedelta
 
 import pytest
 import pytest_asyncio
+from tests.nodes import databases
 from tests.searching import (
     BASE,
     BSN,
     OBSERVATIONS,
+    PARSER,
     PEOPLE,
     SNOMED,
     filled,
@@ -20,10 +22,14 @@ from tests.searching import (
     to,
 )
 
+from schakel.fhir.search import pairs_of
 from schakel.kernel.clock import instant
+from schakel.kernel.outcomes import TooCostly
 from schakel.sources import Write
+from schakel.store.database import connect
 from schakel.store.embedded import EmbeddedServer
-from schakel.store.resources import Store
+from schakel.store.resources import Limits, Store
+from schakel.store.writing import RidBlocks
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -253,6 +259,98 @@ async def test_a_match_is_not_included_as_well(store: Store) -> None:
         store, "Provenance", "_include=Provenance:target:Observation&_revinclude=Provenance:target"
     )
     assert {i.stored.id for i in answer.included} == {"o1", "o2"}
+
+
+PARTS = [
+    resource("Organization", f"c{n}", name=f"c{n}", partOf=to(f"Organization/c{n + 1}")) for n in range(9)
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def linked(cluster: EmbeddedServer) -> AsyncIterator[Store]:
+    """Organizations c0 to c9, each a part of the next; two that are parts of one another; and who refers to them."""
+    circle = [
+        resource("Organization", "left", name="left", partOf=to("Organization/right")),
+        resource("Organization", "right", name="right", partOf=to("Organization/left")),
+    ]
+    people = [
+        resource("Patient", "p", managingOrganization=to("Organization/c0")),
+        resource("Patient", "round", managingOrganization=to("Organization/left")),
+        resource("Observation", "o", status="final", code={"text": "x"}, subject=to("Patient/p")),
+        resource("Provenance", "about", target=[to("Observation/o")]),
+    ]
+    content = [*PARTS, resource("Organization", "c9", name="c9"), *circle, *people]
+    async with filled(cluster, "linked", content) as store:
+        yield store
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "expected"),
+    [
+        ("Patient", "_id=p&_include=Patient:organization&_include=Patient:*", "c0"),
+        ("Patient", "_id=round&_include=*&_include:iterate=Organization:partof", "left right"),
+        ("Patient", "_id=round&_include=Patient:organization&_include:recurse=Organization:*", "left right"),
+        ("Patient", "_id=round&_include:iterate=Organization:partof", ""),
+        ("Organization", "_id=left&_include:iterate=Organization:partof", "right"),
+        ("Organization", "_id=c7&_include:iterate=Organization:partof:Organization", "c8 c9"),
+        ("Observation", "_id=o&_include=Observation:subject&_include:iterate=Patient:organization", "c0 p"),
+        ("Patient", "_id=p&_revinclude:iterate=*", "about o"),
+        ("Patient", "_id=p&_revinclude=Observation:subject&_revinclude:iterate=Provenance:target", "about o"),
+        ("Patient", "_id=p&_revinclude=Observation:*", "o"),
+        ("Patient", "_id=p&_revinclude=Provenance:target", ""),
+        (
+            "Organization",
+            "_id=c0&_revinclude:iterate=Patient:organization&_revinclude:iterate=Observation:subject",
+            "o p",
+        ),
+    ],
+)
+async def test_includes_that_repeat_go_on_until_nothing_is_new(
+    linked: Store, kind: str, text: str, expected: str
+) -> None:
+    answer = await found(linked, kind, text)
+    assert " ".join(sorted(i.stored.id for i in answer.included)) == expected
+    [match] = answer.matches
+    assert {i.via for i in answer.included} <= {(f"{kind}/{match.id}",)}
+
+
+async def test_includes_that_go_on_too_long_are_too_costly(linked: Store) -> None:
+    text = "_id=p&_include=Patient:organization&_include:iterate=Organization:partof"
+    with pytest.raises(TooCostly, match=r"after 4 rounds \(setting limits\.include_depth\)"):
+        await found(linked, "Patient", text)
+
+
+async def test_includes_that_bring_too_much_are_too_costly(linked: Store) -> None:
+    query = PARSER.parse("Organization", pairs_of("_id=c5&_include:iterate=Organization:partof"))
+    for most, few in ((4, False), (3, True), (1, True), (0, True)):
+        store = Store(linked._pool, 1, RidBlocks(), (), Limits(includes=most))
+        if few:
+            with pytest.raises(TooCostly, match=rf"more than {most} .*setting limits\.includes"):
+                await store.search("stu3", query, "me")
+        else:
+            assert len((await store.search("stu3", query, "me")).included) == 4
+
+
+async def test_what_a_page_includes_repeats_as_well(linked: Store) -> None:
+    text = "_id=c4,c6&_sort=_id&_count=1&_include:iterate=Organization:partof"
+    answer = await found(linked, "Organization", text.replace("c4", "left"))
+    seen = [[i.stored.id for i in answer.included]]
+    assert answer.next_page is not None
+    answer = await found(linked, "Organization", "_page={}.{}".format(*answer.next_page))
+    seen.append([i.stored.id for i in answer.included])
+    assert sorted(map(sorted, seen)) == [["c7", "c8", "c9"], ["right"]]
+
+
+async def test_a_search_that_takes_too_long_is_too_costly(cluster: EmbeddedServer) -> None:
+    async with databases(cluster, "slow") as make:
+        pool = await connect(await make(), statement_seconds=0.2)
+        store = Store(pool, 1, RidBlocks())
+        async with pool.acquire() as connection:
+            await connection.execute("BEGIN; LOCK TABLE resource")
+            with pytest.raises(TooCostly, match=r"setting limits\.query_seconds"):
+                await store.search("stu3", PARSER.parse("Patient", ()), "me")
+            await connection.execute("ROLLBACK")
+        await pool.close()
 
 
 async def test_what_was_deleted_is_neither_found_nor_included(store: Store) -> None:

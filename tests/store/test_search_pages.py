@@ -125,11 +125,30 @@ async def test_who_wants_no_pages_gets_the_first_alone(store: Store) -> None:
     assert len(answer.matches) == 1 and answer.next_page is None and answer.total is None
 
 
-async def test_more_matches_than_are_remembered_are_refused(store: Store) -> None:
-    new = [resource("Flag", f"f{n}", code={"text": "x"}, subject=to("Patient/eve")) for n in range(101)]
+async def test_pages_end_with_a_clear_word_when_there_are_more_matches_than_they_hold(store: Store) -> None:
+    new = [resource("Flag", f"f{n:03}", code={"text": "x"}, subject=to("Patient/eve")) for n in range(101)]
     await store.write("stu3", [Write("PUT", "Flag", r["id"], r) for r in new])
-    with pytest.raises(TooCostly, match="narrower"):
-        await found(store, "Flag", "_count=1")
+    assert len((await found(store, "Flag", "_count=1")).matches) == 1
+    answer = await found(store, "Flag", "_count=30&_sort=_id&_total=accurate")
+    seen = [s.id for s in answer.matches]
+    while answer.next_page is not None and answer.next_page[1] < 100:
+        assert answer.total == 101
+        answer = await found(store, "Flag", "_page={}.{}".format(*answer.next_page))
+        seen += [s.id for s in answer.matches]
+    assert seen == [f"f{n:03}" for n in range(100)]
+    assert answer.next_page is not None
+    with pytest.raises(TooCostly, match=r"100 matches \(setting limits\.remembered\).*narrower"):
+        await found(store, "Flag", "_page={}.{}".format(*answer.next_page))
+    await store.write("stu3", [Write("DELETE", "Flag", "f100")])
+    answer = await found(store, "Flag", "_count=60")
+    assert answer.next_page is not None
+    answer = await found(store, "Flag", "_page={}.{}".format(*answer.next_page))
+    assert len(answer.matches) == 40 and answer.next_page is None
+
+
+async def test_a_summary_that_counts_is_a_total_alone(store: Store) -> None:
+    answer = await found(store, "Observation", "patient=eve&_summary=count&_include=Observation:subject")
+    assert (answer.total, answer.matches, answer.included, answer.next_page) == (5, (), (), None)
 
 
 async def test_a_search_says_to_which_patients_it_was_limited(store: Store) -> None:

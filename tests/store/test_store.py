@@ -22,6 +22,7 @@ from schakel.sources import Write
 from schakel.store.database import connect
 from schakel.store.embedded import EmbeddedServer
 from schakel.store.resources import Store
+from schakel.store.sql import INDEX_TABLES
 from schakel.store.writing import RidBlocks
 
 PARSER = QueryParser(definitions("stu3"))
@@ -50,10 +51,12 @@ async def ids(store: Store, kind: str, text: str) -> list[str]:
 
 async def rows_left(store: Store, rid_of: str) -> dict[str, int]:
     """How many rows each table has about a logical id, or about its index."""
-    tables = ("index_token", "index_reference", "index_string", "index_date")
     async with store._pool.acquire() as connection:
         rid = await connection.fetchval("SELECT rid FROM resource WHERE id = $1", rid_of)
-        left = {t: await connection.fetchval(f"SELECT count(*) FROM {t} WHERE rid = $1", rid) for t in tables}
+        left = {
+            t: await connection.fetchval(f"SELECT count(*) FROM {t} WHERE rid = $1", rid)
+            for t in INDEX_TABLES
+        }
         for table in ("resource", "history"):
             left[table] = await connection.fetchval(f"SELECT count(*) FROM {table} WHERE id = $1", rid_of)
     return left

@@ -138,6 +138,21 @@ def one_change(row: Row, pairs: list[tuple[str, str]]) -> dict[str, list[tuple[s
         "an order of two keys": [*pairs, ("_sort", "-date,_id"), ("_count", "1")],
         "an include more": [*pairs, ("_include", f"{row.type}:{_reference(row)}")],
         "an include that repeats": [*pairs, ("_include:recurse", f"{row.type}:{_reference(row)}")],
+        "a reverse include that repeats": [*pairs, ("_revinclude:iterate", "Provenance:target")],
+        "every include": [*pairs, ("_include", "*")],
+        "every include of the type": [*pairs, ("_include", f"{row.type}:*")],
+        "every reverse include": [*pairs, ("_revinclude", "*")],
+        "every reverse include of a type": [*pairs, ("_revinclude", "Provenance:*")],
+        "a reverse chain": [*pairs, ("_has:Provenance:target:_id", "x1")],
+        "a reverse chain to the patient alone": [("_has:Patient:link:identifier", NAMED), *rest],
+        "a list": [*pairs, ("_list", "x1")],
+        "a tag": [*pairs, ("_tag", "x")],
+        "what is not missing": [*pairs, ("_tag:missing", "true")],
+        "a summary": [*pairs, ("_summary", "true")],
+        "no summary": [*pairs, ("_summary", "false")],
+        "a number of matches": [*pairs, ("_summary", "count")],
+        "some elements": [*pairs, ("_elements", "id")],
+        "no contained resources": [*pairs, ("_contained", "false")],
         "another reverse include": [*pairs, ("_revinclude", "Provenance:agent")],
         "a reverse include more": [*pairs, PROVENANCE, ("_revinclude", "Observation:subject")],
         "a reverse include of one type": [*pairs, ("_revinclude", f"Provenance:target:{row.type}")],
@@ -148,6 +163,11 @@ def one_change(row: Row, pairs: list[tuple[str, str]]) -> dict[str, list[tuple[s
         where = f"{name} {place}"
         changed[f"{where} left out"] = pairs[:place] + pairs[place + 1 :]
         if name == "_include":
+            changed[f"{where} that repeats"] = [
+                *pairs[:place],
+                ("_include:iterate", value),
+                *pairs[place + 1 :],
+            ]
             source, parameter, *target = value.split(":")
             typed = f"{source}:{parameter}" + ("" if target else f":{_target(row, parameter)}")
             changed[f"{where} typed in another way"] = [*pairs[:place], (name, typed), *pairs[place + 1 :]]
@@ -157,6 +177,9 @@ def one_change(row: Row, pairs: list[tuple[str, str]]) -> dict[str, list[tuple[s
             "with a value more": (name, f"{value},other"),
             "negated": (f"{name}:not", value),
             "without its system": (name, value.rpartition("|")[2]),
+            "there or not": (f"{name}:missing", "false"),
+            "in words": (f"{name}:text", "word"),
+            "of a value set": (f"{name}:in", "http://hl7.org/fhir/ValueSet/administrative-gender"),
             "with any code of its system": (name, value.rpartition("|")[0] + "|"),
             "chained": (f"{name}.identifier", value),
         }

@@ -34,7 +34,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 WRITTEN = [page for page in PAGES if page.parent != REFERENCE]
 """Pages that people wrote; the others are made from the code and checked by `test_reference`."""
 
-NODE = cast(Node, SimpleNamespace(guarded_on_front=True, versions=()))
+NODE = cast(Node, SimpleNamespace(guarded_on_front=True, versions=(), public_url="", internal_url=""))
 ROUTES = [
     route
     for route in (*front(NODE), *internal(NODE))

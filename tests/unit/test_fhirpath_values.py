@@ -90,10 +90,35 @@ def test_equality_and_order_know_precision_zones_and_units(text: str, expected: 
         ("@T23:30 + 45 minutes", ["00:15"]),
         ("(1 'kg' + 500 'g') = 1.5 'kg'", [True]),
         ("(2 'cm' * 3 'm') = 0.06 'm2'", [True]),
+        ("2 days * 3 = 6 days", [True]),
+        ("2 days * 3 'm'", []),
+        ("1 year / 1 'a'", []),
+        ("1 'B' + 1 'B'", []),
+        ("1 'B' * 2", []),
+        ("1 'kg' / 0 'g'", []),
+        ("6 'm' / 2 'cm/cm' = 3 'm'", [True]),
     ],
 )
 def test_arithmetic_is_exact_and_empty_where_there_is_no_result(text: str, expected: list[Any]) -> None:
     assert values(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("value = 2 years", [True]),
+        ("value = 2 'a'", [True]),
+        ("value + 1 year = 3 years", [True]),
+        ("@2024-02 + value", ["2026-02"]),
+        ("@2024-02 + value * 2", ["2028-02"]),
+        ("value.toQuantity('months') > 1 year", [True]),
+        ("@2024-02 > @2024-02 - value", [True]),
+    ],
+)
+def test_a_ucum_year_in_fhir_is_also_a_calendar_year(text: str, expected: list[Any]) -> None:
+    age = {"value": 2, "unit": "year", "system": "http://unitsofmeasure.org", "code": "a"}
+
+    assert values(text, {"resourceType": "Observation", "valueQuantity": age}) == expected
 
 
 @pytest.mark.parametrize("text", ["1 + 'a'", "'a' < 1", "@2024 + 1 'mo'", "'a' - 'b'", "-'a'"])

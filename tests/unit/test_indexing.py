@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import cache
+from math import inf
 from typing import Any
 
 import pytest
@@ -12,9 +14,11 @@ from hypothesis import strategies as st
 from tests.generated import resources
 
 from schakel.fhir import definitions
-from schakel.fhir.fhirpath import Expression, compile_expression
+from schakel.fhir.definitions import VERSIONS, Version
+from schakel.fhir.fhirpath import Expression, Node, compile_expression
 from schakel.fhir.moments import FIRST, LAST
-from schakel.store.index_values import key, parse_literal
+from schakel.fhir.search import component_parameters, parts_of
+from schakel.store.index_values import key, parse_literal, time_interval
 from schakel.store.indexing import INDEXED, IndexRows, indexer, needed_members
 
 BASE = "https://node.example/a/fhir/stu3"
@@ -228,3 +232,138 @@ def test_what_most_expressions_need_can_be_told() -> None:
     assert needed is not None and {"valueQuantity", "_valueString"} <= needed
     for text in ("Patient.deceased.exists()", "Resource.meta.tag", "Patient.name.given[0] = 'A'", "true"):
         assert needed_members(text, definitions("stu3"), "Patient") is None
+
+
+UCUM = "http://unitsofmeasure.org"
+
+
+def quantities(found: IndexRows, parameter: str) -> set[tuple[object, ...]]:
+    return {row for name, *row in map(tuple, found.quantity) if name == parameter for row in [tuple(row)]}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (
+            {"value": Decimal("72.5"), "unit": "kilo", "system": UCUM, "code": "kg"},
+            (72.5, 72.5, UCUM, "kg", "kilo", "g1", 72500.0, 72500.0),
+        ),
+        ({"value": 5, "comparator": "<"}, (-inf, 5.0, "", "", "", "", -inf, 5.0)),
+        (
+            {"value": 5, "comparator": ">=", "system": UCUM, "code": "d"},
+            (5.0, inf, UCUM, "d", "", "s1", 432000.0, inf),
+        ),
+        ({"value": 5, "system": UCUM, "code": "\u00b2"}, (5.0, 5.0, UCUM, "\u00b2", "", "\u00b21", 5.0, 5.0)),
+        ({"value": Decimal("1e999"), "system": "urn:x"}, (inf, inf, "urn:x", "", "", "", inf, inf)),
+        ({"unit": "kg"}, None),
+        ({"value": "5"}, None),
+    ],
+)
+def test_a_quantity_stands_in_the_index_as_it_is_and_in_base_units(
+    value: dict[str, Any], expected: tuple[object, ...] | None
+) -> None:
+    found = rows("Observation", valueQuantity=value)
+    assert quantities(found, "value-quantity") == ({expected} if expected else set())
+    assert (("value-quantity:present", "", "") in found.token) is (expected is None)
+
+
+def test_a_range_reaches_from_its_low_to_its_high() -> None:
+    low, high = ({"value": n, "system": UCUM, "code": "%"} for n in (10, 20))
+    found = rows("RiskAssessment", prediction=[{"probabilityRange": {"low": low, "high": high}}])
+    assert {row[:2] for row in quantities(found, "probability")} == {(10.0, 20.0)}
+    half = rows("RiskAssessment", prediction=[{"probabilityRange": {"low": low}}])
+    assert {row[:2] for row in quantities(half, "probability")} == {(10.0, inf)}
+    assert not quantities(rows("RiskAssessment", prediction=[{"probabilityRange": {}}]), "probability")
+
+
+def test_an_element_that_has_no_value_for_the_index_is_there_all_the_same() -> None:
+    found = rows("Observation", code={"text": "x"}, subject={"display": "y"}, effectiveDateTime="2024-13")
+    marks = {name for name, _, _ in found.token if name.endswith(":present")}
+    assert {"code:present", "subject:present", "date:present"} <= marks
+    assert not {m for m in marks if m.startswith(("status", "category", "combo-code"))}
+
+
+def test_what_is_said_beside_codes_is_one_row() -> None:
+    code = {"text": "Hoofd  PIJN", "coding": [{"code": "1", "display": "Ergens"}, {"code": "2"}]}
+    [(table, [(words,)])] = [t for t in rows("Condition", code=code).tables() if t[0] == "index_text"]
+    assert words == "\ncode\x1fergens\ncode\x1fhoofd pijn"
+    assert not rows("Condition", code={"coding": [{"code": "1"}]}).words
+
+
+def test_parts_of_a_composite_stand_together_with_the_number_of_their_element() -> None:
+    component = [
+        {"code": {"coding": [{"code": "a"}, {"code": "b"}]}, "valueQuantity": {"value": 1}},
+        {"code": {"coding": [{"code": "c"}]}},
+        {"code": {"coding": [{"code": "d"}]}, "valueQuantity": {"value": 2}},
+    ]
+    found = rows(
+        "Observation", component=component, code={"coding": [{"code": "x"}]}, valueQuantity={"value": 3}
+    )
+    [name] = {row[0] for row in found.composite}
+    assert name == "component-code-value-quantity"
+    assert {row[1:4] for row in found.composite} == {
+        (0, 1, "a"),
+        (0, 1, "b"),
+        (0, 2, ""),
+        (2, 1, "d"),
+        (2, 2, ""),
+    }
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_parameters_that_are_others_together_have_no_rows(version: Version) -> None:
+    unions = parts_of(definitions(version), "Observation")
+    assert {c: {p.code for p in parts} for c, parts in unions.items()} == {
+        f"combo-{name}": {name, f"component-{name}"}
+        for name in ("code", "value-concept", "value-quantity", "data-absent-reason")
+    } | {
+        f"combo-{name}": {name, f"component-{name}"} for name in ("code-value-concept", "code-value-quantity")
+    }
+    found = indexer(version, "Observation").rows(
+        {"resourceType": "Observation", "code": {"coding": [{"code": "x"}]}}
+    )
+    assert {name for name, _, _ in found.token} == {"code"}
+    assert all(not parts_of(definitions(version), kind) for kind in ("Patient", "MedicationRequest"))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_composite_has_parts_that_its_type_knows(version: Version) -> None:
+    known = definitions(version)
+    for kind in known.resource_types:
+        for parameter in known.search_parameters(kind).values():
+            parts = component_parameters(known, kind, parameter)
+            assert (parts is not None) is (parameter.type == "composite"), f"{kind}: {parameter.code}"
+
+
+@pytest.mark.parametrize(
+    ("amount", "unit", "days"),
+    [(7, "d", 7), (2, "wk", 14), (1, "mo", 31), (1, "a", 366), (Decimal("1.5"), "d", 1.5)],
+)
+def test_a_time_interval_ends_its_duration_after_its_start(amount: Any, unit: str, days: float) -> None:
+    url = "http://nictiz.nl/fhir/StructureDefinition/ext-TimeInterval.Duration"
+    duration = {"url": url, "valueDuration": {"value": amount, "code": unit}}
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    period = {"start": "2024-01-01T00:00:00Z", "extension": [duration]}
+    [(_, low, high)] = [
+        row
+        for row in indexer("r4", "MedicationStatement")
+        .rows({"resourceType": "MedicationStatement", "effectivePeriod": period})
+        .date
+        if row[0] == "period-of-use"
+    ]
+    assert (low, high) == (start, start + timedelta(days=days, seconds=1))
+
+
+@given(
+    st.decimals(allow_nan=False, allow_infinity=False),
+    st.sampled_from(["s", "min", "h", "d", "wk", "mo", "a"]),
+    st.sampled_from(["start", "end"]),
+)
+def test_a_time_interval_stays_within_all_time(amount: Decimal, unit: str, end: str) -> None:
+    url = "http://nictiz.nl/fhir/StructureDefinition/ext-TimeInterval.Duration"
+    period = {
+        end: "2024-01-01",
+        "extension": [{"url": url, "valueDuration": {"value": amount, "code": unit}}],
+    }
+    for low, high in time_interval(Node(period, "Period"), {}):
+        assert FIRST <= low <= LAST and FIRST <= high <= LAST

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import re
+import zlib
 from typing import Any
 
 import pytest
@@ -246,3 +247,42 @@ def test_what_holds_no_bsn_is_not_changed(resource: dict[str, Any]) -> None:
     body = json.dump(resource)
     if BSN.encode() not in body:
         assert json.dump(mask(json.parse(body), BSN).resource) == body
+
+
+def a_pdf(text: str) -> bytes:
+    """A PDF of one page with this text, packed so that it cannot be seen in the bytes."""
+    content = zlib.compress(f"BT /F1 12 Tf 72 720 Td ({text}) Tj ET".encode())
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R "
+        b"/Resources << /Font << /F1 5 0 R >> >> >>",
+        b"<< /Length %d /Filter /FlateDecode >>\nstream\n%b\nendstream" % (len(content), content),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    out, places = b"%PDF-1.4\n", []
+    for number, one in enumerate(objects, 1):
+        places.append(len(out))
+        out += b"%d 0 obj\n%b\nendobj\n" % (number, one)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    return (
+        out
+        + b"xref\n0 6\n0000000000 65535 f \n%btrailer\n<< /Size 6 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF"
+        % (
+            table,
+            len(out),
+        )
+    )
+
+
+def test_the_text_of_a_pdf_is_read() -> None:
+    assert BSN.encode() not in a_pdf(f"BSN {BSN}")
+    [found] = mask(attachment("application/pdf", a_pdf(f"BSN {BSN}")), BSN).documents
+    assert found.finding == "found"
+    assert mask(attachment("application/pdf", a_pdf("Geen nummer")), BSN).documents == ()
+
+
+@pytest.mark.parametrize("data", [b"%PDF-1.4 damaged", b"%PDF-"])
+def test_a_pdf_that_cannot_be_read_is_reported_as_such(data: bytes) -> None:
+    [found] = mask(attachment("application/pdf", data), BSN).documents
+    assert found.finding == "unreadable"

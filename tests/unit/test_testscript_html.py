@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,7 @@ def test_what_a_peer_sent_is_shown_and_never_markup(page: html.HtmlElement) -> N
 def test_it_can_be_found_through_by_headings_and_links(page: html.HtmlElement) -> None:
     levels = [int(h.tag[1]) for h in page.iter("h1", "h2", "h3", "h4", "h5", "h6")]
     assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
     assert page.get("lang") == "en" and page.xpath("//title")[0].text.endswith("suite")
     assert {words(h) for h in page.iter("h3")} == {"one", "two"}
     assert [words(h) for h in page.iter("h4")] == ["a", "b", "c"]
@@ -151,7 +153,9 @@ def test_a_failed_assertion_shows_request_status_expression_and_what_was_found(
 def test_what_failed_is_open_and_listed_first_and_the_rest_is_folded(page: html.HtmlElement) -> None:
     attention = page.xpath("//section[@aria-labelledby='attention']//a")
     assert [words(a) for a in attention] == ["a/bad.xml", "c/broken.xml"]
-    scripts = {re.findall(r"[^ ]+\.xml", words(d.find("summary")))[0]: d for d in page.xpath("//details[@id]")}
+    scripts = {
+        re.findall(r"[^ ]+\.xml", words(d.find("summary")))[0]: d for d in page.xpath("//details[@id]")
+    }
     assert {path for path, part in scripts.items() if "open" in part.attrib} == {"a/bad.xml", "c/broken.xml"}
     assert "no XML" in words(scripts["c/broken.xml"])
 

@@ -45,7 +45,6 @@ EXCEPTIONS: Mapping[str, str] = {
     "bad-display": _DISPLAY,
     "choice-gender-coding-async-qr": _DISPLAY,
     "patient-translated-codes": _DISPLAY,
-    "contract-binding-test": _TERMS,
     "cm": _TERMS,
     "cs-bad-props": _TERMS,
     "cs-filter-bad": _TERMS,

@@ -32,6 +32,15 @@ class Door:
     internal: str
     front: str
     key: str
+    medmij_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PatientClient:
+    """A client (PGO) of patients: its host name, and where a browser goes back to it."""
+
+    client_id: str
+    redirect_uri: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +56,13 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The organisations known from `source`; of a demo also its people and its test keys by slug."""
+    """The organisations known from `source`; of a demo also its people, its test keys by slug and its clients."""
 
     source: str
     organisations: tuple[Door, ...]
     people: tuple[Person, ...] = ()
     keys: Mapping[str, Path] | None = None
+    clients: tuple[PatientClient, ...] = ()
 
     def find(self, name: str) -> Door:
         """The organisation with this slug or URA. Raises `Invalid` with the names that are known."""
@@ -103,6 +113,7 @@ def _of_demo(folder: Path) -> Places:
             Door(
                 **{name: str(one[name]) for name in ("slug", "ura", "name", "internal", "front")},
                 key=str(one["internal_key"]),
+                medmij_name=str(one.get("medmij_name", "")),
             )
             for one in table["organisations"]
         )
@@ -113,6 +124,9 @@ def _of_demo(folder: Path) -> Places:
             )
             for one in table["people"]
         )
+        clients = tuple(
+            PatientClient(str(one["client_id"]), str(one["redirect_uri"])) for one in table.get("clients", ())
+        )
         keys = {slug: path.parent / file for slug, file in table["test_keys"].items()}
     except FileNotFoundError:
         raise Invalid(
@@ -122,7 +136,7 @@ def _of_demo(folder: Path) -> Places:
         raise Invalid(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Invalid(f"{path} is not what a demo of this version writes; start the demo again") from error
-    return Places(str(path), doors, people, keys)
+    return Places(str(path), doors, people, keys, clients)
 
 
 @dataclass(frozen=True, slots=True)

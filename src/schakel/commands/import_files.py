@@ -4,62 +4,101 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from schakel.commands.doors import Client, Door
 from schakel.commands.fhir_files import Item, Refused, Transaction, files, read
-from schakel.commands.loading import Loader, Report, Warned, located, unambiguous
+from schakel.commands.loading import Index, Loader, Report, Warned, located
 from schakel.commands.tables import count
 from schakel.fhir.definitions import Version
 
 
+@dataclass(slots=True)
+class Sources:
+    """Files that are read more than once: to see what stands in them, and to write it. None is held in memory."""
+
+    files: list[Path]
+    version: Version
+    expected: int = 0
+    index: Index = field(default_factory=Index)
+    with_transactions: list[Path] = field(default_factory=list)
+
+    def survey(self, progress: Callable[[int], None] = lambda number: None) -> None:
+        """Reads everything once: how many resources to expect, and which ids have more than one content."""
+        others = 0
+        for path in self.files:
+            for one in read(path, self.version):
+                if isinstance(one, Item):
+                    self.index.add(one)
+                elif isinstance(one, Transaction):
+                    others += len(one.methods)
+                    if path not in self.with_transactions[-1:]:
+                        self.with_transactions.append(path)
+                else:
+                    others += one.resources
+                self.expected = others + self.index.resources
+                progress(self.expected)
+
+    def transactions(self) -> Iterator[Transaction]:
+        """The transactions, in the order of the files."""
+        for path in self.with_transactions:
+            yield from (one for one in read(path, self.version) if isinstance(one, Transaction))
+
+    def items(self, report: Report) -> Iterator[Item]:
+        """Each resource that is not part of a transaction, once; what is refused in reading goes in the report."""
+        return self.index.unambiguous(self._items(report), report)
+
+    def _items(self, report: Report) -> Iterator[Item]:
+        for path in self.files:
+            for one in read(path, self.version):
+                if isinstance(one, Item):
+                    yield one
+                elif isinstance(one, Refused):
+                    report.refused.append(one)
+
+
 def import_files(door: Door, paths: Sequence[Path], version: Version) -> int:
     """Imports and prints the report; 0 when all was written, 1 when something was refused."""
-    found = files(paths)
+    sources = Sources(files(paths), version)
     report = Report()
-    transactions: list[Transaction] = []
-    items: list[Item] = []
-    for path in found:
-        for one in read(path, version):
-            if isinstance(one, Transaction):
-                transactions.append(one)
-            elif isinstance(one, Item):
-                items.append(one)
-            else:
-                report.refused.append(one)
-    items = unambiguous(items, report)
-    expected = len(items) + sum(len(t.methods) for t in transactions) + report.refused_resources
+    progress = _Progress()
     try:
-        asyncio.run(_load(door, version, transactions, items, report, expected))
+        sources.survey(lambda number: progress.show(f"{number:,} resources read"))
+        asyncio.run(_load(door, sources, report, progress))
     finally:
-        for line in lines(report, len(found), expected):
+        progress.clear()
+        for line in lines(report, len(sources.files), sources.expected):
             print(line)
     return 1 if report.refused else 0
 
 
-async def _load(
-    door: Door,
-    version: Version,
-    transactions: Sequence[Transaction],
-    items: Sequence[Item],
-    report: Report,
-    expected: int,
-) -> None:
-    terminal = sys.stderr.isatty()
+class _Progress:
+    """One line on a terminal, at most ten times a second; nothing elsewhere."""
 
-    def progress() -> None:
-        if terminal:
-            print(f"\r\x1b[K{report.done:,} of {expected:,} resources", end="", file=sys.stderr, flush=True)
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._next = 0.0
 
-    progress()
-    try:
-        async with Client(door) as client:
-            await Loader(client, version, report, progress).load(transactions, items)
-    finally:
-        if terminal:
+    def show(self, text: str) -> None:
+        if self._terminal and (now := time.monotonic()) >= self._next:
+            self._next = now + 0.1
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        if self._terminal:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+async def _load(door: Door, sources: Sources, report: Report, progress: _Progress) -> None:
+    def shown() -> None:
+        progress.show(f"{report.done:,} of {sources.expected:,} resources")
+
+    async with Client(door) as client:
+        loader = Loader(client, sources.version, report, shown)
+        await loader.load(sources.transactions(), sources.items(report))
 
 
 def lines(report: Report, number_of_files: int, expected: int) -> Iterator[str]:
@@ -70,7 +109,7 @@ def lines(report: Report, number_of_files: int, expected: int) -> Iterator[str]:
         yield ""
     if report.warnings:
         yield "Written with a warning"
-        yield from _warnings(report.warnings)
+        yield from _warnings(report.warnings.values())
         yield ""
     parts = [
         f"{count(report.created + report.updated, 'resource')} written "
@@ -78,7 +117,7 @@ def lines(report: Report, number_of_files: int, expected: int) -> Iterator[str]:
     ]
     parts += [f"{report.deleted:,} deleted"] if report.deleted else []
     parts.append(f"{report.refused_resources:,} refused")
-    parts += [f"{count(len(report.warnings), 'warning')}"] if report.warnings else []
+    parts += [f"{count(report.warned, 'warning')}"] if report.warnings else []
     parts += [f"{report.same:,} left out that stood there more than once"] if report.same else []
     parts += [f"{expected - report.done:,} not tried"] if expected > report.done else []
     yield f"{count(number_of_files, 'file')}: {', '.join(parts)}"
@@ -91,12 +130,9 @@ def _refused(refused: Sequence[Refused]) -> Iterator[str]:
             yield f"    {line}"
 
 
-def _warnings(warnings: Sequence[Warned]) -> Iterator[str]:
+def _warnings(warnings: Iterable[tuple[Warned, int]]) -> Iterator[str]:
     """Each warning once, with the first resource that it is about and how many more."""
-    same: dict[tuple[str, str], list[Warned]] = defaultdict(list)
-    for one in warnings:
-        same[one.expression, one.message].append(one)
-    for (expression, message), about in same.items():
-        more = f" and {len(about) - 1:,} more" if len(about) > 1 else ""
-        yield f"  {located(expression, message)}"
-        yield f"    {about[0].file}: {about[0].resource}{more}"
+    for first, number in warnings:
+        more = f" and {number - 1:,} more" if number > 1 else ""
+        yield f"  {located(first.expression, first.message)}"
+        yield f"    {first.file}: {first.resource}{more}"

@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
 
 import orjson
@@ -44,47 +45,96 @@ class Warned:
 
 @dataclass(slots=True)
 class Report:
-    """What became of an import; `same` counts resources that stood there more than once, identical."""
+    """What became of an import; `same` counts resources that stood there more than once, identical. `warnings` has
+    the first resource of each warning by element and text, and how many there are."""
 
     created: int = 0
     updated: int = 0
     deleted: int = 0
     same: int = 0
     refused: list[Refused] = field(default_factory=list)
-    warnings: list[Warned] = field(default_factory=list)
+    warnings: dict[tuple[str, str], tuple[Warned, int]] = field(default_factory=dict)
 
     @property
     def refused_resources(self) -> int:
         return sum(one.resources for one in self.refused)
 
     @property
+    def warned(self) -> int:
+        return sum(number for _, number in self.warnings.values())
+
+    @property
     def done(self) -> int:
         """Resources of which it is known what became of them."""
         return self.created + self.updated + self.deleted + self.refused_resources
 
+    def warn(self, warning: Warned) -> None:
+        """Notes a warning; of the same one more resources are counted only."""
+        key = warning.expression, warning.message
+        first, number = self.warnings.get(key, (warning, 0))
+        self.warnings[key] = first, number + 1
 
-def unambiguous(items: Iterable[Item], report: Report) -> list[Item]:
-    """`items` in which each type and id stands once: identical ones are counted, others refused by name."""
-    by_key: dict[tuple[str, str], list[Item]] = defaultdict(list)
-    kept: list[Item] = []
-    for item in items:
-        if item.id:
-            by_key[item.type, item.id].append(item)
-        else:
-            kept.append(item)
-    for same in by_key.values():
-        first, *more = same
-        if more and any(_canonical(one.body) != _canonical(first.body) for one in more):
-            for one in same:
-                other = next(o for o in same if o is not one)
-                where = f"{other.file} {other.place}".strip()
-                report.refused.append(
-                    Refused(one.file, one.name, f"ambiguous: {where} has another content for the same id")
-                )
-        else:
-            report.same += len(more)
-            kept.append(first)
-    return kept
+
+class Index:
+    """What was seen in a first reading: for each type and id digests of its content and where it stood.
+
+    Some 250 bytes a resource, so that files larger than memory can be imported.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[bytes, bytes] = {}
+        self._ambiguous: dict[bytes, tuple[str, str]] = {}
+        self._files: dict[str, int] = {}
+        self.resources = 0
+
+    def add(self, item: Item) -> None:
+        """Notes one resource; those without an id are never the same. `resources` counts what differs."""
+        if not item.id:
+            self.resources += 1
+            return
+        key, content = _digest(item.key), _digest(_canonical(item.body))
+        first = self._seen.get(key)
+        if first is None:
+            number = self._files.setdefault(item.file, len(self._files))
+            self._seen[key] = content + number.to_bytes(4, "big") + item.place.encode()
+            self.resources += 1
+        elif key in self._ambiguous:
+            self.resources += 1
+        elif first[:_DIGEST] != content:
+            self._ambiguous[key] = self._where(first), f"{item.file} {item.place}".strip()
+            self.resources += 1
+
+    def unambiguous(self, items: Iterable[Item], report: Report) -> Iterator[Item]:
+        """`items`, read once more, with each type and id once: identical ones are counted, others refused by
+        name."""
+        given: set[bytes] = set()
+        for item in items:
+            if not item.id:
+                yield item
+                continue
+            key = _digest(item.key)
+            if key in self._ambiguous:
+                here = f"{item.file} {item.place}".strip()
+                other = next((place for place in self._ambiguous[key] if place != here), "another")
+                why = f"ambiguous: {other} has another content for the same id"
+                report.refused.append(Refused(item.file, item.name, why))
+            elif key in given:
+                report.same += 1
+            else:
+                given.add(key)
+                yield item
+
+    def _where(self, seen: bytes) -> str:
+        names = list(self._files)
+        number = int.from_bytes(seen[_DIGEST : _DIGEST + 4], "big")
+        return f"{names[number]} {seen[_DIGEST + 4 :].decode()}".strip()
+
+
+_DIGEST = 16
+
+
+def _digest(data: bytes) -> bytes:
+    return blake2b(data, digest_size=_DIGEST).digest()
 
 
 def _canonical(body: bytes) -> bytes:
@@ -98,23 +148,20 @@ def _canonical(body: bytes) -> bytes:
     return json.dump(ordered(json.parse(body)))
 
 
-def batches(items: Sequence[Item]) -> Iterator[list[Item]]:
+def batches(items: Iterable[Item]) -> Iterator[list[Item]]:
     """`items` divided into transactions: at most 200 resources and 4 MB, but what must stay together does."""
-    bound: dict[str, list[Item]] = defaultdict(list)
     batch: list[Item] = []
     size = 0
     for item in items:
-        if item.together:
-            bound[item.together].append(item)
-            continue
-        if batch and (len(batch) == LARGEST or size + len(item.body) > _BYTES):
+        bound = batch[-1].together if batch else ""
+        full = len(batch) == LARGEST or size + len(item.body) > _BYTES
+        if batch and (item.together != bound or (full and not bound)):
             yield batch
             batch, size = [], 0
         batch.append(item)
         size += len(item.body)
     if batch:
         yield batch
-    yield from bound.values()
 
 
 class Loader:
@@ -128,8 +175,8 @@ class Loader:
         self._report = report
         self._progress = progress
 
-    async def load(self, transactions: Sequence[Transaction], items: Sequence[Item]) -> None:
-        """Writes the transactions in their order, then the items.
+    async def load(self, transactions: Iterable[Transaction], items: Iterable[Item]) -> None:
+        """Writes the transactions in their order, then the items; both are taken as they are needed.
 
         Raises `Upstream` when the node is away, and what fits when it refuses everything (no such key, no such
         FHIR version).
@@ -208,7 +255,7 @@ class Loader:
             self._report.updated += status != "201"
         for issue in response.get("outcome", {}).get("issue", []):
             where = (issue.get("expression") or [""])[0]
-            self._report.warnings.append(Warned(file, name, where, str(issue.get("diagnostics", ""))))
+            self._report.warn(Warned(file, name, where, str(issue.get("diagnostics", ""))))
 
     async def _post(self, body: bytes) -> Answer:
         """The answer to a transaction; a busy node is asked again a few times. Raises `Upstream`."""

@@ -1,7 +1,8 @@
 """A whole run: find the scripts, load the data, run, and count.
 
-Scripts run one after another. Only in a folder where every script does nothing but read may several run at
-once (`concurrency`), since there none can change what another sees.
+Scripts run one after another, and within a unit the folders in which every script does nothing but read come
+first: what a script of another folder writes would change what they find. Only in such a folder may several run
+at once (`concurrency`).
 """
 
 from __future__ import annotations
@@ -83,13 +84,13 @@ async def check(
         for unit in units:
             if options.load and unit_serves(unit):
                 for done in await run.loading(unit):
-                    done.unit = run.shown(unit.root)
+                    done.unit = run.named(unit)
                     result.loads.append(done)
                     if loaded:
                         loaded(done)
-            for folder in unit.folders:
+            for folder in sorted(unit.folders, key=lambda folder: not folder_reads(folder)):
                 for script in await run.folder(folder):
-                    script.unit = run.shown(unit.root)
+                    script.unit = run.named(unit)
                     result.scripts.append(script)
     result.seconds = time.monotonic() - started
     return result
@@ -98,6 +99,11 @@ async def check(
 def unit_serves(unit: Unit) -> bool:
     """Whether any script of the unit tests a server, so that its data are needed."""
     return any(isinstance(s, Script) and s.serves for folder in unit.folders for s in folder.scripts)
+
+
+def folder_reads(folder: Folder) -> bool:
+    """Whether no script that would run in the folder writes."""
+    return only_reads([s for s in folder.scripts if isinstance(s, Script) and s.serves])
 
 
 class _Run:
@@ -126,8 +132,7 @@ class _Run:
 
     async def folder(self, folder: Folder) -> list[ScriptResult]:
         """Run the scripts of one folder; the results in the order of the files."""
-        scripts = [s for s in folder.scripts if isinstance(s, Script) and s.serves]
-        width = max(1, self.options.concurrency) if only_reads(scripts) else 1
+        width = max(1, self.options.concurrency) if folder_reads(folder) else 1
         gate = asyncio.Semaphore(width)
 
         async def one(script: Script | Broken) -> ScriptResult:
@@ -157,6 +162,11 @@ class _Run:
     def not_run(self, path: Path, title: str, version: str, verdict: Verdict, reason: str) -> ScriptResult:
         """The result of a script that was not run."""
         return ScriptResult(path.stem, title, self.shown(path), version, [], verdict, reason)
+
+    def named(self, unit: Unit) -> str:
+        """What the report calls a unit: its path in the suite, or the end of it for the suite as a whole."""
+        below = self.suite in unit.root.parents
+        return self.shown(unit.root) if below else "/".join(unit.root.parts[-2:])
 
     def shown(self, path: Path) -> str:
         """`path` as the report names it: relative to the suite."""

@@ -74,6 +74,11 @@ class Organisation:
     professionals: tuple[Professional, ...]
 
     @property
+    def medmij_name(self) -> str:
+        """The name in the provider list of MedMij, without @medmij."""
+        return self.slug.replace("-", "")
+
+    @property
     def site(self) -> str:
         """The fictional web site, used as the base of local identifier systems."""
         return f"https://{self.slug}.example"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 
-from schakel.demo import cast, toml
+from schakel.demo import cast, stand_ins, toml
 from schakel.demo.doors import HOST, Doors
 from schakel.demo.folder import DemoFolder
 from schakel.generic.identity import AssertionSigner, new_key
@@ -56,6 +56,7 @@ def write_configurations(
                 if organisation.operator == one.operator
             ],
             "directory": directory,
+            "medmij": stand_ins.settings(folder, doors, one.operator),
         }
         paths[one.operator] = folder.path / f"{one.operator}.toml"
         heading = f"# The node of the {one.operator} operator of a demo region; written anew at each start.\n"
@@ -69,6 +70,7 @@ def _organisation(organisation: cast.Organisation, internal_key: str, key: Path)
         "ura": organisation.ura,
         "name": organisation.name,
         "type_code": organisation.type_code,
+        "medmij_name": organisation.medmij_name,
         "internal_key": internal_key,
         "signing_key": key,
         "write_check": "lenient",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -16,6 +16,11 @@ from schakel.kernel.outcomes import Busy, Fault, Invalid, Upstream
 HOST = "127.0.0.1"
 PORTS = 20
 """How many ports, from the first, belong to the region (the later ones to doors that are still to come)."""
+
+STAND_INS = ("broker", "medmij-lists")
+"""The stand-ins in the order of their ports."""
+
+_FIRST_STAND_IN = 10
 
 FHIR_JSON = "application/fhir+json"
 
@@ -46,20 +51,25 @@ def doors(first: int) -> tuple[Doors, ...]:
     return tuple(Doors(name, first + 2 * n, first + 2 * n + 1) for n, name in enumerate(OPERATORS))
 
 
+def stand_in_port(all_doors: Sequence[Doors], name: str) -> int:
+    """The port of the stand-in `name`."""
+    return all_doors[0].front_port + _FIRST_STAND_IN + STAND_INS.index(name)
+
+
 def ensure_free(all_doors: tuple[Doors, ...]) -> None:
     """Raises `Busy` naming the first port that another program has."""
-    for one in all_doors:
-        for port in (one.front_port, one.internal_port):
-            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((HOST, port))
-                except OSError as error:
-                    raise Busy(
-                        f"port {port} on {HOST} cannot be used ({error.strerror}). Stop the program that has "
-                        "it, perhaps another demo, or choose other ports with --port N.",
-                        code="port-taken",
-                    ) from error
+    ports = [port for one in all_doors for port in (one.front_port, one.internal_port)]
+    for port in (*ports, *(stand_in_port(all_doors, name) for name in STAND_INS)):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError as error:
+                raise Busy(
+                    f"port {port} on {HOST} cannot be used ({error.strerror}). Stop the program that has "
+                    "it, perhaps another demo, or choose other ports with --port N.",
+                    code="port-taken",
+                ) from error
 
 
 @dataclass(frozen=True, slots=True)

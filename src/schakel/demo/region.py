@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import os
 import secrets
+import sys
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +16,13 @@ from typing import Any, TypeVar
 
 import orjson
 
-from schakel.demo import cast, people
+from schakel.demo import cast, people, stand_ins
 from schakel.demo.configuration import ensure_keys, write_configurations
-from schakel.demo.doors import Client, Doors, doors, ensure_free
+from schakel.demo.doors import STAND_INS, Client, Doors, doors, ensure_free
 from schakel.demo.folder import DemoFolder, opened, remove_leftovers
 from schakel.demo.loading import load, write_grounds
 from schakel.demo.patients import NamedPatient, named_patients, region
-from schakel.demo.processes import NodeProcess
+from schakel.demo.processes import RegionProcess
 from schakel.demo.screen import Screen
 from schakel.kernel.outcomes import Fault, Invalid, Upstream
 from schakel.store.cluster_folder import last_lines
@@ -53,7 +54,7 @@ class Running:
         folder: DemoFolder,
         published: dict[str, Any],
         server: EmbeddedServer,
-        nodes: tuple[NodeProcess, ...],
+        nodes: tuple[RegionProcess, ...],
         client: Client,
     ) -> None:
         self.folder = folder
@@ -111,12 +112,23 @@ async def running(wanted: Wanted, screen: Screen) -> AsyncIterator[Running]:
         what = "no patients" if not contents.patients else f"{contents.patients} synthetic patients"
         screen.line(f"A region of eight care organisations with {what}, at two operators.")
         screen.line(f"Data in {folder.path} ({'removed at the end' if contents.temporary else 'kept'}).")
+        stand_ins.write(folder, all_doors)
+        national = await RegionProcess.start(
+            "stand-ins",
+            "the stand-ins of the national facilities",
+            stand_ins.command(folder, all_doors),
+            folder.path / "stand-ins.log",
+        )
+        undo.push_async_callback(national.stop)
         screen.progress("starting the database")
         server = await EmbeddedServer.start(folder.postgres, fsync=not contents.temporary)
         undo.push_async_callback(server.stop)
-        nodes = await _nodes(undo, folder, server, all_doors, screen)
         client = await undo.enter_async_context(Client())
-        await _await_ready(client, nodes, all_doors)
+        # A node that starts fetches the lists first.
+        await _await_ready(client, (national,), [stand_ins.address(all_doors, name) for name in STAND_INS])
+        nodes = (national, *await _nodes(undo, folder, server, all_doors, screen))
+        listeners = [address for one in all_doors for address in (one.front, one.internal)]
+        await _await_ready(client, nodes, listeners)
         screen.progress("database and nodes are up", last=True)
         named = await _guarded(nodes, _loaded(client, folder, all_doors, screen))
         published = await _describe(client, folder, all_doors, nodes, named)
@@ -130,7 +142,7 @@ async def _nodes(
     server: EmbeddedServer,
     all_doors: tuple[Doors, ...],
     screen: Screen,
-) -> tuple[NodeProcess, ...]:
+) -> tuple[RegionProcess, ...]:
     """The node of each operator, started on a database and a role of its own."""
     databases: dict[cast.Operator, str] = {}
     for operator in cast.OPERATORS:
@@ -142,16 +154,17 @@ async def _nodes(
     configurations = write_configurations(folder, all_doors, databases, ensure_keys(folder))
     nodes = []
     for operator, path in configurations.items():
-        node = await NodeProcess.start(operator, path, path.with_suffix(".log"))
+        program = [sys.executable, "-P", "-m", "schakel", "serve", "--config", str(path)]
+        what = f"the node of the {operator} operator"
+        node = await RegionProcess.start(f"node-{operator}", what, program, path.with_suffix(".log"))
         undo.push_async_callback(node.stop)
         nodes.append(node)
     return tuple(nodes)
 
 
-async def _await_ready(client: Client, nodes: tuple[NodeProcess, ...], all_doors: tuple[Doors, ...]) -> None:
-    """Returns when every listener says that it is ready. Raises `Fault` when a node ends or takes too long."""
+async def _await_ready(client: Client, nodes: tuple[RegionProcess, ...], waiting: Sequence[str]) -> None:
+    """Returns when every listener says that it is ready. Raises `Fault` when a process ends or takes too long."""
     end = time.monotonic() + _READY_SECONDS
-    waiting = [address for one in all_doors for address in (one.front, one.internal)]
     while waiting:
         for node in nodes:
             if not node.running:
@@ -170,7 +183,7 @@ async def _ready(client: Client, address: str) -> bool:
         return False
 
 
-async def _guarded(nodes: tuple[NodeProcess, ...], work: Coroutine[Any, Any, T]) -> T:
+async def _guarded(nodes: tuple[RegionProcess, ...], work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`; when a node ends meanwhile, that is the error."""
     task = asyncio.create_task(work)
     ended = [asyncio.create_task(node.ended()) for node in nodes]
@@ -228,13 +241,13 @@ async def _describe(
     client: Client,
     folder: DemoFolder,
     all_doors: tuple[Doors, ...],
-    nodes: tuple[NodeProcess, ...],
+    nodes: tuple[RegionProcess, ...],
     named: tuple[NamedPatient, ...],
 ) -> dict[str, Any]:
     """What `demo.json` says."""
     addresses = _addresses(all_doors)
     processes = [{"name": "demo", "pid": os.getpid()}]
-    processes += [{"name": f"node-{node.name}", "pid": node.pid} for node in nodes]
+    processes += [{"name": node.name, "pid": node.pid} for node in nodes]
     return {
         "processes": processes,
         "organisations": [
@@ -248,10 +261,13 @@ async def _describe(
                 "internal": addresses[one.slug][1],
                 "back": None,
                 "internal_key": folder.internal_keys[one.slug],
+                "medmij_name": one.medmij_name,
             }
             for one in cast.ORGANISATIONS
         ],
-        "services": [],
+        "services": stand_ins.services(),
+        "stand_ins": [{"name": name, "address": stand_ins.address(all_doors, name)} for name in STAND_INS],
+        "clients": [dict(stand_ins.CLIENT)],
         "people": [
             {
                 "organisation": place.slug,

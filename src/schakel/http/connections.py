@@ -51,7 +51,9 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         most = self._bounds.connections
         if len(self.connections) > most:
-            self._refuse(503, f"more than {most} connections are open (limits.connections); try again")
+            self._refuse(
+                503, f"more than {most} connections are open (setting limits.connections); try again"
+            )
             return
         self._wait_for("head")
 
@@ -140,10 +142,15 @@ class Connection(HttpToolsProtocol):
             what, setting, seconds = "the headers", "header_seconds", self._bounds.header_seconds
         else:
             what, setting, seconds = "the body", "body_seconds", self._bounds.body_seconds
-        self._refuse(408, f"{what} of the request did not come within {seconds:g} s (limits.{setting})")
+        self._refuse(
+            408, f"{what} of the request did not come within {seconds:g} s (setting limits.{setting})"
+        )
 
     def _too_large(self) -> tuple[int, str]:
-        return 431, f"the headers have more than {self._bounds.header_bytes} bytes (limits.header_bytes)"
+        return (
+            431,
+            f"the headers have more than {self._bounds.header_bytes} bytes (setting limits.header_bytes)",
+        )
 
     def _refuse(self, status: int, message: str) -> None:
         """Closes the connection, with an answer when none is under way and the caller said anything at all."""

@@ -12,7 +12,7 @@ from schakel.http.errors import fhir_error
 from schakel.http.negotiation import Format, accepted, render, wanted, without_pretty
 from schakel.http.node import Node
 from schakel.http.reading import read_limited
-from schakel.kernel.outcomes import NotFound
+from schakel.kernel.outcomes import NotFound, TooCostly
 from schakel.server import Answer, Request
 
 _FORM_BYTES = 64_000
@@ -83,6 +83,9 @@ class Fhir:
         if path.endswith("_search"):
             text = body.decode("latin-1")
             shown, body = f"{query}&{text}", without_pretty(text).encode("latin-1")
+        if shown.count("&") >= self._node.max_parameters:
+            most = self._node.max_parameters
+            raise TooCostly(f"a query may have at most {most} parameters (setting limits.parameters)")
         asked = Request(
             version,
             "GET" if request.method == "HEAD" else request.method,

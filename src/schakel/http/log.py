@@ -9,14 +9,19 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from schakel.fhir.json import dump, parse
 from schakel.fhir.moments import interval
 from schakel.fhir.search import encode, pairs_of, split_prefix
+from schakel.generic.identity import PatientGrant
+from schakel.generic.logging import Event
 from schakel.http.errors import fhir_error
 from schakel.http.negotiation import accepted, render, wanted
 from schakel.http.node import Node, OrganisationServices
 from schakel.kernel.clock import instant, now
-from schakel.kernel.outcomes import NotSupported
+from schakel.kernel.outcomes import NotFound, NotSupported
 from schakel.kernel.values import BSN_SYSTEM, Bsn
+from schakel.patient_access.door import PURPOSE
+from schakel.patient_access.own_log import readable
 from schakel.server import Answer
 
 
@@ -35,15 +40,34 @@ class Log:
         except Exception as error:
             return fhir_error(request, error, "r4")
 
-    async def _log_search(self, request: Request, organisation: OrganisationServices, base: str) -> Response:
-        patient: str | None = None
+    async def own_events(self, request: Request) -> Response:
+        """The events about the patient whose token was given, as that patient reads them."""
+        try:
+            organisation = self._node.organisation(request.path_params["organisation"])
+            if organisation.data is None:
+                raise NotFound("this organisation has no door for patients")
+            grant = await organisation.data.tokens.identify(request.headers.get("authorization"))
+            base = f"{self._node.public_url}/{organisation.slug}/log/fhir/r4"
+            return await self._log_search(request, organisation, base, grant)
+        except Exception as error:
+            return fhir_error(request, error, "r4")
+
+    async def _log_search(
+        self,
+        request: Request,
+        organisation: OrganisationServices,
+        base: str,
+        grant: PatientGrant | None = None,
+    ) -> Response:
+        """A page of events; with a `grant` only those of its patient, made readable."""
+        patient: str | None = grant.patient if grant else None
         decision: str | None = None
         since: datetime | None = None
         until: datetime | None = None
         count, offset = 100, 0
         for name, value in pairs_of(request.url.query):
             match name:
-                case "patient.identifier" | "patient:identifier":
+                case "patient.identifier" | "patient:identifier" if grant is None:
                     patient = Bsn(value.removeprefix(f"{BSN_SYSTEM}|"))
                 case "entity:identifier":
                     decision = value.removeprefix("urn:ietf:rfc:3986|").removeprefix("urn:uuid:")
@@ -68,7 +92,11 @@ class Log:
                     )
         form = wanted(accepted(request), request.url.query, "r4")
         asked_at = now()
-        await organisation.log_own_reading("log", f"AuditEvent?{request.url.query}", patient or "")
+        asked = f"AuditEvent?{request.url.query}"
+        if grant is None:
+            await organisation.log_own_reading("log", asked, patient or "")
+        else:
+            await organisation.log.write(_patient_reading(organisation, grant, asked))
         events = await organisation.log.search(
             patient=patient, since=since, until=until, decision=decision, count=count + 1, offset=offset
         )
@@ -82,7 +110,7 @@ class Log:
         entries = [
             {
                 "fullUrl": f"{base}/AuditEvent/{orjson.loads(e)['id']}",
-                "resource": orjson.Fragment(e),
+                "resource": orjson.Fragment(e if grant is None else dump(readable(parse(e), grant.patient))),
                 "search": {"mode": "match"},
             }
             for e in events[:count]
@@ -103,3 +131,18 @@ class Log:
             return render(Answer(200, body), form, "r4")
         except Exception as error:
             return fhir_error(request, error, "r4")
+
+
+def _patient_reading(organisation: OrganisationServices, grant: PatientGrant, asked: str) -> Event:
+    return Event(
+        subtype="log",
+        action="R",
+        outcome="0",
+        requester=grant.client,
+        holder=organisation.ura,
+        holder_name=organisation.name,
+        purpose=PURPOSE,
+        patient=grant.patient,
+        token=grant.jti,
+        query=f"GET {asked}",
+    )

@@ -43,9 +43,10 @@ class PatientDoor:
 
 @dataclass(frozen=True)
 class DataDoor:
-    """What an organisation that takes part in MedMij gives and takes: the door, the inbox, and the ids of the data
-    services it offers."""
+    """What an organisation that takes part in MedMij gives and takes: the tokens that open it, the door, the inbox,
+    and the ids of the data services it offers."""
 
+    tokens: PatientTokens
     door: MedMijDoor
     inbox: FhirService
     services: frozenset[str]
@@ -95,6 +96,7 @@ class Node:
     internal_url: str
     guarded_on_front: bool
     max_body: int
+    max_parameters: int = 200
     versions: tuple[Version, ...] = ("stu3",)
     by_key: Mapping[bytes, OrganisationServices] = field(default_factory=dict)
 

@@ -27,7 +27,7 @@ async def read_limited(request: Request, most: int, setting: str = "") -> bytes:
     when the caller left in the middle.
     """
     coding = _coding(request)
-    named = f" ({setting})" if setting else ""
+    named = f" (setting {setting})" if setting else ""
     too_large = TooLarge(f"a body may have at most {most} bytes here, unpacked{named}")
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared) > most:

@@ -58,6 +58,7 @@ def front(node: Node) -> list[BaseRoute]:
         *(_fhir(Fhir(node).guarded) if node.guarded_on_front else []),
         *(_medmij(MedMij(node).resource) if node.guarded_on_front else []),
         *_health(health),
+        Route("/{organisation}/log/fhir/r4/AuditEvent", Log(node).own_events, methods=["GET"]),
         Route("/.well-known/oauth-authorization-server/{organisation}", plain(oauth.metadata)),
         Route("/{organisation}/oauth2/token", oauth.token, methods=["POST"]),
         Route("/{organisation}/oauth2/jwks", plain(oauth.jwks)),

@@ -11,10 +11,7 @@ import logging
 import re
 from typing import Literal
 
-try:
-    from pypdf import PdfReader
-except ImportError:  # pragma: no cover - a plain installation has it
-    PdfReader = None  # type: ignore[assignment, misc, unused-ignore]
+from pypdf import PdfReader
 
 Finding = Literal["clean", "found", "unreadable"]
 
@@ -31,8 +28,6 @@ def search(data: bytes, media: str, numbers: re.Pattern[str]) -> Finding:
         return "found"
     if media != "application/pdf" and not data.startswith(b"%PDF-"):
         return "clean"
-    if PdfReader is None:
-        return "unreadable"
     try:
         reader = PdfReader(io.BytesIO(data))
         if len(reader.pages) > MAX_PAGES:

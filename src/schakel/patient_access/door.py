@@ -10,7 +10,7 @@ Read `MedMijDoor.answer` from top to bottom: it is the rule.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -36,7 +36,7 @@ from schakel.patient_access.mask import ALIAS, Masked, mask
 from schakel.patient_access.narrowing import check_address, narrowed
 from schakel.patient_access.releasing import released
 from schakel.patient_access.services import Service
-from schakel.patient_access.whose import Whose
+from schakel.patient_access.whose import MOST_DEPTH, Whose
 from schakel.server import Answer, FhirService, Interaction, answer, capabilities
 from schakel.sources import Stored
 
@@ -145,13 +145,16 @@ class MedMijDoor:
             held = ", ".join(f"{d.key}: {d.reason}" for d in kept.dropped)
             access.checks.append(f"held back: {held}")
         keys = {i.key for i in kept.released}
-        bodies = {i.key: await self._outward(access, i.resource) for i in kept.released}
+        sizes = {_key(s): len(s.body) for s in (*found.matches, *(i.stored for i in found.included))}
+        outward = {
+            i.key: (await self._masked(access, i.resource, sizes[i.key])).resource for i in kept.released
+        }
         whole = found.total == len(found.matches) and not kept.dropped
         answered = replace(
             found,
-            matches=tuple(_with(s, bodies) for s in found.matches if _key(s) in keys),
+            matches=tuple(_with(s, outward) for s in found.matches if _key(s) in keys),
             included=tuple(
-                replace(i, stored=_with(i.stored, bodies)) for i in found.included if _key(i.stored) in keys
+                replace(i, stored=_with(i.stored, outward)) for i in found.included if _key(i.stored) in keys
             ),
             total=found.total if whole else None,
         )
@@ -175,7 +178,7 @@ class MedMijDoor:
         if not await self._readable(service, found, subject):
             access.checks.append("not this patient's")
             raise absent
-        masked = await self._masked(access, found.resource)
+        masked = await self._masked(access, found.resource, len(stored.body))
         if kind == "Binary" and masked.documents and self._rules.documents == "withhold":
             raise NotFound("this document is withheld: it may hold a BSN", code="document-withheld")
         await self._logged(access, [_versioned(found)])
@@ -242,22 +245,20 @@ class MedMijDoor:
         )
         given = received.answer
         if given.body:
-            body = await self._outward(access, json.parse(given.body, max_depth=256))
-            given = replace(given, body=body)
+            bundle = json.parse(given.body, max_depth=MOST_DEPTH)
+            masked = await self._masked(access, bundle, len(given.body))
+            given = replace(given, body=json.dump(masked.resource))
         await self._logged(access, received.resources)
         return _decided(given, access)
 
     # -- what the steps share ------------------------------------------------------------------------------
 
-    async def _outward(self, access: Access, resource: Resource) -> bytes:
-        """A resource as it goes out: masked, with addresses below this door."""
-        return json.dump((await self._masked(access, resource)).resource)
-
-    async def _masked(self, access: Access, resource: Resource) -> Masked:
+    async def _masked(self, access: Access, resource: Resource, size: int) -> Masked:
+        """A resource of `size` bytes as it goes out: masked, with addresses below this door."""
         links = Links(access.base, access.service.version, self._whose.own_bases)
         withhold = self._rules.documents == "withhold"
         work = (links.rewritten(resource), access.grant.patient)
-        if len(repr(resource)) > _LARGE:
+        if size > _LARGE:
             masked = await asyncio.to_thread(mask, *work, withhold=withhold)
         else:
             masked = mask(*work, withhold=withhold)
@@ -336,8 +337,10 @@ def _decided(given: Answer, access: Access) -> Answer:
     return replace(given, headers={**given.headers, DECISION: access.id})
 
 
-def _with(stored: Stored, bodies: dict[str, bytes]) -> Stored:
-    return replace(stored, body=bodies[_key(stored)])
+def _with(stored: Stored, outward: Mapping[str, Resource]) -> Stored:
+    """The resource as it goes out, under the id that it goes out with."""
+    resource = outward[_key(stored)]
+    return replace(stored, id=str(resource["id"]), body=json.dump(resource))
 
 
 def _key(stored: Stored) -> str:

@@ -39,6 +39,7 @@ from schakel.kernel.outcomes import (
 from schakel.kernel.values import BSN_OID, BSN_SYSTEM
 from schakel.patient_access.mask import ALIAS
 from schakel.patient_access.services import Service
+from schakel.patient_access.whose import MOST_DEPTH
 from schakel.server import Answer, FhirService, Request
 from schakel.server.bodies import read_body
 from schakel.sources import Write
@@ -153,7 +154,7 @@ class Inbox:
         version, absent = delivery.service.version, NotFound(f"{where}: {kind}/{logical_id} is not here")
         try:
             stored = await self._own.source.read(version, kind, logical_id)
-            resource = json.parse(stored.body, max_depth=256)
+            resource = json.parse(stored.body, max_depth=MOST_DEPTH)
         except (NotFound, Gone):
             raise absent from None
         if about(item(version, resource, True), delivery.subject) is not True:
@@ -323,7 +324,7 @@ def _as_json(request: Request, resource: Resource) -> Request:
 def _told(answer: Answer, service: Service, made: Iterable[bool]) -> Received:
     """The answer to a Bundle: what was sent as new is said to be created, also when the request came twice; with
     the notice of the service."""
-    bundle = json.parse(answer.body, max_depth=256)
+    bundle = json.parse(answer.body, max_depth=MOST_DEPTH)
     entries = bundle.get("entry", [])
     written = []
     for entry, new in zip(entries, made, strict=True):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from schakel.fhir import definitions, json, xml
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
-from schakel.fhir.patch import apply_fhirpath_patch, apply_json_patch
+from schakel.fhir.patch import PatchLimits, apply_fhirpath_patch, apply_json_patch
 from schakel.kernel.outcomes import Invalid, UnsupportedMedia
 from schakel.server.model import Request
 
@@ -55,24 +55,24 @@ def read_body(request: Request, max_depth: int = json.MAX_DEPTH) -> Resource:
     )
 
 
-def read_patch(request: Request, max_depth: int = json.MAX_DEPTH) -> Patch:
+def read_patch(request: Request, limits: PatchLimits) -> Patch:
     """The patch in a request body, as the function that applies it.
 
     Raises `UnsupportedMedia` and `Invalid`; the function raises what `schakel.fhir.patch` does.
     """
     media = _media(request)
     if media == JSON_PATCH:
-        operations = json.parse_array(request.body, max_depth=max_depth)
-        return lambda resource: apply_json_patch(resource, operations)
+        operations = json.parse_array(request.body, max_depth=limits.depth)
+        return lambda resource: apply_json_patch(resource, operations, limits)
     if media not in JSON_TYPES | XML_TYPES:
         raise UnsupportedMedia(
             f"Content-Type {media[:60]!r} is not taken here; use {JSON_PATCH}, or Parameters (FHIRPath Patch) in "
             "application/fhir+json or application/fhir+xml"
         )
-    return fhirpath_patch(request.version, read_body(request, max_depth))
+    return fhirpath_patch(request.version, read_body(request, limits.depth), limits)
 
 
-def fhirpath_patch(version: Version, parameters: Resource) -> Patch:
+def fhirpath_patch(version: Version, parameters: Resource, limits: PatchLimits) -> Patch:
     """The patch that a Parameters resource holds. Raises `Invalid` for another resource."""
     if parameters.get("resourceType") != "Parameters":
         raise Invalid(
@@ -80,4 +80,4 @@ def fhirpath_patch(version: Version, parameters: Resource) -> Patch:
             expression=str(parameters.get("resourceType")),
         )
     known = definitions(version)
-    return lambda resource: apply_fhirpath_patch(resource, parameters, known)
+    return lambda resource: apply_fhirpath_patch(resource, parameters, known, limits)

@@ -88,7 +88,7 @@ class Bundles:
         plan = Transaction(
             entries,
             lambda entry: request_of(version, self._base, entry, self._prefer),
-            service.parse,
+            service.parse_trusted,
             lambda interaction, request: service.planned(interaction, request, bare_id=True),
             self._criteria,
         )
@@ -141,7 +141,7 @@ class Bundles:
         try:
             self._check_frame({"resourceType": "Bundle", "type": "batch"}, [entry])
             request = request_of(version, self._base, entry, self._prefer)
-            interaction = self._service.parse(request)
+            interaction = self._service.parse_trusted(request)
             if interaction.kind == "transaction":
                 raise NotSupported("a Bundle inside a batch is not supported", expression="request")
             given = await self._service.execute(interaction, request, self._base, self._caller, bare_id=True)

@@ -30,7 +30,11 @@ def parse(
 
     Raises `Invalid`, `NotFound`, `NotAllowed`, `NotSupported` and `UnsupportedMedia`.
     """
-    return _Parsing(request, parser or QueryParser(definitions(request.version)), handling).interaction()
+    parser = parser or QueryParser(definitions(request.version))
+    interaction = _Parsing(request, parser, handling).interaction()
+    if "if-none-exist" in request.headers and interaction.kind != "create":
+        raise Invalid("If-None-Exist is for creating, with POST on a type", expression="If-None-Exist")
+    return interaction
 
 
 def logical_id(text: str) -> str:
@@ -216,7 +220,7 @@ class _Parsing:
         if request.method == "GET":
             query = self._parser.parse(kind, pairs_of(request.query), handling=self._handling)
             return self._search("search", query)
-        self._only("GET", "POST", *_WRITES)
+        self._only("GET", "POST", *(_WRITES if request.query else ()))
         if request.method != "POST":
             format_, rest = self._format_and_rest()
             return self._write(kind, "", criteria_of(self._parser, kind, rest), format_)

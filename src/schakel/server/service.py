@@ -6,12 +6,13 @@ more elements than the maximum are kept whole and named in a warning; everything
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from schakel.fhir import definitions, structure
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
+from schakel.fhir.patch import PatchLimits
 from schakel.fhir.search import QueryParser, SearchLimits, pairs_of
 from schakel.kernel.outcomes import Issue, Unprocessable
 from schakel.server import answer, capabilities
@@ -35,6 +36,7 @@ class WriteRules:
     max_entries: int = 5000
     max_depth: int = 64
     conditional_delete: Literal["single", "multiple"] = "single"
+    patch: PatchLimits = field(default_factory=PatchLimits)
 
 
 class FhirService:
@@ -62,14 +64,16 @@ class FhirService:
         return definitions(version).resource_types
 
     def parse(self, request: Request) -> Interaction:
-        """The interaction that a request asks. What is not known in a search is refused."""
+        """The interaction that a request asks. What is not known in a search is refused, whatever is preferred."""
         return parse(request, self._parsers[request.version])
+
+    def parse_trusted(self, request: Request) -> Interaction:
+        """As `parse`, for a caller who may leave out what is not known in a search (`Prefer: handling=lenient`)."""
+        return parse(request, self._parsers[request.version], handling=handling(request.headers))
 
     async def answer(self, request: Request, base: str, caller: str) -> Answer:
         """Parses, executes and renders a request of a trusted caller (the internal door)."""
-        parser = self._parsers[request.version]
-        interaction = parse(request, parser, handling=handling(request.headers))
-        return await self.execute(interaction, request, base, caller)
+        return await self.execute(self.parse_trusted(request), request, base, caller)
 
     async def execute(
         self, interaction: Interaction, request: Request, base: str, caller: str, *, bare_id: bool = False
@@ -141,6 +145,7 @@ class FhirService:
             request,
             self.checked,
             max_depth=rules.max_depth,
+            patch_limits=rules.patch,
             most_deleted=rules.max_entries if rules.conditional_delete == "multiple" else 0,
             bare_id=bare_id,
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
+from schakel.fhir.patch import PatchLimits
 from schakel.kernel.clock import new_id
 from schakel.kernel.outcomes import Invalid, Issue, Unprocessable
 from schakel.server import answer
@@ -39,6 +40,7 @@ def planned(
     check: Check,
     *,
     max_depth: int,
+    patch_limits: PatchLimits,
     most_deleted: int,
     bare_id: bool,
 ) -> Planned:
@@ -55,7 +57,7 @@ def planned(
             )
         )
     if interaction.kind == "patch":
-        return _patch(interaction, read_patch(request, max_depth), check)
+        return _patch(interaction, read_patch(request, patch_limits), check)
     resource = read_body(request, max_depth)
     warnings = check(interaction.version, resource)
     found = resource.get("resourceType")

@@ -119,7 +119,7 @@ class Histories:
         now = await connection.fetchrow(_limits(statement, query), *statement.arguments)
         assert look is not None and now is not None
         upper: int = now["upper"]
-        if query.cursor:
+        if query.cursor:  # Made by us as a rule; whatever it says, no more is shown than is settled.
             bounds = _bounds_of(query.cursor)
             return _Bounds(min(upper, bounds.upper), bounds.lower, bounds.settled, bounds.after)
         settled = min(m for m in (look["moment"], look["opened"], now["unsettled"]) if m is not None)
@@ -190,12 +190,12 @@ def _page(statement: Statement, query: HistoryQuery, bounds: _Bounds, most: int)
     conditions = _conditions(statement, query, bounds)
     after = ""
     if bounds.after is not None:
-        position, kind, logical_id, number = (statement.argument(value) for value in bounds.after)
-        after = (
-            f" AND t.version {beyond} {number}"
-            if query.id
-            else f" AND (t.xid, t.type, t.id, t.version) {beyond} ({position}::xid8, {kind}, {logical_id}, {number})"
-        )
+        position, kind, logical_id, number = bounds.after
+        if query.id:
+            after = f" AND t.version {beyond} {statement.argument(number)}"
+        else:
+            place = ", ".join(statement.argument(value) for value in (kind, logical_id, number))
+            after = f" AND (t.xid, t.type, t.id, t.version) {beyond} ({statement.argument(position)}::xid8, {place})"
     limit = statement.argument(most)
     parts = (
         f"(SELECT {_COLUMNS} FROM {Statement.rows(table, 't')}{where}{after} ORDER BY {order} LIMIT {limit})"

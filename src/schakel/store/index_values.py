@@ -144,6 +144,7 @@ _DURATIONS = frozenset(
 )
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "wk": 604_800}
 _MONTHS = {"mo": 1, "a": 12}
+_MAX_AMOUNT = 1_000_000_000
 
 
 def time_interval(node: Node, resource: Resource) -> Iterator[tuple[datetime, datetime]]:
@@ -188,6 +189,8 @@ def _moved(moment: datetime, duration: tuple[Decimal, str], direction: int) -> d
     Days count by the clock of the Netherlands, as the period does; months by the calendar.
     """
     amount, unit = duration
+    if abs(amount) > _MAX_AMOUNT:
+        return LAST if (amount > 0) == (direction > 0) else FIRST
     local = moment.astimezone(AMSTERDAM)
     try:
         if unit in _MONTHS:
@@ -197,11 +200,10 @@ def _moved(moment: datetime, duration: tuple[Decimal, str], direction: int) -> d
             shifted = local.replace(year=year, month=month, day=day)
         else:
             seconds = float(amount * _SECONDS[unit] * direction)
-            naive = unit in ("d", "wk")
-            shifted = (local if naive else moment) + timedelta(seconds=seconds)
+            shifted = (local if unit in ("d", "wk") else moment) + timedelta(seconds=seconds)
         return min(max(shifted.astimezone(FIRST.tzinfo), FIRST), LAST)
-    except (OverflowError, ValueError, calendar.IllegalMonthError):
-        return LAST if direction > 0 else FIRST
+    except (OverflowError, ValueError):
+        return LAST if (amount > 0) == (direction > 0) else FIRST
 
 
 # -- numbers and quantities --------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 Compiled once per type from the search parameters of the definitions (FHIR search, STU3 and R4 3.1.1.4); the values
 of a node come from `index_values`. Beside the parameters themselves stand, with the tokens: `code:identifier` (of a
 reference), `code:of-type` (of an identifier) and `code:present` (the element is there, and none of its values has a
-row); with the strings: `code:text` (what is said in words beside a code).
+row). Parameters that are others taken together (`fhir.search.unions`) have no rows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from schakel.fhir.definitions import SearchParameter, Version, definitions
 from schakel.fhir.definitions.added import TIME_INTERVAL
 from schakel.fhir.fhirpath import Expression, Node, compile_expression
 from schakel.fhir.json import Resource
-from schakel.fhir.search import KINDS, component_parameters, fold, supported
+from schakel.fhir.search import KINDS, component_parameters, fold, parts_of, supported
 from schakel.kernel.outcomes import Invalid
 from schakel.store import index_values
 from schakel.store.index_values import key, parse_literal, text_of
@@ -52,6 +52,7 @@ class IndexRows:
     date: set[tuple[str, datetime, datetime]] = field(default_factory=set)
     quantity: set[tuple[str, float, float, str, str, str, str, float, float]] = field(default_factory=set)
     composite: set[CompositeRow] = field(default_factory=set)
+    words: set[str] = field(default_factory=set)
 
     def tables(self) -> Iterator[tuple[str, set[Any]]]:
         """The rows by the table they go to."""
@@ -61,6 +62,13 @@ class IndexRows:
         yield "index_date", self.date
         yield "index_quantity", self.quantity
         yield "index_composite", self.composite
+        if self.words:
+            yield "index_text", {("".join(sorted(self.words)),)}
+
+
+def line_of_words(code: str, folded: str) -> str:
+    """A line of `index_text`, or the start of one: what is said beside a code of a parameter."""
+    return f"\n{code}\x1f{key(folded)}"
 
 
 _Add = Callable[[IndexRows, Node, Resource, tuple[str, ...]], bool]
@@ -69,15 +77,15 @@ _Add = Callable[[IndexRows, Node, Resource, tuple[str, ...]], bool]
 
 def _adder(parameter: SearchParameter, version: Version) -> _Add:
     code = parameter.code
-    text, of_type, by_identifier = f"{code}:text", f"{code}:of-type", f"{code}:identifier"
+    of_type, by_identifier = f"{code}:of-type", f"{code}:identifier"
 
     def token(rows: IndexRows, node: Node, _resource: Resource, _bases: tuple[str, ...]) -> bool:
         found = [(code, key(value), key(system)) for system, value in index_values.tokens(node) if value]
         rows.token.update(found)
         if isinstance(node.value, dict):
             for words in index_values.token_texts(node):
-                if folded := fold(words):
-                    rows.string.add((text, key(folded), ""))
+                if words:
+                    rows.words.add(line_of_words(code, fold(words)))
             if node.type == "Identifier" and version != "stu3":
                 typed = index_values.typed_identifiers(node)
                 rows.token.update((of_type, key(value), key(system)) for system, value in typed)
@@ -239,8 +247,11 @@ class TypeIndexer:
     ) -> None:
         self._patient_codes = patient_codes(table, resource_type)
         parts: dict[str, tuple[Expression, list[tuple[str, _Add]], list[_Composite]]] = {}
+        unions = parts_of(table, resource_type)
         for parameter in table.search_parameters(resource_type).values():
             if not supported(parameter) or parameter.code in COLUMNED:
+                continue
+            if parameter.code in unions and parameter.code not in codes:
                 continue
             if parameter.type not in kinds and parameter.code not in codes:
                 continue

@@ -40,6 +40,7 @@ def application(folder: Path, address: str) -> ASGIApp:
     handlers = _Handlers(Provider(address, key, clients, level))
     return Starlette(
         routes=[
+            Route("/health/ready", handlers.jwks),
             Route("/.well-known/openid-configuration", handlers.metadata),
             Route("/jwks", handlers.jwks),
             Route("/authorize", handlers.authorize),

@@ -129,6 +129,7 @@ class Definitions:
     compartments: Mapping[str, Mapping[str, tuple[str, ...]]]
     _search: Mapping[str, Mapping[str, SearchParameter]] = field(repr=False)
     extensions: Mapping[str, ExtensionDefinition] = field(default_factory=dict)
+    code_systems: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @cached_property
     def resource_types(self) -> frozenset[str]:
@@ -258,5 +259,6 @@ def definitions(version: Version) -> Definitions:
             for name, members in table["compartments"].items()
         },
         extensions={url: extension_of(raw) for url, raw in table["extensions"].items()},
+        code_systems={url: frozenset(codes) for url, codes in table["codeSystems"].items()},
         _search=search,
     )

@@ -322,7 +322,7 @@ class Compiler:
             else None
         )
         if name in ("matches", "matchesFull", "replaceMatches"):
-            _check_pattern(tree.arguments[0])
+            self._check_pattern(tree.arguments[0])
         arguments = [self.compile(argument, focus).run for argument in tree.arguments]
         if not arguments:
             return Code(lambda evaluation, focus: body(evaluation, before(evaluation, focus)), types)
@@ -340,6 +340,14 @@ class Compiler:
             ),
             types,
         )
+
+    def _check_pattern(self, argument: Expr) -> None:
+        """Refuse a regular expression that is written out and cannot run."""
+        if isinstance(argument, Literal) and argument.type == "System.String":
+            try:
+                compiled(str(argument.value))
+            except Invalid as error:
+                self.fail(argument.at, error.message)
 
     def _resolve(self, tree: Call, focus: Types) -> Code:
         before, model = self.base(tree.base, focus).run, self.model
@@ -413,12 +421,6 @@ class Compiler:
 
 def _calls_itself(node: Node, name: str) -> bool:
     return isinstance(node.value, dict) and node.value.get("resourceType") == name
-
-
-def _check_pattern(argument: Expr) -> None:
-    """Refuse a regular expression that is written out and cannot run."""
-    if isinstance(argument, Literal) and argument.type == "System.String":
-        compiled(str(argument.value))
 
 
 def _wrong_count(name: str, least: int, most: int, count: int) -> str:

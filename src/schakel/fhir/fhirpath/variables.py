@@ -42,14 +42,19 @@ def variable(model: Model, name: str) -> Run:
 
 
 def _resource(model: Model, evaluation: Evaluation, name: str) -> Nodes:
-    """Without the caller's word: the resource that the root is or lies in."""
+    """Without the caller's word: the resource that the root is or lies in.
+
+    A contained resource is its own `%resource`, and its container the `%rootResource`; STU3 skips contained
+    resources. For an element inside a contained resource only the caller knows which one that is.
+    """
     root = evaluation.root
     if name == "context":
         return [root]
     given = evaluation.variables or {}
     if name == "rootResource" and "resource" in given:
         return _collection(model, given["resource"])
-    if root.owner is None or root.owner is root.value:
+    own = name == "resource" and not model.draft and root.type in model.resource_types
+    if own or root.owner is None or root.owner is root.value:
         return [root]
     return [model.root(root.owner, None)]
 

@@ -7,5 +7,6 @@ stores it does that. A patch may make more of a document than it is long itself,
 
 from schakel.fhir.patch.fhirpath import apply_fhirpath_patch
 from schakel.fhir.patch.json_patch import apply_json_patch
+from schakel.fhir.patch.limits import PatchLimits
 
-__all__ = ["apply_fhirpath_patch", "apply_json_patch"]
+__all__ = ["PatchLimits", "apply_fhirpath_patch", "apply_json_patch"]

@@ -9,15 +9,12 @@ from schakel.fhir.definitions import Definitions, Element
 from schakel.fhir.fhirpath import Node, compile_expression
 from schakel.fhir.fhirpath.parser import parse
 from schakel.fhir.fhirpath.syntax import Member
-from schakel.fhir.json import MAX_DEPTH, Resource
+from schakel.fhir.json import Resource
 from schakel.fhir.patch.documents import copy_of, measure
 from schakel.fhir.patch.elements import Elements, Place
+from schakel.fhir.patch.limits import DEFAULT, PatchLimits
 from schakel.fhir.patch.values import Value, value_of
-from schakel.kernel.outcomes import Invalid, Outcome, TooCostly, Unprocessable
-
-MAX_OPERATIONS = 1_000
-MAX_STEPS = 200_000
-"""Work that one path may take, in steps of FHIRPath."""
+from schakel.kernel.outcomes import Invalid, Outcome, Unprocessable
 
 _PARTS = {
     "add": ("path", "name", "value"),
@@ -28,7 +25,9 @@ _PARTS = {
 }
 
 
-def apply_fhirpath_patch(resource: Resource, parameters: Resource, definitions: Definitions) -> Resource:
+def apply_fhirpath_patch(
+    resource: Resource, parameters: Resource, definitions: Definitions, limits: PatchLimits = DEFAULT
+) -> Resource:
     """`resource` with the operations in `parameters` applied in order; both inputs stay as they are.
 
     Raises `Invalid` for what is no FHIRPath Patch, `Unprocessable` where it does not fit this resource, and
@@ -37,32 +36,34 @@ def apply_fhirpath_patch(resource: Resource, parameters: Resource, definitions: 
     entries = parameters.get("parameter", [])
     if parameters.get("resourceType") != "Parameters" or not isinstance(entries, list):
         raise Invalid("a FHIRPath Patch is a Parameters resource", code="patch-invalid")
-    if len(entries) > MAX_OPERATIONS:
-        raise TooCostly(f"a patch has at most {MAX_OPERATIONS} operations, this one has {len(entries)}")
+    limits.check_length(len(entries))
     patched: Resource = copy_of(resource)
     for index, entry in enumerate(entries):
         where = f"Parameters.parameter[{index}]"
         try:
-            _Operation(entry, definitions).apply(patched)
+            _Operation(entry, definitions, limits).apply(patched)
         except Outcome as outcome:
             kind = type(outcome)
             message = f"operation {index}: {outcome.message}"
             raise kind(
                 message, code=outcome.kind, issue=outcome.issues[0].issue, expression=where
             ) from outcome
-    if measure(patched)[1] > MAX_DEPTH:
-        raise _misfit(f"the resource becomes nested too deep: at most {MAX_DEPTH} levels")
+    if measure(patched)[1] > limits.depth:
+        raise _misfit(
+            f"the resource becomes nested too deep: at most {limits.depth} levels (setting limits.depth)"
+        )
     return patched
 
 
 class _Operation:
     """One operation of a patch."""
 
-    def __init__(self, entry: object, definitions: Definitions) -> None:
+    def __init__(self, entry: object, definitions: Definitions, limits: PatchLimits) -> None:
         if not isinstance(entry, dict) or entry.get("name") != "operation":
             raise _malformed("every parameter is named 'operation'")
         parts = _by_name(entry.get("part"))
         self._known = definitions
+        self._steps = limits.steps
         kind = _text(parts, "type")
         if kind not in _PARTS:
             raise _malformed(f"type must be one of {', '.join(_PARTS)}")
@@ -78,12 +79,12 @@ class _Operation:
 
     def apply(self, resource: Resource) -> None:
         """Changes `resource`."""
-        elements = Elements(resource, self._known)
         context = resource.get("resourceType")
-        if not isinstance(context, str):
-            raise _misfit("what is patched is no resource")
+        if not isinstance(context, str) or context not in self._known.resource_types:
+            raise _misfit("what is patched is no resource of this FHIR version")
+        elements = Elements(resource, self._known)
         expression = compile_expression(self.path, self._known, context=context)
-        found = [elements.place(node) for node in expression.evaluate(resource, steps=MAX_STEPS)]
+        found = [elements.place(node) for node in expression.evaluate(resource, steps=self._steps)]
         match self.kind:
             case "add":
                 self._add(elements, self._one(found))
@@ -124,7 +125,7 @@ class _Operation:
             nodes = [Node(resource, context, None, resource)]
             if base:
                 nodes = compile_expression(base, self._known, context=context).evaluate(
-                    resource, steps=MAX_STEPS
+                    resource, steps=self._steps
                 )
             type_name, target = elements.object_at(self._one([elements.place(node) for node in nodes]))
             element = elements.element(type_name, name)

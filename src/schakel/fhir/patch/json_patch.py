@@ -7,11 +7,11 @@ from typing import Any
 import jsonpatch
 import jsonpointer
 
-from schakel.fhir.json import MAX_DEPTH, Resource
+from schakel.fhir.json import Resource
 from schakel.fhir.patch.documents import copy_of, measure
+from schakel.fhir.patch.limits import DEFAULT, PatchLimits
 from schakel.kernel.outcomes import Invalid, Outcome, PreconditionFailed, TooCostly, Unprocessable
 
-MAX_OPERATIONS = 1_000
 MAX_GROWTH = 1_000_000
 """JSON values that the operations of one patch may add by copying."""
 
@@ -25,7 +25,7 @@ _NEEDED = {
 }
 
 
-def apply_json_patch(resource: Resource, operations: object) -> Resource:
+def apply_json_patch(resource: Resource, operations: object, limits: PatchLimits = DEFAULT) -> Resource:
     """`resource` with `operations`, the parsed array of RFC 6902, applied in order; the input stays as it is.
 
     Raises `Invalid` for what is no JSON Patch, `Unprocessable` where it does not fit this resource,
@@ -33,8 +33,7 @@ def apply_json_patch(resource: Resource, operations: object) -> Resource:
     """
     if not isinstance(operations, list):
         raise Invalid("a JSON Patch is an array of operations (RFC 6902)", code="patch-invalid")
-    if len(operations) > MAX_OPERATIONS:
-        raise TooCostly(f"a patch has at most {MAX_OPERATIONS} operations, this one has {len(operations)}")
+    limits.check_length(len(operations))
     document: Any = copy_of(resource)
     growth = 0
     for index, operation in enumerate(operations):
@@ -42,7 +41,7 @@ def apply_json_patch(resource: Resource, operations: object) -> Resource:
         _check_form(operation, name)
         name = f"{name} ({operation['op']} {_shown(operation['path'])})"
         try:
-            growth += _growth(document, operation, name)
+            growth += _growth(document, operation, name, limits.depth)
             if growth > MAX_GROWTH:
                 raise TooCostly(f"{name}: the patch makes the resource too large by copying")
             document = jsonpatch.JsonPatch([operation]).apply(document, in_place=True)
@@ -80,7 +79,7 @@ def _check_form(operation: object, name: str) -> None:
                 raise Invalid(message, code="patch-invalid") from None
 
 
-def _growth(document: object, operation: dict[str, Any], name: str) -> int:
+def _growth(document: object, operation: dict[str, Any], name: str, most: int) -> int:
     """How many values `copy` adds; also refuses what would nest deeper than a resource may."""
     op = operation["op"]
     if op in ("add", "replace"):
@@ -90,8 +89,10 @@ def _growth(document: object, operation: dict[str, Any], name: str) -> int:
     else:
         return 0
     values, depth = measure(moved)
-    if depth + len(jsonpointer.JsonPointer(operation["path"]).parts) > MAX_DEPTH:
-        raise _misfit(f"{name}: the resource becomes nested too deep: at most {MAX_DEPTH} levels")
+    if depth + len(jsonpointer.JsonPointer(operation["path"]).parts) > most:
+        raise _misfit(
+            f"{name}: the resource becomes nested too deep: at most {most} levels (setting limits.depth)"
+        )
     return values if op == "copy" else 0
 
 

@@ -14,6 +14,7 @@ from schakel.fhir.search.conditions import (
 )
 from schakel.fhir.search.model import WILDCARD, Condition, Include, Pairs, Query, Sort, encode
 from schakel.fhir.search.parser import Handling, QueryParser
+from schakel.fhir.search.unions import parts_of
 from schakel.fhir.search.values import (
     Amount,
     approximately,
@@ -49,6 +50,7 @@ __all__ = [
     "in_base_units",
     "number",
     "pairs_of",
+    "parts_of",
     "quantity",
     "split",
     "split_or",

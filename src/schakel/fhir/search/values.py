@@ -23,6 +23,7 @@ MAX_PAIRS = 200
 
 _BROKEN = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPED = re.compile(r"\\([,$|\\])")
+_MAX_UNIT = 100
 _NUMBER = re.compile(r"[+-]?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 
 
@@ -138,7 +139,7 @@ def quantity(text: str, name: str) -> Amount:
     amount = number(parts[0].strip(), name)
     if len(parts) == 1:
         return amount
-    if len(parts) != 3 or not parts[2]:
+    if len(parts) != 3 or not parts[2] or len(parts[2]) > _MAX_UNIT:
         raise Invalid(f"{name} takes value, value|system|code or value||code", expression=name)
     return Amount(amount.value, amount.margin, True, parts[1], parts[2])
 

@@ -32,6 +32,21 @@ def coding(run: Run, value: dict[str, Any], at: At) -> None:
         run.error("value", "the system of a code is an absolute URI", (at, "system", None))
     elif system.startswith("http://hl7.org/fhir/ValueSet/"):
         run.error("value", "the system of a code is a code system, not a value set", (at, "system", None))
+    else:
+        _known_code(run, system, value, at)
+
+
+_GROWING = ("http://terminology.hl7.org/", "http://hl7.org/fhir/v2/", "http://hl7.org/fhir/v3/")
+"""Code systems with releases of their own, which may have codes that the specification did not know."""
+
+
+def _known_code(run: Run, system: str, value: dict[str, Any], at: At) -> None:
+    codes = run.known.code_systems.get(system)
+    code = value.get("code")
+    if codes is None or not isinstance(code, str) or code in codes or "version" in value:
+        return
+    severity = "warning" if system.startswith(_GROWING) else "error"
+    run.add(severity, "code-invalid", f"the code system {system} has no such code", (at, "code", None))
 
 
 def identifier(run: Run, value: dict[str, Any], at: At) -> None:

@@ -23,11 +23,13 @@ class Occurrence:
 
 
 def value_of(held: dict[str, Any], name: str) -> tuple[str, Any] | None:
-    """Type and value of a choice element such as `value[x]`."""
+    """Type and value of a choice element such as `value[x]`; None without one that has the shape of its type."""
     for key, value in held.items():
         if key.startswith(name) and key[len(name) : len(name) + 1].isupper():
             kind = key[len(name) :]
-            return (kind if kind in _COMPLEX else kind[0].lower() + kind[1:]), value
+            if kind in _COMPLEX:
+                return (kind, value) if isinstance(value, dict) else None
+            return kind[0].lower() + kind[1:], value
     return None
 
 

@@ -39,9 +39,7 @@ def hold(run: Run, checks: tuple[Check, ...], node: Node, scope: Scope, at: At) 
         if check.key in BEST_PRACTICE and not run.options.best_practice:
             continue
         try:
-            found = check.expression.evaluate(
-                node, variables=scope.variables, resolve=run.find, steps=run.options.expression_steps
-            )
+            found = check.expression.evaluate(node, variables=scope.variables, resolve=run.find)
         except Outcome as outcome:
             # Data of another shape than the rule counts on are an error of structure, told there.
             run.could_not_check(f"the rule {check.key}: {outcome.message}", at)

@@ -21,13 +21,13 @@ class Options:
     """How strict a validation is.
 
     `best_practice` adds the rules that are advice only (dom-6). `lenient` is that of `structure.check`.
-    `max_issues` bounds what is reported, `expression_steps` the work of one invariant.
+    `max_issues` bounds what is reported, `expression_steps` the work of one expression in a resource that was sent.
     """
 
     best_practice: bool = False
     lenient: bool = False
     max_issues: int = 200
-    expression_steps: int = 1_000_000
+    expression_steps: int = 100_000
 
 
 class EnoughError(Exception):
@@ -39,7 +39,7 @@ class Scope:
     """The resource in which the walk is.
 
     `container` is where `#id` is looked up: the resource itself, or the one that contains it. `at` is its place
-    and `entry` its index when it stands in a Bundle. `contained` says that another resource contains it.
+    and `entry` its index when it stands in a Bundle.
     """
 
     resource: Resource
@@ -48,7 +48,6 @@ class Scope:
     variables: Mapping[str, object]
     root: Node
     entry: int | None = None
-    contained: bool = False
 
 
 @dataclass(slots=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
-from schakel.fhir.definitions import Definitions
 from schakel.fhir.json import Resource
 from schakel.fhir.places import At
 from schakel.fhir.validation.run import Run, dicts, text
@@ -83,7 +82,10 @@ def _contains(items: list[dict[str, Any]], out: dict[str, set[str]]) -> None:
         waiting.extend(dicts(item.get("contains")))
 
 
-def _code_system(run: Run, url: str) -> set[str] | None:
+def _code_system(run: Run, url: str) -> Set[str] | None:
+    held = run.known.code_systems.get(url)
+    if held is not None:
+        return held
     found = run.find(url) if run.find and url else None
     if found is None or found.get("resourceType") != "CodeSystem" or found.get("content") != "complete":
         return None
@@ -99,11 +101,6 @@ def _code_system(run: Run, url: str) -> set[str] | None:
 def has(codes: Codes, coding: dict[str, Any]) -> bool:
     """Whether a Coding (or the unit of a Quantity) is in the value set; without a system it is not."""
     return text(coding.get("code")) in codes.get(text(coding.get("system")), frozenset())
-
-
-def enumerable(known: Definitions, binding: str) -> bool:
-    """Whether the definitions hold the codes of this value set."""
-    return binding in known.value_sets
 
 
 def bound(run: Run, value: dict[str, Any], kind: str, binding: str, at: At) -> None:

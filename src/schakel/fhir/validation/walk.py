@@ -52,7 +52,6 @@ class _Walk:
             variables={"resource": root if self._stu3 else node, "rootResource": root},
             root=root,
             entry=entry,
-            contained=contained,
         )
         outer = self._ids
         if not contained:

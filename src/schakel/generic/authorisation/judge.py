@@ -18,6 +18,8 @@ from schakel.kernel.values import BSN_SYSTEM, Bsn
 
 PROVENANCE = "Provenance:target"
 _PATH = re.compile(r"[A-Z][A-Za-z]+(/\$lastn)?")
+_WITHOUT_EFFECT = frozenset({"_summary", "_contained"})
+"""Parameters of which a value may leave the query as it is; no form has them."""
 _BY_ID = re.compile(r"(?:Patient/)?([A-Za-z0-9\-.]{1,64})")
 
 
@@ -67,7 +69,7 @@ def _form(query: Query) -> Form | None:
         last=query.last,
         format=query.format,
     )
-    if query != known:
+    if query != known or not _WITHOUT_EFFECT.isdisjoint(name for name, _ in query.raw):
         return None
     if query.last is not None:
         return "lastn" if query.last == 1 and not query.sort else None
@@ -80,6 +82,8 @@ def _form(query: Query) -> Form | None:
 
 def _same(query: Query, others: list[Condition], row: Row) -> bool:
     if any(c.inner is not None or c.modifier for c in others):
+        return False
+    if any(i.iterate for i in (*query.includes, *query.revincludes)):
         return False
     asked = {c.parameter.code: frozenset(c.values) for c in others}
     if len(asked) < len(others) or asked != dict(row.parameters):
@@ -124,7 +128,7 @@ def _names_patient(condition: Condition, own: bool) -> bool:
     code = condition.parameter.code
     if own:
         return code in ("identifier", "_id") and not condition.modifier and condition.inner is None
-    if code not in ("patient", "beneficiary") or condition.modifier:
+    if code not in ("patient", "beneficiary") or condition.modifier or condition.reverse:
         return False
     inner = condition.inner
     if inner is None:

@@ -28,6 +28,7 @@ from schakel.server import capabilities
 from schakel.server.operations import OPERATIONS, Operation
 from schakel.server.service import WriteRules
 
+_NOTHING: Json = {"description": "It is so; there is nothing to say."}
 _STARS: Json = {"type": "object", "additionalProperties": {"type": "string"}}
 
 _FORMAT = [
@@ -88,9 +89,7 @@ _BY_TYPE: dict[str, list[tuple[str, str, Json]]] = {
     "patch": [
         ("PATCH", "/{type}/{id}", {"summary": "Patch", "requestBody": {"content": {}}, "responses": _ONE})
     ],
-    "delete": [
-        ("DELETE", "/{type}/{id}", {"summary": "Delete", "responses": {"204": {"description": "Gone."}}})
-    ],
+    "delete": [("DELETE", "/{type}/{id}", {"summary": "Delete", "responses": {}})],
     "vread": [("GET", "/{type}/{id}/_history/{vid}", {"summary": "Read a version", "responses": _ONE})],
     "history-instance": [
         ("GET", "/{type}/{id}/_history", {"summary": "History", "parameters": _HISTORY, "responses": _FOUND})
@@ -113,7 +112,7 @@ _IF_ALLOWED: dict[str, tuple[str, str, Json]] = {
     "conditionalDelete": (
         "DELETE",
         "Delete what the search finds",
-        {"responses": {"204": {"description": "Gone."}}},
+        {"responses": {}},
     ),
 }
 
@@ -215,5 +214,5 @@ def _completed(operation: Json, in_path: list[Json]) -> Json:
     return {
         **operation,
         "parameters": [*in_path, *operation.get("parameters", []), *_FORMAT],
-        "responses": {**operation["responses"], "default": OUTCOME_ANSWER},
+        "responses": {**operation["responses"], "204": _NOTHING, "304": _NOTHING, "default": OUTCOME_ANSWER},
     }

@@ -78,7 +78,44 @@ _TOKEN = table(
     **texts("client_id", "code_verifier", "refresh_token"),
 )
 
+_PAGE = said("A page for the person.", "text/html", {"type": "string"})
+_SHOWN: Json = {
+    "responses": {
+        "200": _PAGE,
+        "303": {"description": "On to the next step, or back to the client."},
+        "4XX": _PAGE,
+        "503": _PAGE,
+    }
+}
+_FLOW = parameter("flow", "query", "The flow that began at the authorisation endpoint.")
+_LANGUAGE = parameter("lang", "query", "The language that the person chose.", {"enum": ["nl", "en"]})
+_PRESSED: Json = {**_SHOWN, "requestBody": body(table(**texts("flow", "answer")), FORM)}
+
 OPERATIONS: dict[tuple[str, str], Json] = {
+    ("GET", "/{organisation}/oauth2/authorize"): {
+        **_SHOWN,
+        "parameters": [
+            parameter("response_type", "query", "code"),
+            parameter("client_id", "query", "The host name of the client."),
+            parameter("redirect_uri", "query", "Where the browser goes back to."),
+            parameter("scope", "query", "What is asked."),
+            parameter("state", "query", "What the client wants back."),
+            parameter("code_challenge", "query", "RFC 7636."),
+            parameter("code_challenge_method", "query", "S256"),
+        ],
+    },
+    ("GET", "/{organisation}/oauth2/start"): {**_SHOWN, "parameters": [_FLOW, _LANGUAGE]},
+    ("POST", "/{organisation}/oauth2/login"): _PRESSED,
+    ("GET", "/{organisation}/oauth2/callback"): {
+        **_SHOWN,
+        "parameters": [parameter("code", "query", "RFC 6749."), parameter("state", "query", "RFC 6749.")],
+    },
+    ("GET", "/{organisation}/oauth2/consent"): {**_SHOWN, "parameters": [_FLOW, _LANGUAGE]},
+    ("POST", "/{organisation}/oauth2/consent"): _PRESSED,
+    ("POST", "/{organisation}/oauth2/revoke"): {
+        "requestBody": body(table(("token",), **texts("token", "token_type_hint", "client_id")), FORM),
+        "responses": {"200": said("It is withdrawn.", schema={"type": "object"}), **_FORM_ANSWERS},
+    },
     ("GET", "/health/live"): {"responses": {"200": said("It answers.", schema=ref("Health"))}},
     ("GET", "/health/ready"): {
         "responses": {

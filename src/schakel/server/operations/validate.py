@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from schakel.fhir import definitions, json
 from schakel.fhir.json import Resource
 from schakel.fhir.search import pairs_of
-from schakel.fhir.validation import validate
+from schakel.fhir.validation import Options, validate
 from schakel.kernel.outcomes import Gone, Invalid, Issue, NotFound, Outcome
 from schakel.server.answer import Answer, outcome_body
 from schakel.server.bodies import read_body
@@ -132,6 +132,7 @@ async def _findings(
 ) -> list[Issue]:
     """The findings. What validation asks for and is not at hand is fetched, and it is asked again."""
     known = definitions(call.interaction.version)
+    options = Options(expression_steps=service.rules.patch.steps)
     held: dict[str, Resource | None] = {}
     while True:
         wanted: set[str] = set()
@@ -141,7 +142,9 @@ async def _findings(
                 wanted.add(address)
             return held.get(address)
 
-        issues = await asyncio.to_thread(validate, resource, known, profiles=profiles, find=find)
+        issues = await asyncio.to_thread(
+            validate, resource, known, profiles=profiles, find=find, options=options
+        )
         wanted = set(sorted(wanted)[: _MOST_LOOKED_FOR - len(held)])
         if not wanted:
             return issues

@@ -1,4 +1,4 @@
--- Search by number, quantity and composite; pages of searches over several types.
+-- Search by number, quantity, composite and the words beside codes; pages of searches over several types.
 
 -- Numbers and quantities. `least` and `most` are the ends of the value (equal but for a range or a comparator).
 -- A UCUM quantity also stands here in base units: `base_least` and `base_most` in `base`.
@@ -50,6 +50,18 @@ CREATE TABLE index_composite (
 );
 CREATE INDEX index_composite_search ON index_composite (tenant, fhir, type, patient, param, code);
 CREATE INDEX index_composite_rid ON index_composite (tenant, rid);
+
+-- What is said in words beside the codes of a resource (modifier :text): a line for each, with the parameter, U+001F
+-- and the folded text. There is one row for each resource, found by its key.
+CREATE TABLE index_text (
+    tenant  integer  NOT NULL,
+    fhir    smallint NOT NULL,
+    type    text     NOT NULL COLLATE "C",
+    patient text     NOT NULL COLLATE "C",
+    words   text     NOT NULL COLLATE "C",
+    rid     bigint   NOT NULL
+);
+CREATE INDEX index_text_rid ON index_text (tenant, rid);
 
 -- A page may hold several types, and belongs to the patients that its search was limited to (NULL for no limit).
 DELETE FROM search_page;

@@ -25,6 +25,7 @@ INDEX_TABLES = (
     "index_date",
     "index_quantity",
     "index_composite",
+    "index_text",
 )
 """The tables of the search index."""
 

@@ -26,6 +26,7 @@ from schakel.fhir.search import (
 )
 from schakel.kernel.outcomes import Invalid
 from schakel.store.index_values import key, parse_literal
+from schakel.store.indexing import line_of_words
 from schakel.store.sql.statement import Statement, any_of
 
 TABLES = {
@@ -43,17 +44,14 @@ TABLES = {
 
 
 def place(condition: Condition) -> tuple[str, str]:
-    """Table and parameter under which the rows of a condition stand."""
-    code, kind = condition.parameter.code, condition.parameter.type
-    match kind, condition.modifier:
+    """The table where the rows of a condition stand, and what comes after its parameter there."""
+    match condition.parameter.type, condition.modifier:
         case "reference", "identifier":
-            return "index_token", f"{code}:identifier"
-        case "token", "text":
-            return "index_string", f"{code}:text"
+            return "index_token", ":identifier"
         case "token", "of-type":
-            return "index_token", f"{code}:of-type"
-        case _:
-            return TABLES[kind], code
+            return "index_token", ":of-type"
+        case kind, _:
+            return TABLES[kind], ""
 
 
 def test(s: Statement, alias: str, kinds: tuple[str, ...], condition: Condition) -> str:
@@ -72,8 +70,6 @@ def test(s: Statement, alias: str, kinds: tuple[str, ...], condition: Condition)
             return any_of(_amount(s, alias, condition, v) for v in values)
         case "uri", _:
             return any_of(_uri(s, alias, modifier, v) for v in values)
-        case "token", "text":
-            return any_of(_string(s, alias, "", v) for v in values)
         case "token", "of-type":
             return any_of(_of_type(s, alias, v) for v in values)
         case "token", "in" | "not-in":
@@ -152,17 +148,23 @@ def _references(s: Statement, alias: str, condition: Condition) -> str:
 
 def _pattern(text: str) -> str:
     """`text` with the signs escaped that mean something to LIKE."""
-    return key(text).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def _string(s: Statement, alias: str, modifier: str, value: str) -> str:
     if modifier == "exact":
         folded, exact = s.argument(key(fold(value))), s.argument(key(value))
         return f"({alias}.folded = {folded} AND {alias}.value = {exact})"
-    pattern = _pattern(fold(value)) + "%"
+    pattern = _pattern(key(fold(value))) + "%"
     if modifier == "contains":
         pattern = "%" + pattern
     return f"{alias}.folded LIKE {s.argument(pattern)}"
+
+
+def words(s: Statement, column: str, codes: Iterable[str], values: Iterable[str]) -> str:
+    """Whether what is said beside a code begins with one of these texts (`:text`)."""
+    starts = [f"%{_pattern(line_of_words(code, fold(value)))}%" for code in codes for value in values]
+    return f"{column} LIKE ANY ({s.argument(starts)}::text[])"
 
 
 def _uri(s: Statement, alias: str, modifier: str, value: str) -> str:
@@ -173,7 +175,7 @@ def _uri(s: Statement, alias: str, modifier: str, value: str) -> str:
         edge = "." if "|" in value else "/"
         return (
             f"({alias}.code = {s.argument(key(exact))} "
-            f"OR {alias}.code LIKE {s.argument(_pattern(exact + edge) + '%')})"
+            f"OR {alias}.code LIKE {s.argument(_pattern(key(exact + edge)) + '%')})"
         )
     if modifier == "above":
         return f"{alias}.code = ANY({s.argument(_ancestors(value))})"

@@ -7,10 +7,13 @@ holds for every resource that a chain goes through.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from schakel.fhir.definitions import SearchParameter
 from schakel.fhir.definitions.added import LATEST_STOP, TIME_INTERVAL
-from schakel.fhir.search import Condition, Query, Sort, component_parameters
+from schakel.fhir.search import Condition, Query, Sort, component_parameters, parts_of
 from schakel.store.indexing import COLUMNED, patient_codes
-from schakel.store.sql.comparing import TABLES, dates, literal, place, test
+from schakel.store.sql.comparing import TABLES, dates, literal, place, test, words
 from schakel.store.sql.statement import Statement, any_of
 
 Kinds = tuple[str, ...]
@@ -75,11 +78,26 @@ class Search:
 
     # -- conditions ----------------------------------------------------------------------------------------
 
-    def index(self, table: str, alias: str, kinds: Kinds, code: str, scoped: bool) -> str:
-        """The start of a subquery on an index table: rows of one parameter."""
+    def index(self, table: str, alias: str, kinds: Kinds, code: str, scoped: bool, after: str = "") -> str:
+        """The start of a subquery on an index table: rows of one parameter, with `after` behind its name."""
         return (
             f"SELECT {alias}.rid FROM {self.s.rows(table, alias)} AND {self.s.one_of(f'{alias}.type', kinds)}"
-            f"{self.within(alias, kinds, scoped)} AND {alias}.param = {self.s.argument(code)}"
+            f"{self.within(alias, kinds, scoped)} AND {self._named(alias, kinds, code, after)}"
+        )
+
+    def _codes(self, kind: str, code: str) -> tuple[str, ...]:
+        """The parameters under which the rows of one stand: itself, or those of which it is the union."""
+        return tuple(p.code for p in parts_of(self.s.table, kind).get(code, ())) or (code,)
+
+    def _named(self, alias: str, kinds: Kinds, code: str, after: str) -> str:
+        """That a row of the index is one of the parameter `code`."""
+        codes = [self._codes(kind, code) for kind in kinds]
+        if all(found == codes[0] for found in codes):
+            return self.s.one_of(f"{alias}.param", [f"{c}{after}" for c in codes[0]])
+        pairs = [(kind, f"{c}{after}") for kind, found in zip(kinds, codes, strict=True) for c in found]
+        return (
+            f"({alias}.type, {alias}.param) IN (SELECT * FROM unnest("
+            f"{self.s.argument([k for k, _ in pairs])}::text[], {self.s.argument([c for _, c in pairs])}::text[]))"
         )
 
     def conditions(self, alias: str) -> str:
@@ -116,59 +134,95 @@ class Search:
             return any_of(dates(self.s, f"{alias}.updated", end, v) for v in condition.values)
         if condition.parameter.type == "composite":
             return any_of(self._composite(alias, kinds, condition, c, scoped) for c in condition.components)
+        if modifier == "text":
+            return self._words(alias, kinds, condition, scoped)
         inner = self.s.alias()
-        table, param = place(condition)
-        found = self.index(table, inner, kinds, param, scoped)
+        table, after = place(condition)
+        found = self.index(table, inner, kinds, code, scoped, after)
         negation = "NOT " if modifier in ("not", "not-in") else ""
         return f"{alias}.rid {negation}IN ({found} AND {test(self.s, inner, kinds, condition)})"
+
+    def _words(self, alias: str, kinds: Kinds, condition: Condition, scoped: bool) -> str:
+        """What is said beside a code. Where types differ in what a parameter means, each is asked apart."""
+        inner = self.s.alias()
+        tests = any_of(
+            f"({inner}.type = {self.s.argument(kind)} AND "
+            f"{words(self.s, f'{inner}.words', self._codes(kind, condition.parameter.code), condition.values)})"
+            for kind in kinds
+        )
+        rows = self.s.rows("index_text", inner)
+        return (
+            f"{alias}.rid IN (SELECT {inner}.rid FROM {rows}{self.within(inner, kinds, scoped)} AND {tests})"
+        )
 
     def _present(self, alias: str, kinds: Kinds, condition: Condition, scoped: bool) -> str:
         """Whether the element of a parameter is there, with a value that the index has or without one."""
         parameter = condition.parameter
-        if parameter.code in COLUMNED:
+        code = parameter.code
+        if code in COLUMNED:
             return "TRUE"
-        if parameter.type == "composite" and parameter.expression in kinds:
-            return f"{alias}.rid IN ({self._all_parts(kinds, condition, scoped)})"
-        inner, other = self.s.alias(), self.s.alias()
-        rows = self.index(TABLES[parameter.type], inner, kinds, parameter.code, scoped)
-        found = f"{alias}.rid IN ({rows})"
-        marks = [f"{parameter.code}:present"]
+        if parameter.type == "composite":
+            return self._present_composite(alias, kinds, parameter, scoped)
+        places = [(TABLES[parameter.type], ""), ("index_token", ":present")]
         if parameter.type == "reference":
-            marks.append(f"{parameter.code}:identifier")
-        marked = (
-            f"SELECT {other}.rid FROM {self.s.rows('index_token', other)} "
-            f"AND {self.s.one_of(f'{other}.type', kinds)}{self.within(other, kinds, scoped)} "
-            f"AND {self.s.one_of(f'{other}.param', marks)}"
+            places.append(("index_token", ":identifier"))
+        return any_of(
+            f"{alias}.rid IN ({self.index(table, self.s.alias(), kinds, code, scoped, after)})"
+            for table, after in places
         )
-        return f"({found} OR {alias}.rid IN ({marked}))"
 
-    def _all_parts(self, kinds: Kinds, condition: Condition, scoped: bool) -> str:
-        """The resources that have a value for each part of a composite of the resource itself."""
-        selects = []
-        for part in component_parameters(self.s.table, kinds[0], condition.parameter) or ():
-            selects.append(self.index(TABLES[part.type], self.s.alias(), kinds, part.code, scoped))
-        return " INTERSECT ".join(selects)
+    # -- composites ----------------------------------------------------------------------------------------
+
+    def _present_composite(self, alias: str, kinds: Kinds, composite: SearchParameter, scoped: bool) -> str:
+        """Whether an element has a value for each part of a composite."""
+        found = []
+        for one in self._composites(kinds, composite):
+            if one.expression in kinds:
+                parts = component_parameters(self.s.table, kinds[0], one) or ()
+                selects = [self.index(TABLES[p.type], self.s.alias(), kinds, p.code, scoped) for p in parts]
+            else:
+                selects = [self.index("index_composite", self.s.alias(), kinds, one.code, scoped)]
+            found.append(f"{alias}.rid IN ({' INTERSECT '.join(selects)})")
+        return any_of(found)
+
+    def _composites(self, kinds: Kinds, composite: SearchParameter) -> tuple[SearchParameter, ...]:
+        """The composite itself, or those of which it is the union. (The parser lets it be the same on all types.)"""
+        return parts_of(self.s.table, kinds[0]).get(composite.code) or (composite,)
 
     def _composite(
         self, alias: str, kinds: Kinds, condition: Condition, parts: tuple[Condition, ...], scoped: bool
     ) -> str:
         """One value of a composite: all parts in the same element."""
-        if condition.parameter.expression in kinds:
-            return f"({' AND '.join(self._condition(alias, kinds, part, scoped) for part in parts)})"
+        found = []
+        for one in self._composites(kinds, condition.parameter):
+            parameters = component_parameters(self.s.table, kinds[0], one) or ()
+            asked = [replace(part, parameter=p) for part, p in zip(parts, parameters, strict=True)]
+            if one.expression in kinds:
+                tests = [self._condition(alias, kinds, part, scoped) for part in asked]
+                found.append(f"({' AND '.join(tests)})")
+            else:
+                found.append(f"{alias}.rid IN ({self._in_one_element(kinds, one, asked, scoped)})")
+        return any_of(found)
+
+    def _in_one_element(
+        self, kinds: Kinds, composite: SearchParameter, parts: list[Condition], scoped: bool
+    ) -> str:
+        """The resources of which one element has all the parts."""
         aliases = [self.s.alias() for _ in parts]
         first = aliases[0]
-        found = self.index("index_composite", first, kinds, condition.parameter.code, scoped)
+        start, _, rest = self.index("index_composite", first, kinds, composite.code, scoped).partition(
+            " WHERE "
+        )
         tests = [
             f"{inner}.part = {number} AND {test(self.s, inner, kinds, part)}"
             for number, (inner, part) in enumerate(zip(aliases, parts, strict=True), start=1)
         ]
-        start, _, rest = found.partition(" WHERE ")
         joins = "".join(
             f" {self.s.joined('index_composite', inner)} AND {inner}.rid = {first}.rid "
             f"AND {inner}.param = {first}.param AND {inner}.node = {first}.node"
             for inner in aliases[1:]
         )
-        return f"{alias}.rid IN ({start}{joins} WHERE {rest} AND {' AND '.join(tests)})"
+        return f"{start}{joins} WHERE {rest} AND {' AND '.join(tests)}"
 
     # -- through references --------------------------------------------------------------------------------
 
@@ -260,7 +314,7 @@ class Search:
         return (
             f"(SELECT {'max' if sort.descending else 'min'}({inner}.{upper if sort.descending else lower}) "
             f"FROM {self.s.rows(table, inner)} AND {inner}.rid = {alias}.rid "
-            f"AND {inner}.param = {self.s.argument(code)}) {direction}"
+            f"AND {self._named(inner, self.kinds, code, '')}) {direction}"
         )
 
     def matching(self, columns: str) -> str:

@@ -39,6 +39,10 @@ def search(statement: Statement, query: Query, limit: int, included: int) -> str
 def _included(build: Search, most: int) -> str:
     """The resources that `linked` leads to, without those of `page` itself; at most `most` + 1."""
     visible = build.visible("i", tuple(sorted(build.s.table.resource_types)))
+    if visible:  # A Device or a Provenance may name no patient at all: whether it goes out, the door judges.
+        named = build.s.rows("index_reference", "p") + " AND p.rid = i.rid AND p.target_type = 'Patient'"
+        nameless = f"i.patient = '' AND i.type <> 'Patient' AND NOT EXISTS (SELECT FROM {named})"
+        visible = f" AND (({visible.removeprefix(' AND ')}) OR ({nameless}))"
     return (
         "SELECT i.rid, i.type, i.id, i.version, i.updated, i.body, 0, chosen.via, NULL::text[] FROM "
         "(SELECT linked.rid, array_agg(linked.source) AS via FROM linked "

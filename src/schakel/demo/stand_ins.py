@@ -1,0 +1,132 @@
+"""The national facilities of the region, as stand-ins in one process: what they are told, and how nodes reach them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from schakel.demo import cast, toml
+from schakel.demo.doors import HOST, STAND_INS, Doors, stand_in_port
+from schakel.demo.folder import DemoFolder
+from schakel.generic.identity.broker import new_rsa_key
+from schakel.patient_access import SERVICES
+
+CLIENT: Mapping[str, str] = {
+    "client_id": "pgo.example",
+    "organisation": "Mijn Gezondheidsmap",
+    "redirect_uri": "https://pgo.example/auth/callback",
+}
+"""The one client (PGO) of the region; nobody answers at its address, the browser is only sent there."""
+
+_LISTS_SECONDS = 60
+
+
+def address(doors: Sequence[Doors], name: str) -> str:
+    """Where a stand-in answers."""
+    return f"http://{HOST}:{stand_in_port(doors, name)}"
+
+
+def command(folder: DemoFolder, doors: Sequence[Doors]) -> list[str]:
+    """What starts them."""
+    first = str(stand_in_port(doors, STAND_INS[0]))
+    options = ["--folder", str(_home(folder)), "--host", HOST, "--port", first]
+    return [sys.executable, "-P", "-m", "schakel_national", *options]
+
+
+def write(folder: DemoFolder, doors: Sequence[Doors]) -> None:
+    """Writes what the stand-ins are told."""
+    home = _home(folder)
+    home.mkdir(mode=0o700, exist_ok=True)
+    _ensure_keys(folder)
+    by_operator = {one.operator: one for one in doors}
+    fronts = {o.slug: f"{by_operator[o.operator].front}/{o.slug}" for o in cast.ORGANISATIONS}
+    clients: list[toml.Value] = []
+    for operator in cast.OPERATORS:
+        key = orjson.loads(_key_path(folder, operator).read_bytes())
+        clients.append(
+            {
+                "id": _client_id(operator),
+                "redirect_uris": [
+                    f"{fronts[o.slug]}/oauth2/callback" for o in cast.ORGANISATIONS if o.operator == operator
+                ],
+                "key": {name: key[name] for name in ("kty", "n", "e", "kid")},
+            }
+        )
+    folder.write(home / "broker.toml", toml.document({"clients": clients}).encode())
+    lists: dict[str, toml.Value] = {
+        "clients": [{"hostname": CLIENT["client_id"], "organisation": CLIENT["organisation"]}],
+        "nodes": [{"hostname": CLIENT["client_id"]}],
+        "services": [{"id": one.id, "name": one.name} for one in SERVICES.values()],
+        "providers": [_provider(one, fronts[one.slug]) for one in cast.ORGANISATIONS],
+    }
+    folder.write(home / "medmij-lists.toml", toml.document(lists).encode())
+
+
+def settings(folder: DemoFolder, doors: Sequence[Doors], operator: cast.Operator) -> dict[str, toml.Value]:
+    """The part `medmij` of the settings of an operator's node."""
+    return {
+        "lists": address(doors, "medmij-lists"),
+        "lists_seconds": _LISTS_SECONDS,
+        "http_on_loopback": True,
+        "broker": {
+            "issuer": address(doors, "broker"),
+            "client_id": _client_id(operator),
+            "key": _key_path(folder, operator),
+        },
+    }
+
+
+def services() -> list[dict[str, Any]]:
+    """The data services of MedMij, as `demo.json` lists them."""
+    return [
+        {
+            "id": one.id,
+            "name": one.name,
+            "fhir": one.version,
+            "kind": one.kind,
+            "invented": one.invented,
+        }
+        for one in SERVICES.values()
+    ]
+
+
+def _provider(organisation: cast.Organisation, front: str) -> dict[str, toml.Value]:
+    return {
+        "name": f"{organisation.medmij_name}@medmij",
+        "services": [
+            {
+                "id": one.id,
+                "authorization": f"{front}/oauth2/authorize",
+                "token": f"{front}/oauth2/token",
+                "roles": [
+                    {"code": role, "resource": f"{front}/medmij/{one.id}/fhir"} for role in one.system_roles
+                ],
+            }
+            for one in SERVICES.values()
+        ],
+    }
+
+
+def _home(folder: DemoFolder) -> Path:
+    return folder.path / "stand-ins"
+
+
+def _client_id(operator: cast.Operator) -> str:
+    return f"schakel-{operator}"
+
+
+def _key_path(folder: DemoFolder, operator: cast.Operator) -> Path:
+    return folder.path / "keys" / f"broker-{operator}.jwk.json"
+
+
+def _ensure_keys(folder: DemoFolder) -> None:
+    """The key of each operator's node at the broker; those that are not there yet are made."""
+    for operator in cast.OPERATORS:
+        path = _key_path(folder, operator)
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            folder.write(path, orjson.dumps(new_rsa_key()))
