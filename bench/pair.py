@@ -18,7 +18,7 @@ import aiohttp
 import orjson
 
 from schakel.demo import cast, toml
-from schakel.demo.processes import NodeProcess
+from schakel.demo.processes import RegionProcess
 from schakel.generic.identity import AssertionSigner, User, new_key
 from schakel.store.embedded import EmbeddedServer
 
@@ -35,7 +35,7 @@ class Place:
     internal_port: int
     dsn: str
     key_file: Path
-    process: NodeProcess | None = None
+    process: RegionProcess | None = None
 
     @property
     def slug(self) -> str:
@@ -134,7 +134,9 @@ def _folder() -> Path:
 async def _start(undo: AsyncExitStack, folder: Path, place: Place, places: list[Place]) -> Place:
     configuration = folder / f"{place.slug}.toml"
     configuration.write_text(toml.document(_settings(place, places)))
-    process = await NodeProcess.start(place.slug, configuration, folder / f"{place.slug}.log")
+    program = [sys.executable, "-P", "-m", "schakel", "serve", "--config", str(configuration)]
+    log = folder / f"{place.slug}.log"
+    process = await RegionProcess.start(f"node-{place.slug}", f"the node of {place.slug}", program, log)
     undo.push_async_callback(process.stop)
     return Place(
         place.organisation, place.front_port, place.internal_port, place.dsn, place.key_file, process

@@ -22,8 +22,9 @@ from starlette.routing import BaseRoute, Route
 
 from schakel.cli import app
 from schakel.config import Broker, Limits, MedMij, Organisation, Peer, Settings
-from schakel.fhir.definitions import VERSIONS, corrections
+from schakel.fhir.definitions import VERSIONS, SearchParameter, corrections
 from schakel.fhir.definitions.added import ADDED
+from schakel.fhir.search.conditions import MODIFIERS
 from schakel.generic.authorisation import ROWS
 from schakel.http.node import Node
 from schakel.http.routes import front, internal
@@ -244,15 +245,31 @@ def _bgz_forms() -> Iterator[str]:
     )
 
 
+def _kind(parameter: SearchParameter) -> str:
+    """The kind of a parameter, and what is special about it."""
+    return f"{parameter.type} ({parameter.special})" if parameter.special else parameter.type
+
+
 def _search_parameters() -> Iterator[str]:
-    yield "Beside the parameters of FHIR itself. A parameter that no table of either knows is refused by name."
+    yield "Beside the parameters of FHIR itself. A parameter that no table of either knows is refused by name, or left"
+    yield "out and named with `Prefer: handling=lenient`."
     yield ""
+    yield "## Modifiers"
+    yield ""
+    yield "A reference also takes a resource type as modifier. `:of-type` is there for R4; `:in` and `:not-in` know the"
+    yield "value sets that the definitions of FHIR enumerate. What needs a terminology server (`:above` and `:below` of"
+    yield "codes), full text (`_text`, `_content`), `_filter`, `_query`, `near` and contained resources is refused."
+    yield ""
+    yield from _table(
+        ("kind", "modifiers"),
+        ((kind, " ".join(_code(f":{m}") for m in sorted(found) if m)) for kind, found in MODIFIERS.items()),
+    )
     yield "## Added"
     yield ""
     yield from _table(
         ("version", "type", "parameter", "kind", "expression"),
         (
-            (version.upper(), ", ".join(p.base), _code(p.code), p.type, _code(p.expression))
+            (version.upper(), ", ".join(p.base), _code(p.code), _kind(p), _code(p.expression))
             for version in VERSIONS
             for p in ADDED[version]
         ),

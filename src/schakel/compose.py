@@ -33,6 +33,7 @@ from schakel.kernel.outcomes import Invalid
 from schakel.network import Peers
 from schakel.patient_access import COLLECTS, SERVICES, SHARES, Inbox, MedMijDoor, Rules, Whose
 from schakel.server import FhirService
+from schakel.server.reach import ReachLimits
 from schakel.server.service import WriteRules
 from schakel.store.connection import acquire
 from schakel.store.database import connect, disconnect
@@ -159,7 +160,8 @@ def _organisation(
         organisation.conditional_delete,
         PatchLimits(limits.patch_operations, limits.expression_steps, limits.depth),
     )
-    service = FhirService(store, rules, VERSIONS, _search_limits(limits))
+    reach = ReachLimits(limits.document, limits.includes)
+    service = FhirService(store, rules, VERSIONS, _search_limits(limits), own_bases, reach)
     server = AuthorisationServer(
         pool, tenant, f"{settings.public_url}/{slug}", directory, settings.token_lifetime
     )
@@ -218,8 +220,10 @@ def _data_door(
 ) -> DataDoor:
     """The MedMij resource interface of an organisation, with its inbox."""
     slug, limits = organisation.slug, settings.limits
-    store = Store(pool, inbox_tenant, rids, _own_bases(settings, slug, "inbox/fhir"), _store_limits(limits))
-    inbox = FhirService(store, organisation.service.rules, VERSIONS, _search_limits(limits))
+    bases = _own_bases(settings, slug, "inbox/fhir")
+    store = Store(pool, inbox_tenant, rids, bases, _store_limits(limits))
+    own = organisation.service
+    inbox = FhirService(store, own.rules, VERSIONS, _search_limits(limits), bases, own.reach)
     own_base = f"{settings.internal_url}/{slug}/fhir"
     medmij = settings.medmij
     door = MedMijDoor(

@@ -169,6 +169,7 @@ class Limits(_Model):
     values: int = Field(200, description="values of one search parameter, divided by commas", ge=1)
     chain_depth: int = Field(3, description="references that one chain or _has goes through", ge=0)
     includes: int = Field(1000, description="resources that includes may add to a page", ge=0)
+    document: int = Field(2000, description="resources in a document ($document)", ge=1)
     include_depth: int = Field(4, description="rounds of :iterate in includes", ge=0)
     page: int = Field(200, description="matches on a page when _count is not given", ge=1)
     page_max: int = Field(1000, description="most matches on a page", ge=1)

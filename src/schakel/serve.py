@@ -33,9 +33,21 @@ def listeners(settings: Settings, node: Node) -> list[Listener]:
     ]
 
 
+def _allow_files(number: int) -> None:
+    """Lets this process have so many open files, where the system lets us: each connection is one."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft < number:
+            most = number if hard == resource.RLIM_INFINITY else min(number, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 async def serve(settings: Settings, ready: Callable[[], None], stop: asyncio.Event | None = None) -> None:
     """Serves until SIGINT, SIGTERM or `stop`; calls `ready` when the listeners answer."""
     stop = stop or asyncio.Event()
+    _allow_files(2 * settings.limits.connections + settings.connections + 200)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):

@@ -20,13 +20,14 @@ from schakel.fhir.definitions import Version
 from schakel.store.embedded import EmbeddedServer
 
 MOST = 50_000
+FORM = "application/x-www-form-urlencoded"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def node(cluster: EmbeddedServer) -> AsyncIterator[RunningNode]:
     async with (
         databases(cluster, "content") as make,
-        running_node(make, ("a",), limits={"body": MOST}) as node,
+        running_node(make, ("a",), limits={"body": MOST, "parameters": 20}) as node,
     ):
         yield node
 
@@ -108,6 +109,15 @@ async def test_accept_may_stand_on_more_lines(door: httpx.AsyncClient) -> None:
     lines = [("Accept", "text/html"), ("Accept", XML)]
     answer = await door.get("Patient/l", headers=httpx.Headers(lines))
     assert answer.headers["content-type"].startswith(XML)
+
+
+async def test_more_parameters_than_the_setting_allows_are_refused_by_its_name(
+    door: httpx.AsyncClient,
+) -> None:
+    assert (await door.get("Patient?" + "&".join(["name=x"] * 20))).status_code == 200
+    assert "limits.parameters" in refusal(await door.get("Patient?" + "&".join(["name=x"] * 21)), 400)
+    form = {"content": "&".join(["name=x"] * 21), "headers": {"Content-Type": FORM}}
+    assert "limits.parameters" in refusal(await door.post("Patient/_search", **form), 400)  # type: ignore[arg-type]
 
 
 # -- for people --------------------------------------------------------------------------------------------

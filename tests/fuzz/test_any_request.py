@@ -300,7 +300,7 @@ async def door(node: RunningNode) -> AsyncIterator[httpx.AsyncClient]:
 
 @given(asked=requests())
 @settings(
-    max_examples=600,
+    max_examples=1500,
     deadline=None,
     derandomize=True,
     database=None,

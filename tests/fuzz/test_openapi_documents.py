@@ -23,7 +23,7 @@ from schakel.store.embedded import EmbeddedServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
-EXAMPLES = 12
+EXAMPLES = 15
 """Requests of each operation."""
 
 CHECKS: list[Callable[..., Any]] = [

@@ -14,6 +14,7 @@ from tests.shared import shared
 from schakel.fhir.definitions import VERSIONS, SearchParameter, definitions
 from schakel.fhir.definitions.added import ADDED
 from schakel.fhir.search import QueryParser, pairs_of
+from schakel.kernel.outcomes import Invalid, NotSupported
 from schakel.sources import Write
 from schakel.store.embedded import EmbeddedServer
 from schakel.store.resources import Store
@@ -194,6 +195,20 @@ async def test_medication_is_found_by_the_parameters_of_mp9(
     r4: Store, kind: str, text: str, expected: str
 ) -> None:
     assert await listed(r4, kind, text, "r4") == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("MedicationRequest", "is-latest-stop=yes"),
+        ("MedicationRequest", "is-latest-stop:not=true"),
+        ("MedicationRequest", "_sort=is-latest-stop"),
+        ("Patient", "_has:MedicationRequest:subject:is-latest-stop=true"),
+    ],
+)
+async def test_the_latest_stop_is_asked_of_a_whole_search_alone(r4: Store, kind: str, text: str) -> None:
+    with pytest.raises((Invalid, NotSupported), match="is-latest-stop"):
+        await found(r4, kind, text, version="r4")
 
 
 async def test_what_an_extension_refers_to_is_included(r4: Store) -> None:

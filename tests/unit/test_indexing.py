@@ -238,7 +238,7 @@ UCUM = "http://unitsofmeasure.org"
 
 
 def quantities(found: IndexRows, parameter: str) -> set[tuple[object, ...]]:
-    return {row for name, *row in map(tuple, found.quantity) if name == parameter for row in [tuple(row)]}
+    return {row[1:] for row in found.quantity if row[0] == parameter}
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_an_element_that_has_no_value_for_the_index_is_there_all_the_same() -> N
 
 def test_what_is_said_beside_codes_is_one_row() -> None:
     code = {"text": "Hoofd  PIJN", "coding": [{"code": "1", "display": "Ergens"}, {"code": "2"}]}
-    [(table, [(words,)])] = [t for t in rows("Condition", code=code).tables() if t[0] == "index_text"]
+    [(_, [(words,)])] = [t for t in rows("Condition", code=code).tables() if t[0] == "index_text"]
     assert words == "\ncode\x1fergens\ncode\x1fhoofd pijn"
     assert not rows("Condition", code={"coding": [{"code": "1"}]}).words
 

@@ -273,4 +273,4 @@ class _Parsing:
 
     def _format(self, operation: Operation) -> str:
         """`_format` of an operation, whose other parameters are its own."""
-        return self._format_and_rest()[0] if operation.parameters else self._format_only()
+        return self._format_and_rest()[0] if operation.takes else self._format_only()

@@ -23,6 +23,7 @@ from schakel.server.history import history_bundle
 from schakel.server.interaction import parse
 from schakel.server.model import Interaction, Request
 from schakel.server.operations import Call, operation_of
+from schakel.server.reach import ReachLimits
 from schakel.server.writing import Planned, answered, planned
 from schakel.sources import Found, Source, Stored
 
@@ -40,8 +41,11 @@ class WriteRules:
 
 
 class FhirService:
-    """The FHIR API of one organisation over its source; the same object serves every door. `limits` bound what a
-    search may ask."""
+    """The FHIR API of one organisation over its source; the same object serves every door.
+
+    `limits` bound what a search may ask, `reach` what an operation gathers. `own_bases` are FHIR bases whose
+    references are our own.
+    """
 
     def __init__(
         self,
@@ -49,8 +53,12 @@ class FhirService:
         rules: WriteRules,
         versions: tuple[Version, ...] = ("stu3",),
         limits: SearchLimits | None = None,
+        own_bases: tuple[str, ...] = (),
+        reach: ReachLimits | None = None,
     ) -> None:
         self.source = source
+        self.own_bases = own_bases
+        self.reach = reach or ReachLimits()
         self.rules = rules
         self.versions = versions
         self._parsers = {v: QueryParser(definitions(v), limits) for v in versions}

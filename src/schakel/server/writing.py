@@ -120,7 +120,7 @@ def answered(version: Version, base: str, plan: Planned, written: Written, wante
         headers["Location"] = f"{base}/{stored.type}/{stored.id}/_history/{stored.version}"
     warnings = plan.warnings if written.changed else []
     if warnings:
-        headers["Warning"] = _warning_header(warnings)
+        headers["Warning"] = warning_header(warnings)
     status = 201 if written.created else 200
     if wanted == "OperationOutcome":
         text = "created" if written.created else "changed" if written.changed else "it was here already"
@@ -135,7 +135,8 @@ def _told(version: Version, text: str, warnings: Sequence[Issue] = ()) -> bytes:
     return answer.outcome_body(version, [Issue("information", "informational", text), *warnings])
 
 
-def _warning_header(warnings: Sequence[Issue]) -> str:
+def warning_header(warnings: Sequence[Issue]) -> str:
+    """The first warnings as the value of a `Warning` header (RFC 7234, section 5.5)."""
     text = "; ".join(f"{w.expression}: {w.message}" for w in warnings[:5])
     ascii_text = "".join(c if " " <= c <= "~" else "?" for c in text).replace('"', "'").replace("\\", "/")
     return f'199 schakel "{ascii_text[:900]}"'

@@ -150,6 +150,12 @@ class Source(Protocol):
         """The current version. Raises `NotFound` and `Gone`."""
         ...
 
+    async def read_many(
+        self, version: Version, keys: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, str], Stored]:
+        """The current versions of those (type, id) that are here and were not deleted."""
+        ...
+
     async def read_with_patient(
         self, version: Version, kind: str, logical_id: str
     ) -> tuple[Stored, Stored | None]:

@@ -63,6 +63,21 @@ class Store:
             )
         return _present(row, kind, logical_id)
 
+    async def read_many(
+        self, version: Version, keys: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, str], Stored]:
+        async with acquire(self._pool) as connection:
+            rows = await connection.fetch(
+                "SELECT r.type, r.id, r.version, r.updated, r.body FROM unnest($3::text[], $4::text[]) AS k (type, id) "
+                "JOIN resource r ON r.tenant = $1 AND r.fhir = $2 AND r.type = k.type AND r.id = k.id "
+                "AND NOT r.deleted",
+                self._tenant,
+                FHIR_NUMBER[version],
+                [kind for kind, _ in keys],
+                [logical_id for _, logical_id in keys],
+            )
+        return {(row["type"], row["id"]): _stored(row) for row in rows}
+
     async def read_with_patient(
         self, version: Version, kind: str, logical_id: str
     ) -> tuple[Stored, Stored | None]:

@@ -144,6 +144,8 @@ class ConditionParser:
             return self._chain(kinds, parameter, modifier, rest, value, depth)
         if parameter.type == "reference" and modifier in self._table.resource_types:
             return self._typed(kinds, parameter, modifier, name, value)
+        if parameter.type == "special" and depth:
+            raise NotSupported(f"{code} says something of a whole search, and not in a chain", expression=code)
         self._check_modifier(parameter, modifier, name)
         if modifier == "missing":
             if value not in ("true", "false"):

@@ -23,6 +23,7 @@ from schakel.http.openapi.parts import (
     fhir,
     parameter,
     ref,
+    table,
 )
 from schakel.server import capabilities
 from schakel.server.operations import OPERATIONS, Operation
@@ -63,6 +64,24 @@ _HISTORY = [
     ),
 ]
 _RESOURCE = body(ref("Resource"), FHIR_JSON, FHIR_XML)
+_PATCH = {
+    "required": True,
+    "content": {
+        "application/json-patch+json": {
+            "schema": {
+                "type": "array",
+                "items": table(
+                    ("op", "path"),
+                    op={"enum": ["add", "remove", "replace", "move", "copy", "test"]},
+                    path={"type": "string", "pattern": "^(/[A-Za-z0-9]{1,20})*$"},
+                    value={},
+                    **{"from": {"type": "string"}},
+                ),
+            }
+        },
+        FHIR_JSON: {"schema": {**ref("Resource"), "description": "Parameters, of FHIRPath Patch."}},
+    },
+}
 _FOUND = {"200": fhir(ref("Bundle"), "The matches.")}
 _ONE = {"200": fhir(ref("Resource"), "The resource.")}
 _WRITTEN = {**_ONE, "201": fhir(ref("Resource"), "Created.")}
@@ -86,9 +105,7 @@ _BY_TYPE: dict[str, list[tuple[str, str, Json]]] = {
     "update": [
         ("PUT", "/{type}/{id}", {"summary": "Update", "requestBody": _RESOURCE, "responses": _WRITTEN})
     ],
-    "patch": [
-        ("PATCH", "/{type}/{id}", {"summary": "Patch", "requestBody": {"content": {}}, "responses": _ONE})
-    ],
+    "patch": [("PATCH", "/{type}/{id}", {"summary": "Patch", "requestBody": _PATCH, "responses": _ONE})],
     "delete": [("DELETE", "/{type}/{id}", {"summary": "Delete", "responses": {}})],
     "vread": [("GET", "/{type}/{id}/_history/{vid}", {"summary": "Read a version", "responses": _ONE})],
     "history-instance": [

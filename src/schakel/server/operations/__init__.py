@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from schakel.fhir.definitions import Version
 from schakel.kernel.outcomes import NotSupported
-from schakel.server.operations import meta, purge, validate
+from schakel.server.operations import document, meta, purge, validate
 from schakel.server.operations.registry import Call, Level, Operation
 
 __all__ = ["OPERATIONS", "Call", "Operation", "operation_of"]
@@ -20,6 +20,15 @@ _EVERY: frozenset[Level] = frozenset({"system", "type", "instance"})
 _INSTANCE: frozenset[Level] = frozenset({"instance"})
 
 OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "document",
+        frozenset({"type", "instance"}),
+        _GET | _POST,
+        f"{_BASE}/Composition-document",
+        document.run,
+        types=frozenset({"Composition"}),
+        takes=document.TAKES,
+    ),
     Operation(
         "lastn", frozenset({"type"}), _GET, f"{_BASE}/Observation-lastn", types=frozenset({"Observation"})
     ),
@@ -35,7 +44,9 @@ OPERATIONS: tuple[Operation, ...] = (
         types=frozenset({"Patient"}),
         offered=purge.offered,
     ),
-    Operation("validate", _EVERY, _GET | _POST, f"{_BASE}/Resource-validate", validate.run, parameters=True),
+    Operation(
+        "validate", _EVERY, _GET | _POST, f"{_BASE}/Resource-validate", validate.run, takes=validate.TAKES
+    ),
 )
 
 

@@ -30,12 +30,21 @@ Run = Callable[["FhirService", Call], Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True)
+class Parameter:
+    """What an operation takes: `type` is a FHIR data type or `Resource`; one that `repeats` may come more often."""
+
+    name: str
+    type: str
+    repeats: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """An operation: `name` without the dollar, on which levels and types (empty for all) it is, by which methods.
 
     `run` carries it out. One without `run` is a search in another form (`$lastn`): it is parsed as such, so that a
-    door may judge it. `parameters` says that its query may hold more than `_format`. `offered` says whether an
-    organisation with these rules has it, for the CapabilityStatement; `run` refuses on its own.
+    door may judge it. `takes` are its parameters; one without takes `_format` alone in its query. `offered` says
+    whether an organisation with these rules has it, for the CapabilityStatement; `run` refuses on its own.
     """
 
     name: str
@@ -45,9 +54,11 @@ class Operation:
     run: Run | None = None
     types: frozenset[str] = frozenset()
     versions: frozenset[Version] = field(default=frozenset(VERSIONS))
-    parameters: bool = False
+    takes: tuple[Parameter, ...] = ()
     offered: Callable[[WriteRules], bool] = lambda rules: True
 
     def on(self, level: Level, version: Version, kind: str) -> bool:
         """Whether it is there on this level, for this type ('' for the system) of a version."""
-        return level in self.levels and version in self.versions and (not self.types or kind in self.types)
+        if level not in self.levels or version not in self.versions:
+            return False
+        return not self.types or not kind or kind in self.types

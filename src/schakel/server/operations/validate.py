@@ -18,11 +18,16 @@ from schakel.fhir.validation import Options, validate
 from schakel.kernel.outcomes import Gone, Invalid, Issue, NotFound, Outcome
 from schakel.server.answer import Answer, outcome_body
 from schakel.server.bodies import read_body
-from schakel.server.operations.registry import Call
+from schakel.server.operations.registry import Call, Parameter
 
 if TYPE_CHECKING:
     from schakel.server.service import FhirService
 
+TAKES = (
+    Parameter("resource", "Resource"),
+    Parameter("mode", "code"),
+    Parameter("profile", "uri", repeats=True),
+)
 MODES = ("create", "update", "delete", "profile")
 _LOOKED_FOR = ("Questionnaire", "ValueSet", "CodeSystem", "StructureDefinition", "Measure")
 _MOST_LOOKED_FOR = 50
@@ -92,7 +97,7 @@ def _asked(service: FhirService, call: Call) -> tuple[Resource | None, str, list
     return body, mode, profiles
 
 
-_OWN = frozenset({"resource", "mode", "profile"})
+_OWN = frozenset(parameter.name for parameter in TAKES)
 
 
 def _has_body(call: Call) -> bool:

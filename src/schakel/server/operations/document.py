@@ -1,0 +1,120 @@
+"""`Composition/$document`: a document of a composition and everything it refers to.
+
+Source: OperationDefinition Composition-document, and documents.html (STU3, R4). All that the composition refers to is
+in the document, as the standard asks; and, as it allows, what those resources refer to in turn by elements of the
+standard (by extensions they lead to more and more of the record). Other compositions that it replaces or appends are
+no part of it. A reference that leads nowhere stays as it is, and is named in the `Warning` of the answer: a document
+holds nothing but what its composition speaks of. It is kept only when that is asked (`persist`); each document is
+another one, with an identifier of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from schakel.fhir import json
+from schakel.fhir.definitions import Version
+from schakel.kernel.clock import instant, new_id, now
+from schakel.kernel.outcomes import Invalid, Issue, NotSupported
+from schakel.server.answer import Answer, validators
+from schakel.server.operations.parameters import given
+from schakel.server.operations.registry import Call, Parameter
+from schakel.server.reach import Target, reach
+from schakel.server.references import linked
+from schakel.server.writing import warning_header
+from schakel.sources import Stored, Write
+from schakel.store.index_values import parse_literal
+
+if TYPE_CHECKING:
+    from schakel.server.service import FhirService
+
+TAKES = (Parameter("id", "uri"), Parameter("persist", "boolean"), Parameter("graph", "uri"))
+
+
+async def run(service: FhirService, call: Call) -> Answer:
+    """Raises `NotFound` and `Gone` for the composition, `Invalid`, `NotSupported` and `TooCostly`."""
+    asked = call.interaction
+    parameters = given(service, call, TAKES)
+    if parameters.one("graph") is not None:
+        raise NotSupported("documents by a GraphDefinition are not supported", expression="graph")
+    logical_id = _composition(service, asked.id, parameters.one("id"))
+    composition = await service.source.read(asked.version, "Composition", logical_id)
+    most = service.reach.document
+    reached = await reach(
+        service.source,
+        asked.version,
+        [composition],
+        service.own_bases,
+        most,
+        f"the document would hold more than {most} resources (setting limits.document)",
+        extensions=False,
+    )
+    entries = [
+        _entry(call.base, stored, held)
+        for stored, held in zip((composition, *reached.resources), reached.links, strict=True)
+    ]
+    body = _bundle(asked.version, entries)
+    headers: dict[str, str] = {}
+    issues = tuple(_missing(target) for target in reached.missing)
+    if issues:
+        headers["Warning"] = warning_header(issues)
+    if not parameters.one("persist"):
+        return Answer(200, body, headers, issues=issues)
+    document = json.parse(body, max_depth=json.STORED_DEPTH)
+    [written] = await service.source.write(asked.version, [Write("POST", "Bundle", new_id(), document)])
+    stored = written.stored
+    headers["Location"] = f"{call.base}/Bundle/{stored.id}/_history/{stored.version}"
+    return Answer(200, stored.body, {**validators(stored), **headers}, stored, issues=issues)
+
+
+def _composition(service: FhirService, in_path: str, given_id: str | None) -> str:
+    """The id of the composition, from the path or from the parameter `id`: an id or the address of one."""
+    if in_path:
+        if given_id is not None:
+            raise Invalid("the composition is named once: by its address or by id", expression="id")
+        return in_path
+    if given_id is None:
+        raise Invalid("id is needed: of which composition?", expression="id")
+    kind, name = parse_literal(
+        f"Composition/{given_id}" if "/" not in given_id else given_id, service.own_bases
+    )
+    if kind != "Composition":
+        raise NotSupported("id is the id of a Composition here; others are not fetched", expression="id")
+    return name
+
+
+def _missing(target: Target) -> Issue:
+    key = f"{target.type}/{target.id}"
+    return Issue("warning", "not-found", f"{key} is referred to, and is not here", target.type)
+
+
+def _bundle(version: Version, entries: list[bytes]) -> bytes:
+    """The document. In STU3 its date is that of the last change, R4 has a timestamp for it."""
+    moment = instant(now())
+    head: dict[str, Any] = {
+        "resourceType": "Bundle",
+        "meta": {"lastUpdated": moment},
+        "identifier": {"system": "urn:ietf:rfc:3986", "value": f"urn:uuid:{new_id()}"},
+        "type": "document",
+    }
+    if version != "stu3":
+        head["timestamp"] = moment
+    return b'%b,"entry":[%b]}' % (orjson.dumps(head)[:-1], b",".join(entries))
+
+
+def _entry(base: str, stored: Stored, held: Mapping[str, Target]) -> bytes:
+    """An entry. A reference to one of our other addresses is written below the base of this door, so that it leads
+    to its entry."""
+    elsewhere = {
+        text: f"{base}/{text[text.index(f'{target.type}/{target.id}') :]}"
+        for text, target in held.items()
+        if "://" in text and not text.startswith(f"{base}/")
+    }
+    body = stored.body
+    if elsewhere:
+        body = json.dump(linked(json.parse(body, max_depth=json.STORED_DEPTH), elsewhere))
+    url = orjson.dumps(f"{base}/{stored.type}/{stored.id}")
+    return b'{"fullUrl":%b,"resource":%b}' % (url, body)
