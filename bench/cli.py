@@ -12,12 +12,13 @@ from pathlib import Path
 
 import orjson
 
-from bench import exchange, ingest, pair, reading, report
+from bench import exchange, feed, ingest, pair, patient, reading, report, searching
 from bench.pair import Pair
+from bench.records import MOST, RECORD, REGION_MOST
 from schakel.demo.patients import Region, named_patients
 from schakel.kernel.clock import instant, now
 
-SCENARIOS = ("ingest", "read", "guarded", "bgz", "memory")
+SCENARIOS = ("ingest", "read", "guarded", "bgz", "memory", "search", "history", "lastn", "mp9")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,16 +33,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--patients", type=int, default=250, metavar="N", help="people in the synthetic region (250)"
     )
+    parser.add_argument(
+        "--resources",
+        type=int,
+        default=1_000_000,
+        metavar="N",
+        help=f"what the large store of `search` holds, and the small one a {searching.TIMES}th of (1000000)",
+    )
     options = parser.parse_args(arguments)
-    if not 8 <= options.patients <= 2000:
-        parser.error("--patients is a number from 8 to 2000")
-    document = asyncio.run(_run(options.only, options.patients))
+    if not 8 <= options.patients <= REGION_MOST:
+        parser.error(f"--patients is a number from 8 to {REGION_MOST}")
+    most = RECORD * MOST
+    if not 2_000 <= options.resources <= most:
+        parser.error(f"--resources is a number from 2000 to {most}")
+    document = asyncio.run(_run(options.only, options.patients, options.resources))
     if options.json is not None:
         options.json.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
     return 0
 
 
-async def _run(only: str | None, patients: int) -> dict[str, object]:
+async def _run(only: str | None, patients: int, resources: int) -> dict[str, object]:
     """Measures and prints; returns what `--json` writes."""
     hardware, began = report.hardware(), time.monotonic()
     people = ingest.region(patients)
@@ -66,6 +77,7 @@ async def _run(only: str | None, patients: int) -> dict[str, object]:
             figures += exchange.bgz(nodes, subjects)
         if only in (None, "memory"):
             figures += _memory(nodes, idle)
+        figures += await _width(nodes, only, resources)
     number = sum(len(one) for one in ingest.transactions(people, nodes.holder.slug))
     setting = (
         f"{number:,} resources of {len(people.known_at(nodes.holder.slug))} patients at the holder; two node "
@@ -86,6 +98,24 @@ async def _run(only: str | None, patients: int) -> dict[str, object]:
         "generator": asdict(cost),
         "figures": [one.json() for one in figures],
     }
+
+
+async def _width(nodes: Pair, only: str | None, resources: int) -> list[report.Figure]:
+    """The scenarios of large stores and long records."""
+    figures = []
+    if only in (None, "search"):
+        _say(f"filling the stores up to {resources // searching.TIMES:,} and {resources:,}; searches")
+        figures += await searching.search(nodes, resources)
+    if only in (None, "history"):
+        _say("the history feed")
+        figures += await feed.history(nodes)
+    if only in (None, "lastn"):
+        _say("$lastn")
+        figures += await patient.lastn(nodes)
+    if only in (None, "mp9"):
+        _say("the retrieval of medication")
+        figures += await patient.mp9(nodes)
+    return figures
 
 
 def _subjects(people: Region, slug: str) -> tuple[list[str], list[str]]:

@@ -24,7 +24,7 @@ def bgz(pair: Pair, patients: list[str]) -> list[Figure]:
     before = served_seconds(pair.holder.pid)
     measured = measure(Plan(asker.internal_port, chosen, connections=1, expect=right, pid=asker.pid))
     answering = (served_seconds(pair.holder.pid) - before) / len(chosen)
-    bare = measure(Rounds(f"http://127.0.0.1:{pair.bare_port}/static", _WIDTH, _EXCHANGES))
+    bare = measure(Rounds((f"http://127.0.0.1:{pair.bare_port}/static",) * _WIDTH, _EXCHANGES))
     beside = f"{_WIDTH} bare GETs"
     size = measured.received / measured.answers / 1000
     return [

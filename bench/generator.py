@@ -24,6 +24,7 @@ from typing import cast
 
 import aiohttp
 import uvloop
+from yarl import URL
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _MOST_SECONDS = 60
@@ -47,11 +48,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """`number` rounds of `width` concurrent GETs of one address with the HTTP client that nodes use."""
+    """`number` rounds of concurrent GETs, one of each of `urls`, with the HTTP client that nodes use; `warm_up`
+    rounds before them do not count."""
 
-    url: str
-    width: int
+    urls: tuple[str, ...]
     number: int
+    headers: dict[str, str] = field(default_factory=dict)
+    warm_up: int = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,19 +204,20 @@ async def _rounds(plan: Rounds) -> Measured:
     """Latencies are of whole rounds."""
     latencies: list[float] = []
     received = 0
-    connector = aiohttp.TCPConnector(limit=0, limit_per_host=plan.width)
-    async with aiohttp.ClientSession(connector=connector) as session:
+    connector = aiohttp.TCPConnector(limit=0, limit_per_host=len(plan.urls))
+    async with aiohttp.ClientSession(connector=connector, headers=plan.headers) as session:
 
-        async def get() -> int:
-            async with session.get(plan.url) as response:
+        async def get(url: str) -> int:
+            async with session.get(URL(url, encoded=True)) as response:
                 response.raise_for_status()
                 return len(await response.read())
 
-        for number in range(plan.number + 5):
+        for number in range(plan.warm_up + plan.number):
             began = time.perf_counter()
-            received += sum(await asyncio.gather(*(get() for _ in range(plan.width))))
-            if number >= 5:
+            size = sum(await asyncio.gather(*map(get, plan.urls)))
+            if number >= plan.warm_up:
                 latencies.append((time.perf_counter() - began) * 1000)
+                received += size
     return _measured(latencies, sum(latencies) / 1000, received, 0, 0, 0, "")
 
 

@@ -140,6 +140,20 @@ def check(
     tokens: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Access tokens per patient (JSON array).")
     ] = None,
+    bsn: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID=BSN", help="BSN of a Patient whose own is masked; may be given more than once."
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The folder of a running demo: load there, and get tokens there."),
+    ] = None,
+    organisation: Annotated[
+        str | None, typer.Option(metavar="SLUG|URA", help="With --data: whose endpoint it is.")
+    ] = None,
+    no_load: Annotated[bool, typer.Option("--no-load", help="With --data: load nothing.")] = False,
     var: Annotated[
         list[str] | None,
         typer.Option(
@@ -162,8 +176,11 @@ def check(
     """Run a published test suite against any FHIR server.
 
     The suite is a folder of FHIR TestScripts. What could not be checked is counted apart, never as passed.
+
+    With --data and --organisation, for an endpoint of a demo, the suite's data are loaded through the organisation's
+    internal door, and each patient gets a token by logging in and giving consent.
     """
-    from schakel.commands.check import run_check
+    from schakel.commands.check import at_demo, run_check
     from schakel.conformance import CheckOptions
 
     options = CheckOptions(
@@ -173,11 +190,16 @@ def check(
         headers=_pairs(header or (), "--header"),
         load_headers=_pairs(load_header or (), "--load-header"),
         tokens=tokens,
+        bsns=dict(_pairs(bsn or (), "--bsn")),
         variables=dict(_pairs(var or (), "--var")),
         cacert=cacert,
         cert=cert,
         key=key,
     )
+    if (data is None) != (organisation is None) or (no_load and data is None):
+        raise Invalid("--data and --organisation go together, and --no-load goes with them")
+    if data is not None and organisation is not None:
+        options = at_demo(options, data, organisation, loading=not no_load)
     return run_check(options, junit=junit, json=json, html=html)
 
 

@@ -87,7 +87,8 @@ async def _compose(
         tokens = _patient_tokens(settings, organisation, tenant, pool, lists)
         whose = Whose(services.service, _own_bases(settings, organisation.slug))
         offered = _data_services(organisation)
-        data = _data_door(settings, services, offered, pool, tokens, whose, inbox, rids)
+        chain = _chain(settings, organisation, tenant, pool)
+        data = _data_door(settings, services, offered, pool, tokens, whose, inbox, rids, chain)
         patients = _patient_door(settings, organisation, tenant, pool, lists, broker, tokens, whose)
         organisations[organisation.slug] = replace(services, data=data, patients=patients)
     return Node(
@@ -217,6 +218,7 @@ def _data_door(
     whose: Whose,
     inbox_tenant: int,
     rids: RidBlocks,
+    chain: ChainLog,
 ) -> DataDoor:
     """The MedMij resource interface of an organisation, with its inbox."""
     slug, limits = organisation.slug, settings.limits
@@ -232,6 +234,7 @@ def _data_door(
         service=organisation.service,
         tokens=tokens,
         log=organisation.log,
+        chain=chain,
         inbox=Inbox(organisation.service, own_base, inbox),
         whose=whose,
         rules=Rules(medmij.correlation_id_optional, medmij.documents),
@@ -266,6 +269,13 @@ def _patient_tokens(
     return PatientTokens(pool, tenant, lists, _data_services(organisation), rules)
 
 
+def _chain(settings: Settings, organisation: Organisation, tenant: int, pool: asyncpg.Pool) -> ChainLog:
+    """The chain log of an organisation; one that has no MedMij name is told apart by its host alone."""
+    name = f"{organisation.medmij_name}@medmij" if organisation.medmij_name else ""
+    host = urlsplit(settings.public_url).hostname or ""
+    return ChainLog(pool, tenant, host, name, settings.medmij.chain_log_months)
+
+
 def _patient_door(
     settings: Settings,
     organisation: Organisation,
@@ -275,6 +285,7 @@ def _patient_door(
     broker: Broker | None,
     tokens: PatientTokens,
     whose: Whose,
+    chain: ChainLog,
 ) -> PatientDoor | None:
     """Where patients of an organisation log in and give consent; None when it does not take part in MedMij."""
     medmij = settings.medmij
@@ -286,14 +297,13 @@ def _patient_door(
     async def available(patient: str, service: str) -> frozenset[str]:
         return await whose.knows(patient, share & {service} if service else collect)
 
-    host = urlsplit(settings.public_url).hostname or ""
     return PatientDoor(
         holder=Holder(organisation.medmij_name, collect, share, available),
         lists=lists,
-        flows=Flows(pool, tenant, medmij.flow_seconds),
+        flows=Flows(pool, tenant, medmij.flow_seconds, medmij.flows),
         tokens=tokens,
         broker=broker,
-        chain=ChainLog(pool, tenant, host, f"{organisation.medmij_name}@medmij", medmij.chain_log_months),
+        chain=chain,
         numeric_errors=medmij.numeric_errors,
         http_on_loopback=medmij.http_on_loopback,
     )

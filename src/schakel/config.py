@@ -109,6 +109,11 @@ class MedMij(_Model):
     flow_seconds: int = Field(
         900, description="seconds a person may take from landing page to consent", ge=60
     )
+    flows: int = Field(
+        10_000,
+        description="authorisations that may wait at the landing page of an organisation; the oldest make place",
+        ge=1,
+    )
     code_seconds: int = Field(60, description="seconds an authorisation code is valid", ge=5, le=600)
     access_seconds: int = Field(
         900, description="seconds an access token of a patient is valid", ge=30, le=3600

@@ -234,7 +234,9 @@ async def test_a_resource_is_patched_in_json_and_by_fhirpath(door: httpx.AsyncCl
         ({"op": "remove", "path": "/gender"}, "application/json-patch+json", 422, "gender"),
         ({"op": "test", "path": "/active", "value": False}, "application/json-patch+json", 412, "another"),
         ({"op": "turn", "path": "/active"}, "application/json-patch+json", 400, "op"),
-        ({"op": "add", "path": "/active", "value": True}, "application/merge-patch+json", 415, "json-patch"),
+        ({"op": "add", "path": "/active", "value": True}, "application/merge-patch+json", 400, "object"),
+        ({"op": "add", "path": "/active", "value": True}, "application/json", 400, "object"),
+        ({"op": "add", "path": "/active", "value": True}, "application/xml-patch+xml", 415, "json-patch"),
         ({"op": "add", "path": "/active", "value": True}, JSON, 400, "body"),
     ],
 )

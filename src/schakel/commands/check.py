@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
+import uuid
+from dataclasses import replace
 from pathlib import Path
 
-from schakel.conformance import CheckOptions, LoadResult, ScriptResult, check, exit_code, html_report, report
+from schakel.commands.doors import Door, Places, places
+from schakel.commands.patient_token import granted_to
+from schakel.conformance import (
+    CheckOptions,
+    Giver,
+    Granted,
+    LoadResult,
+    ScriptResult,
+    check,
+    exit_code,
+    html_report,
+    report,
+    suite_version,
+)
 from schakel.kernel.outcomes import Invalid
+from schakel.patient_access import SERVICES
 
 
 def run_check(
@@ -28,6 +45,37 @@ def run_check(
         if path:
             _write(path, made(result))
     return exit_code(result)
+
+
+def at_demo(options: CheckOptions, data: Path, organisation: str, *, loading: bool) -> CheckOptions:
+    """The options for an endpoint of an organisation of a demo, whose folder is `data`.
+
+    With `loading` the suite's data go through the internal door, unless the tester named another; at a data service
+    of MedMij tokens are got from the organisation itself.
+    """
+    known = places(data, None)
+    door = known.find(organisation)
+    key = (("X-API-Key", door.key),)
+    if options.url.startswith(f"{door.internal}/"):
+        options = replace(options, headers=(*options.headers, *key))
+    elif not options.url.startswith(f"{door.front}/"):
+        raise Invalid(f"{options.url} is no address of {door.slug}: those begin with {door.front}/")
+    if loading and options.load is None:
+        internal = f"{door.internal}/fhir/{suite_version(options.suite)}"
+        options = replace(options, load=internal, load_headers=(*options.load_headers, *key))
+    service = re.match(re.escape(door.front) + r"/medmij/([0-9]+)/", options.url)
+    return replace(options, giver=_giver(known, door, service[1])) if service else options
+
+
+def _giver(known: Places, holder: Door, service: str) -> Giver:
+    """Gets tokens of persons at `holder`: for all that is collected, or for one service to share."""
+    share = service if service in SERVICES and SERVICES[service].kind == "share" else ""
+
+    async def give(bsn: str) -> Granted:
+        granted = await granted_to(known, holder, bsn, share, str(uuid.uuid4()))
+        return Granted(str(granted["access_token"]), float(granted.get("expires_in", 0)))
+
+    return give
 
 
 def _write(path: Path, content: bytes) -> None:

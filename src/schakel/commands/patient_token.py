@@ -24,11 +24,8 @@ _MOST_PAGES = 12
 def patient_token(places: Places, holder: Door, patient: str, *, share: str = "") -> int:
     """Gets a token of the person with this BSN at `holder`, to collect or to share one service; prints it as the last
     line."""
-    if not places.clients or not holder.medmij_name:
-        raise Invalid(f"{places.source} has no client of patients, or no MedMij name of {holder.slug}")
-    bsn = Bsn(patient)
     session = str(uuid.uuid4())
-    granted = asyncio.run(_granted(holder, places.clients[0], bsn, share, session)).table()
+    granted = asyncio.run(granted_to(places, holder, patient, share, session))
     print(
         f"{places.clients[0].client_id} at {holder.slug}: services {granted['scope']}, valid for "
         f"{granted['expires_in']} seconds"
@@ -38,15 +35,20 @@ def patient_token(places: Places, holder: Door, patient: str, *, share: str = ""
     return 0
 
 
-async def _granted(holder: Door, client: PatientClient, bsn: Bsn, share: str, correlation: str) -> Answer:
-    """The answer of the token endpoint."""
+async def granted_to(
+    places: Places, holder: Door, patient: str, share: str, correlation: str
+) -> dict[str, Any]:
+    """What the token endpoint answers when this person logs in and agrees."""
+    if not places.clients or not holder.medmij_name:
+        raise Invalid(f"{places.source} has no client of patients, or no MedMij name of {holder.slug}")
+    bsn = Bsn(patient)
     timeout = aiohttp.ClientTimeout(total=60, connect=5)
     try:
         async with aiohttp.ClientSession(
             timeout=timeout, cookie_jar=aiohttp.CookieJar(unsafe=True), headers={"Accept-Language": "en"}
         ) as session:
-            walk = _Walk(session, holder, client, bsn, correlation)
-            return await walk.granted(share)
+            walk = _Walk(session, holder, places.clients[0], bsn, correlation)
+            return (await walk.granted(share)).table()
     except (aiohttp.ClientConnectorError, ConnectionRefusedError) as error:
         raise Upstream(f"no node answers at {holder.front}: is the demo running?") from error
     except (aiohttp.ClientError, TimeoutError) as error:

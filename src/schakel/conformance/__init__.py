@@ -8,6 +8,19 @@ Read `runner` for the course of one script, `asserts` for what an assertion mean
 """
 
 from schakel.conformance.check import CheckOptions, check
+from schakel.conformance.patients import Giver, Granted
 from schakel.conformance.results import LoadResult, ScriptResult, SuiteResult, Verdict, exit_code
+from schakel.conformance.suite import suite_version
 
-__all__ = ["CheckOptions", "LoadResult", "ScriptResult", "SuiteResult", "Verdict", "check", "exit_code"]
+__all__ = [
+    "CheckOptions",
+    "Giver",
+    "Granted",
+    "LoadResult",
+    "ScriptResult",
+    "SuiteResult",
+    "Verdict",
+    "check",
+    "exit_code",
+    "suite_version",
+]

@@ -18,6 +18,7 @@ from pathlib import Path
 from schakel.conformance.client import Client, Door, Headers
 from schakel.conformance.loader import load
 from schakel.conformance.macros import Calendar
+from schakel.conformance.patients import Giver, Patients
 from schakel.conformance.results import LoadFailure, LoadResult, ScriptResult, SuiteResult, Verdict
 from schakel.conformance.runner import Doors, Progress, only_reads, run_script
 from schakel.conformance.scope import Given, date_t
@@ -37,7 +38,8 @@ class CheckOptions:
     `url` is the FHIR base under test, `suite` a folder (or file) of TestScripts. With `load` the data of
     the suite are first loaded through that base with `load_headers`; writing requests of setup and teardown
     go there too. `headers` go on every tested request and win over a header of the same name in a script.
-    `variables` win over the tokens file, which wins over a script's defaults. `seconds` is the time-out of
+    `variables` win over the tokens file, which wins over a script's defaults. `bsns` are BSNs by logical id of the
+    Patients that are loaded masked, and `giver` gets the tokens instead (see `patients`). `seconds` is the time-out of
     one request. `moment` is the start of the run (default: now); its date in Amsterdam is date T unless
     `variables` has `T`.
     """
@@ -48,6 +50,8 @@ class CheckOptions:
     headers: Headers = ()
     load_headers: Headers = ()
     tokens: Path | None = None
+    bsns: Mapping[str, str] = field(default_factory=dict)
+    giver: Giver | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     cacert: Path | None = None
     cert: Path | None = None
@@ -73,7 +77,9 @@ async def check(
     given = Given(
         dates=Calendar(moment, date_t(options.variables, moment.date())),
         variables=options.variables,
-        tokens=read_tokens(options.tokens) if options.tokens else Tokens({}),
+        patients=Patients(
+            read_tokens(options.tokens) if options.tokens else Tokens(), options.bsns, options.giver
+        ),
         base=tested.root,
     )
     units = discover(options.suite)
@@ -88,10 +94,14 @@ async def check(
                     result.loads.append(done)
                     if loaded:
                         loaded(done)
+            tokens = LoadResult("access tokens", unit=run.named(unit))
             for folder in sorted(unit.folders, key=lambda folder: not folder_reads(folder)):
+                await run.opening(folder, tokens)
                 for script in await run.folder(folder):
                     script.unit = run.named(unit)
                     result.scripts.append(script)
+            if tokens.done or tokens.failures:
+                result.loads.append(tokens)
     result.seconds = time.monotonic() - started
     return result
 
@@ -129,6 +139,15 @@ class _Run:
             await load(path, self.shown(path), self.given, self.doors.preparing, self.client)
             for path in unit.loads
         ]
+
+    async def opening(self, folder: Folder, result: LoadResult) -> None:
+        """Gets the tokens that the scripts of a folder need, if this run gets any; `result` says how it went."""
+        serving = [s for s in folder.scripts if isinstance(s, Script) and s.serves]
+        started = time.monotonic()
+        got, failures = await self.given.patients.opened(serving, self.options.variables.get("BSN", ""))
+        result.done += got
+        result.failures += failures
+        result.seconds += time.monotonic() - started
 
     async def folder(self, folder: Folder) -> list[ScriptResult]:
         """Run the scripts of one folder; the results in the order of the files."""

@@ -16,9 +16,10 @@ from pathlib import Path
 from schakel.conformance.client import Client, Door
 from schakel.conformance.results import LoadFailure, LoadResult, Verdict
 from schakel.conformance.runner import assertion_result, send
-from schakel.conformance.scope import Given, Scope, ScopeError
+from schakel.conformance.scope import Document, Given, Scope, ScopeError
 from schakel.conformance.script import Action, Assertion, Operation, Script, read_script
 from schakel.conformance.suite import fhir_version
+from schakel.fhir import json as fhir_json
 from schakel.kernel.outcomes import Outcome, Upstream
 
 _CONNECTIONS = 4
@@ -110,8 +111,20 @@ async def _round(steps: list[Step], scope: Scope, door: Door, client: Client, re
     return unbroken
 
 
+def _with_bsn(operation: Operation, scope: Scope) -> None:
+    """Puts the BSN of a Patient that is loaded in the place of a masked one."""
+    if operation.source is None or operation.resource != "Patient":
+        return
+    published = scope.document(operation.source).resource
+    patient = scope.patients.loaded(published)
+    if patient is not published:
+        document = Document(fhir_json.dump(patient), "application/fhir+json", scope.known)
+        scope.made[operation.source] = document
+
+
 async def _made(step: Step, scope: Scope, door: Door, client: Client) -> LoadFailure | None:
     try:
+        _with_bsn(step.operation, scope)
         exchange = await send(step.operation, scope, door, client)
     except Upstream:
         raise

@@ -1,6 +1,6 @@
 """What a script knows while it runs: its fixtures, the requests and responses so far, its variables.
 
-A variable's value is taken, in this order, from the tester (`--var`), from the tokens file for the names
+A variable's value is taken, in this order, from the tester (`--var`), from the tokens of the patients for the names
 `patient-token-...` and `auth-token`, from its default, and from the fixture or response it names. Four ways
 of having no value are kept apart, because they are the fault of different parties: see the exceptions below.
 """
@@ -18,8 +18,8 @@ from xml.sax.saxutils import escape as escape_xml
 from schakel.conformance import evaluation
 from schakel.conformance.client import Request, Response
 from schakel.conformance.macros import Calendar, substitute
+from schakel.conformance.patients import Patients
 from schakel.conformance.script import Fixture, Script, Variable
-from schakel.conformance.tokens import Tokens
 from schakel.fhir import json as fhir_json
 from schakel.fhir import xml as fhir_xml
 from schakel.fhir.definitions import Definitions, definitions
@@ -105,7 +105,7 @@ class Given:
 
     dates: Calendar
     variables: Mapping[str, str]
-    tokens: Tokens
+    patients: Patients
     base: str
 
 
@@ -125,6 +125,11 @@ class Scope:
         self._defaults: dict[str, str] = {}
         self._dates = given.dates
 
+    @property
+    def patients(self) -> Patients:
+        """The patients of the run."""
+        return self._given.patients
+
     def fork(self) -> Scope:
         """The same fixtures, variables and stored messages, with a last request and response of its own."""
         other = copy.copy(self)
@@ -142,7 +147,8 @@ class Scope:
         if name in self._given.variables:
             return self._given.variables[name]
         variable = self._variables.get(name)
-        token = self._given.tokens.value(name, self._given.variables.get("BSN", ""))
+        default = (variable.default if variable else None) or ""
+        token = self.patients.tokens.value(name, self._given.variables.get("BSN", ""), default)
         if token is not None:
             return token
         if variable is None:

@@ -81,6 +81,16 @@ def discover(suite: Path) -> list[Unit]:
     return list(units.values())
 
 
+def suite_version(suite: Path) -> Version:
+    """The FHIR version of a suite, as `properties.json` of its first script tells it. Raises `Invalid`."""
+    suite = suite.resolve()
+    files = [suite] if suite.is_file() else sorted(suite.rglob("*.xml"))
+    for path in files:
+        if suite.is_file() or not any(part.startswith("_") for part in path.relative_to(suite).parts[:-1]):
+            return fhir_version(path)
+    raise Invalid(f"no FHIR TestScript (XML) is found below {suite}", expression="suite")
+
+
 def fhir_version(path: Path) -> Version:
     """The FHIR version that the nearest `properties.json` tells. Raises `Invalid` when none does."""
     for folder in list(path.parents)[:_LEVELS_UP]:

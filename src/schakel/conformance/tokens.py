@@ -1,4 +1,4 @@
-"""The tokens a tester brings: which bearer token opens which patient's data.
+"""Which bearer token opens which patient's data: those that a tester brings, and those that are got for the run.
 
 The file is a JSON array of `{"accessToken": "Bearer ...", "resourceId": "...", "familyName": "...", "bsn": "..."}` as
 published with the qualification scripts; more members may be there.
@@ -7,8 +7,8 @@ published with the qualification scripts; more members may be there.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from schakel.kernel.outcomes import Invalid
@@ -17,29 +17,59 @@ PREFIX = "patient-token-"
 
 
 @dataclass(frozen=True, slots=True)
+class Owner:
+    """A patient of the suite: logical id, family name, BSN and token (with its scheme); each but the id may be empty.
+    `published` is the token in the tester's file, by which a script's default can name the patient.
+    """
+
+    id: str
+    family: str = ""
+    bsn: str = ""
+    token: str = ""
+    published: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Tokens:
-    """Tokens by Patient id, and by family name where the scripts use that instead."""
+    """The patients of a suite, one for each id."""
 
-    by_id: dict[str, str]
-    families: tuple[tuple[str, str], ...] = ()
-    by_bsn: Mapping[str, str] = field(default_factory=dict)
+    owners: tuple[Owner, ...] = ()
 
-    def value(self, variable: str, bsn: str = "") -> str | None:
-        """The token for a variable `patient-token-<id or family name>`, or for `auth-token`: that of the patient
-        with the BSN that the tester chose, in scripts that are for a patient of the tester's own.
+    def value(self, variable: str, bsn: str = "", default: str = "") -> str | None:
+        """The token for a variable of a script; None when there is none."""
+        owner = self.owner(variable, bsn, default)
+        return owner.token or None if owner else None
 
-        A family name counts only when it is the end of the name of one token's patient, for a token of
-        somebody else would silently test something else.
+    def owner(self, variable: str, bsn: str = "", default: str = "") -> Owner | None:
+        """Whose token a variable means: `patient-token-<id or family name>`, `auth-token` that of the patient with the
+        BSN that the tester chose (scripts for a patient of the tester's own), any other the patient of its default.
+
+        A family name counts only when it is the end of the name of one patient, for a token of somebody else would
+        silently test something else.
         """
         if variable == "auth-token":
-            return self.by_bsn.get(bsn)
-        if not variable.startswith(PREFIX):
-            return None
-        wanted = variable.removeprefix(PREFIX)
-        if wanted in self.by_id:
-            return self.by_id[wanted]
-        named = {token for name, token in self.families if name == wanted or name.endswith(f" {wanted}")}
-        return named.pop() if len(named) == 1 else None
+            return next((o for o in reversed(self.owners) if bsn and o.bsn == bsn), None)
+        if variable.startswith(PREFIX):
+            wanted = variable.removeprefix(PREFIX)
+            if found := self.by_id(wanted):
+                return found
+            ended = (o for o in self.owners if o.family == wanted or o.family.endswith(f" {wanted}"))
+            named = {o.token or o.id: o for o in ended}
+            if len(named) == 1:
+                return next(iter(named.values()))
+        return next((o for o in self.owners if default and o.published == default), None)
+
+    def by_id(self, id: str) -> Owner | None:
+        """The patient with this logical id."""
+        return next((o for o in self.owners if o.id == id), None)
+
+    def holding(self, owners: Iterable[Owner]) -> Tokens:
+        """The same with these patients, each in the place of the one with its id."""
+        return Tokens(tuple(({o.id: o for o in self.owners} | {o.id: o for o in owners}).values()))
+
+    def numbered(self, bsns: Mapping[str, str]) -> Tokens:
+        """The same, with BSNs by logical id over those of the file."""
+        return self.holding(replace(self.by_id(id) or Owner(id), bsn=bsn) for id, bsn in bsns.items())
 
 
 def read_tokens(path: Path) -> Tokens:
@@ -50,9 +80,7 @@ def read_tokens(path: Path) -> Tokens:
         raise Invalid(f"the tokens file {path} cannot be read: {error}", expression="tokens") from None
     if not isinstance(entries, list):
         raise Invalid(f"the tokens file {path} must be a JSON array", expression="tokens")
-    by_id: dict[str, str] = {}
-    by_bsn: dict[str, str] = {}
-    families: list[tuple[str, str]] = []
+    owners = []
     for number, entry in enumerate(entries, 1):
         token = entry.get("accessToken") if isinstance(entry, dict) else None
         patient = entry.get("resourceId") if isinstance(entry, dict) else None
@@ -62,10 +90,9 @@ def read_tokens(path: Path) -> Tokens:
                 expression="tokens",
             )
         token = token.strip()
-        value = token if " " in token else f"Bearer {token}"
-        by_id[patient] = value
-        if isinstance(entry.get("bsn"), str):
-            by_bsn[entry["bsn"]] = value
-        if isinstance(entry.get("familyName"), str):
-            families.append((entry["familyName"], value))
-    return Tokens(by_id, tuple(families), by_bsn)
+        token = token if " " in token else f"Bearer {token}"
+        family, bsn = (
+            one if isinstance(one := entry.get(name), str) else "" for name in ("familyName", "bsn")
+        )
+        owners.append(Owner(patient, family, bsn, token, published=token))
+    return Tokens().holding(owners)

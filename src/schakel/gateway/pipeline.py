@@ -21,7 +21,7 @@ from schakel.generic.identity import AuthorisationServer, Grant
 from schakel.generic.logging import AuditLog, Event
 from schakel.generic.logging.events import Outcome as LogOutcome
 from schakel.kernel.clock import new_id
-from schakel.kernel.outcomes import Forbidden, Gone, NotAllowed, NotFound, Outcome
+from schakel.kernel.outcomes import Forbidden, Gone, NotAllowed, NotFound, NotSupported, Outcome
 from schakel.server import Answer, FhirService, Interaction, Request, answer, capabilities
 from schakel.sources import Found, Stored
 
@@ -215,6 +215,8 @@ class Gateway:
                 code="interaction-not-allowed",
                 headers={"Allow": "GET"},
             )
+        if interaction.subset:
+            raise NotSupported("resources are read whole at this door", expression="_summary, _elements")
         return interaction
 
     async def _logged(self, call: Call, grant: Grant, decision: Decision, kept: Minimised) -> None:
@@ -303,9 +305,8 @@ def _with_decision(given: Answer, decision: Decision) -> Answer:
 
 def _request_line(request: Request) -> str:
     """The request as it was made; the form of a search is shown as the query it stands for."""
-    text = request.query
-    if request.path.endswith("/_search"):
-        text += request.body.decode("utf-8", "replace")
+    form = request.body.decode("utf-8", "replace") if request.path.endswith("/_search") else ""
+    text = "&".join(part for part in (request.query, form) if part)
     line = f"{request.method} {request.path}?{text}" if text else f"{request.method} {request.path}"
     return line if len(line) <= _MOST_LOGGED else f"{line[:_MOST_LOGGED]}..."
 

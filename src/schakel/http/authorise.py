@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import itemgetter
 from urllib.parse import urlencode, urlsplit
 
 from starlette.requests import Request
@@ -27,13 +28,14 @@ from schakel.generic.identity.authorisation_request import (
     with_error,
 )
 from schakel.generic.identity.broker import BrokerAway
-from schakel.generic.identity.flows import Flow, FlowGone, Language, csrf
+from schakel.generic.identity.flows import Flow, FlowGone, Language, Step, csrf
 from schakel.generic.identity.patient import CORRELATION_ID, check_uuid
 from schakel.generic.logging import ChainEvent, Event
 from schakel.generic.logging.chain import ChainType
 from schakel.http.errors import as_outcome
 from schakel.http.node import Node, OrganisationServices, PatientDoor
 from schakel.http.pages import PRIVATE, Pages, preferred_language
+from schakel.http.pages.services import ABOUT
 from schakel.http.reading import read_form
 from schakel.kernel.clock import new_id
 from schakel.kernel.outcomes import Invalid, NotFound, Outcome, Upstream
@@ -90,9 +92,9 @@ class _Visit:
 class Authorise:
     """Handlers of the authorisation endpoint of every organisation of this node."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, pages: Pages) -> None:
         self._node = node
-        self._pages = Pages()
+        self._pages = pages
 
     async def authorize(self, request: Request) -> Response:
         """A client sends a person: checked, then to the landing page."""
@@ -151,13 +153,22 @@ class Authorise:
         return response
 
     async def _start(self, visit: _Visit) -> Response:
-        flow_id = visit.request.query_params.get("flow", "")
-        secret = visit.secret(flow_id)
-        flow = await visit.door.flows.find(flow_id, secret, "landing", "login", language=visit.chosen)
+        flow, secret = await self._found(visit)
+        if flow.step not in ("landing", "login"):  # Gone back in the browser, after the login.
+            return _to(f"{visit.base}/consent?flow={flow.id}")
         await visit.note("show_landing_page", flow)
         return self._page(visit, flow, "landing", "start", "login", secret)
 
+    async def _found(self, visit: _Visit) -> tuple[Flow, str]:
+        """The flow whose page is asked for, at whichever step a person looks at, and the browser's secret."""
+        flow_id = visit.request.query_params.get("flow", "")
+        secret = visit.secret(flow_id)
+        steps: tuple[Step, ...] = ("landing", "login", "consent", "unavailable")
+        return await visit.door.flows.find(flow_id, secret, *steps, language=visit.chosen), secret
+
     async def _login(self, visit: _Visit) -> Response:
+        if visit.request.method != "POST":  # The address of the form was opened by itself, as from a history.
+            raise FlowGone
         flow_id, secret, answer = await self._form(visit)
         if answer != "yes":
             return await self._cancelled(
@@ -198,9 +209,9 @@ class Authorise:
         return _to(f"{visit.base}/consent?flow={flow.id}")
 
     async def _ask(self, visit: _Visit) -> Response:
-        flow_id = visit.request.query_params.get("flow", "")
-        secret = visit.secret(flow_id)
-        flow = await visit.door.flows.find(flow_id, secret, "consent", "unavailable", language=visit.chosen)
+        flow, secret = await self._found(visit)
+        if flow.step in ("landing", "login"):
+            return _to(f"{visit.base}/start?flow={flow.id}")
         if flow.step == "unavailable":
             return self._page(visit, flow, "unavailable", "consent", "consent", secret)
         await visit.note("show_authorization_page", flow)
@@ -253,6 +264,8 @@ class Authorise:
         kind = "other"
         if isinstance(error, ClientUnverified):
             kind = "client"
+        elif isinstance(error, NotFound):
+            kind = "missing"
         elif isinstance(error, Invalid):
             kind = "gone"
         if visit is not None and kind == "client":
@@ -265,8 +278,10 @@ class Authorise:
                     await self._note_error(visit, name, "invalid_request", error.kind)
             except Outcome as away:
                 error, kind = as_outcome(away), "other"
-        language = preferred_language(request.headers.get("accept-language", ""))
-        holder = visit.organisation.name if visit else "MedMij"
+        language = (visit.chosen if visit else None) or preferred_language(
+            request.headers.get("accept-language", "")
+        )
+        holder = visit.organisation.name if visit else ""
         values = {"holder": holder, "kind": kind, "code": error.kind, "other_language": ""}
         return self._pages.render("error", language, values, status=error.status)
 
@@ -302,12 +317,18 @@ class Authorise:
     ) -> Response:
         door, asked = visit.door, flow.request
         other = "en" if flow.language == "nl" else "nl"
-        name = door.lists.service_name
+        asked_for = (asked.share,) if asked.share else flow.services
+        named = ((one, door.lists.service_name(one)) for one in asked_for)
         values = {
             "holder": visit.organisation.name,
             "client": door.lists.client_name(asked.client) or asked.client,
-            "share": (name(asked.share) or asked.share) if asked.share else "",
-            "services": sorted(filter(None, (name(one) for one in flow.services))),
+            "share": asked.share,
+            "services": sorted(
+                ({"name": name, "about": ABOUT.get(one, "")} for one, name in named if name),
+                key=itemgetter("name"),
+            ),
+            "days": door.tokens.lasting_days,
+            "minutes": door.flows.seconds // 60,
             "flow": flow.id,
             "csrf": csrf(secret),
             "action": f"{visit.base}/{action}",

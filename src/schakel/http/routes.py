@@ -20,6 +20,7 @@ from schakel.http.node import Node
 from schakel.http.oauth import OAuth
 from schakel.http.openapi import OpenApi
 from schakel.http.own import Own
+from schakel.http.pages import Pages
 from schakel.http.reading import Handler, plain
 from schakel.kernel.outcomes import NotAllowed, NotFound, Outcome
 
@@ -53,7 +54,8 @@ def _medmij(handler: Handler) -> list[BaseRoute]:
 
 def front(node: Node) -> list[BaseRoute]:
     """Routes of the front listener."""
-    health, oauth, authorise = Health(node), OAuth(node), Authorise(node)
+    health, oauth, pages = Health(node), OAuth(node), Pages(node.public_url)
+    authorise = Authorise(node, pages)
     routes: list[BaseRoute] = [
         *(_fhir(Fhir(node).guarded) if node.guarded_on_front else []),
         *(_medmij(MedMij(node).resource) if node.guarded_on_front else []),
@@ -65,9 +67,10 @@ def front(node: Node) -> list[BaseRoute]:
         Route("/{organisation}/oauth2/revoke", oauth.revoke, methods=["POST"]),
         Route("/{organisation}/oauth2/authorize", authorise.authorize, methods=["GET"]),
         Route("/{organisation}/oauth2/start", authorise.start, methods=["GET"]),
-        Route("/{organisation}/oauth2/login", authorise.login, methods=["POST"]),
+        Route("/{organisation}/oauth2/login", authorise.login, methods=["GET", "POST"]),
         Route("/{organisation}/oauth2/callback", authorise.callback, methods=["GET"]),
         Route("/{organisation}/oauth2/consent", authorise.consent, methods=["GET", "POST"]),
+        Route("/pages/{name}", plain(pages.style), methods=["GET"]),
     ]
     return [*routes, OpenApi("front", node.public_url, routes).route()]
 

@@ -18,17 +18,15 @@ from typing import Literal
 import structlog
 from prometheus_client import Counter
 
-from schakel.fhir import definitions, json
-from schakel.fhir.definitions import Version
+from schakel.fhir import json
 from schakel.fhir.json import Resource
-from schakel.fhir.search import Query, QueryParser
 from schakel.gateway import Call
 from schakel.gateway.minimise import Item, Subject, about, provenance_targets
 from schakel.generic.identity import PatientGrant, PatientTokens
 from schakel.generic.logging import AuditLog, Event
 from schakel.generic.logging.events import Outcome as LogOutcome
 from schakel.kernel.clock import new_id
-from schakel.kernel.outcomes import Forbidden, Gone, NotAllowed, NotFound, Outcome
+from schakel.kernel.outcomes import Forbidden, Gone, NotAllowed, NotFound, NotSupported, Outcome
 from schakel.patient_access.headers import check_ids, check_version, said
 from schakel.patient_access.inbox import Inbox
 from schakel.patient_access.links import Links
@@ -192,8 +190,8 @@ class MedMijDoor:
             return named is True
         if found.type == "Provenance":
             return await self._targets_readable(service, found, subject)
-        if found.type == "Binary":
-            return await self._is_attachment(service, found, subject)
+        if found.type == "Binary" and _another_patients(found, subject):
+            return False
         return await self._service.source.refers(
             service.version, subject.ids, service.gives, (found.type, str(found.resource["id"]))
         )
@@ -213,21 +211,6 @@ class MedMijDoor:
             ):
                 return False
         return 0 < len(targets) <= 50
-
-    async def _is_attachment(self, service: Service, found: Item, subject: Subject) -> bool:
-        """Whether a document of this patient has a Binary as its content, by the address of its attachment."""
-        context = found.resource.get("securityContext")
-        named = context.get("reference", "") if isinstance(context, dict) else ""
-        if named.startswith("Patient/") and named.removeprefix("Patient/") not in subject.ids:
-            return False
-        if "DocumentReference" not in service.gives:
-            return False
-        addresses = ",".join([found.key, *(f"{base}/{found.key}" for base in self._whose.own_bases)])
-        query = _query(service.version, "DocumentReference", "location", addresses)
-        documents = await self._service.source.search(
-            service.version, replace(query, limited_to=subject.ids), None
-        )
-        return any(about(self._whose.item(service.version, s), subject) for s in documents.matches)
 
     # -- receiving -----------------------------------------------------------------------------------------
 
@@ -278,6 +261,8 @@ class MedMijDoor:
                 code="interaction-not-allowed",
                 headers={"Allow": "GET"},
             )
+        if interaction.subset:
+            raise NotSupported("resources are read whole at this door", expression="_summary, _elements")
         return interaction
 
     async def _logged(self, access: Access, resources: Sequence[str]) -> None:
@@ -325,8 +310,11 @@ class MedMijDoor:
         )
 
 
-def _query(version: Version, kind: str, name: str, value: str) -> Query:
-    return QueryParser(definitions(version)).parse(kind, ((name, value),))
+def _another_patients(binary: Item, subject: Subject) -> bool:
+    """Whether a Binary says itself whose it is, and it is another patient."""
+    context = binary.resource.get("securityContext")
+    named = context.get("reference", "") if isinstance(context, dict) else ""
+    return named.startswith("Patient/") and named.removeprefix("Patient/") not in subject.ids
 
 
 def _versioned(found: Item) -> str:

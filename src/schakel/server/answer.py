@@ -14,7 +14,7 @@ import orjson
 
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import dump
-from schakel.fhir.search import Query, encode
+from schakel.fhir.search import Pairs, Query, encode
 from schakel.kernel.outcomes import Issue, Outcome
 from schakel.sources import Found, Stored
 
@@ -90,18 +90,21 @@ def search_path(query: Query) -> str:
     return f"{query.type}/$lastn" if query.last is not None else query.type
 
 
-def searchset(version: Version, base: str, found: Found, asked: Query) -> bytes:
-    """A searchset Bundle; `base` is the FHIR base of the door, `asked` the query as it came in (for a page the link).
+def searchset(
+    version: Version, base: str, found: Found, asked: Query, path: str = "", also: Pairs = ()
+) -> bytes:
+    """A searchset Bundle; `base` is the FHIR base of the door, `asked` the query as it came in (for a page the link),
+    `path` where an operation was called that answers with one, `also` what the links to its other pages say beside.
 
     Parameters that were left out are named in an OperationOutcome.
     """
-    links = [{"relation": "self", "url": _address(base, search_path(asked), asked.raw)}]
+    links = [{"relation": "self", "url": _address(base, path or search_path(asked), asked.raw)}]
     if found.next_page is not None:
         key, offset = found.next_page
-        pairs = [("_page", f"{key}.{offset}")]
+        pairs = [("_page", f"{key}.{offset}"), *also]
         if found.query.format:
             pairs.append(("_format", found.query.format))
-        links.append({"relation": "next", "url": _address(base, search_path(found.query), pairs)})
+        links.append({"relation": "next", "url": _address(base, path or search_path(found.query), pairs)})
     head: dict[str, object] = {"resourceType": "Bundle", "type": "searchset"}
     if found.total is not None:
         head["total"] = found.total

@@ -1,6 +1,6 @@
 """What stands in the body of a request: a resource in JSON or XML, or a patch.
 
-Source: FHIR http.html, content types and "patch"; RFC 6902.
+Source: FHIR http.html, content types and "patch"; RFC 6902 and 7396.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from collections.abc import Callable, Mapping
 from schakel.fhir import definitions, json, xml
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
-from schakel.fhir.patch import PatchLimits, apply_fhirpath_patch, apply_json_patch
+from schakel.fhir.patch import PatchLimits, apply_fhirpath_patch, apply_json_patch, apply_merge_patch
 from schakel.kernel.outcomes import Invalid, UnsupportedMedia
 from schakel.server.model import Request
 
 JSON_TYPES = frozenset({"application/fhir+json", "application/json", "application/json+fhir", "text/json"})
 XML_TYPES = frozenset({"application/fhir+xml", "application/xml", "application/xml+fhir", "text/xml"})
 JSON_PATCH = "application/json-patch+json"
-PATCH_TYPES = (JSON_PATCH, "application/fhir+json", "application/fhir+xml")
-"""What a patch may be written in: JSON Patch, or FHIRPath Patch as Parameters."""
+MERGE_PATCH = "application/merge-patch+json"
+PATCH_TYPES = (JSON_PATCH, MERGE_PATCH, "application/fhir+json", "application/fhir+xml")
+"""What a patch may be written in: JSON Patch, JSON Merge Patch, or FHIRPath Patch as Parameters."""
 RELEASE: Mapping[Version, str] = {"stu3": "3.0", "r4": "4.0"}
 """The value of the media type parameter `fhirVersion`."""
 
@@ -58,16 +59,22 @@ def read_body(request: Request, max_depth: int = json.MAX_DEPTH) -> Resource:
 def read_patch(request: Request, limits: PatchLimits) -> Patch:
     """The patch in a request body, as the function that applies it.
 
-    Raises `UnsupportedMedia` and `Invalid`; the function raises what `schakel.fhir.patch` does.
+    A JSON object that does not call itself FHIR, and is no Parameters, is a JSON Merge Patch as well: some clients
+    send those as plain JSON. Raises `UnsupportedMedia` and `Invalid`; the function raises what `schakel.fhir.patch`
+    does.
     """
     media = _media(request)
     if media == JSON_PATCH:
         operations = json.parse_array(request.body, max_depth=limits.depth)
         return lambda resource: apply_json_patch(resource, operations, limits)
-    if media not in JSON_TYPES | XML_TYPES:
+    if media in (MERGE_PATCH, "application/json") and request.resource is None:
+        members = json.parse(request.body, max_depth=limits.depth)
+        if media == MERGE_PATCH or members.get("resourceType") != "Parameters":
+            return lambda resource: apply_merge_patch(resource, members)
+    elif media not in JSON_TYPES | XML_TYPES:
         raise UnsupportedMedia(
-            f"Content-Type {media[:60]!r} is not taken here; use {JSON_PATCH}, or Parameters (FHIRPath Patch) in "
-            "application/fhir+json or application/fhir+xml"
+            f"Content-Type {media[:60]!r} is not taken here; use {JSON_PATCH}, {MERGE_PATCH}, or Parameters "
+            "(FHIRPath Patch) in application/fhir+json or application/fhir+xml"
         )
     return fhirpath_patch(request.version, read_body(request, limits.depth), limits)
 

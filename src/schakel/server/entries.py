@@ -49,7 +49,9 @@ def request_of(version: Version, base: str, entry: Mapping[str, Any], prefer: st
             moment, _ = interval(str(given["ifModifiedSince"]))
         headers["if-modified-since"] = format_datetime(moment.astimezone(UTC), usegmt=True)
     method = "GET" if given["method"] == "HEAD" else given["method"]
-    path, _, query = given["url"].removeprefix(f"{base}/").strip("/").partition("?")
+    url = given["url"]
+    below = url.removeprefix(base) if url.removeprefix(base)[:1] in ("", "/", "?") else url
+    path, _, query = below.partition("?")
     request = Request(version, method, path.strip("/"), query, headers)
     resource = entry.get("resource")
     if method in ("GET", "DELETE") or (resource is None and "$" in path):

@@ -16,6 +16,7 @@ from schakel.kernel.outcomes import Invalid
 from schakel.server.model import Return
 
 _TAG = r'(?:W/)?"([^"]*)"'
+_BARE = r"[0-9A-Za-z.\-]{1,64}"
 
 
 def if_match(headers: Mapping[str, str]) -> int | None:
@@ -40,12 +41,15 @@ def if_absent(headers: Mapping[str, str]) -> bool:
 
 
 def if_none_match(headers: Mapping[str, str]) -> frozenset[str]:
-    """The versions that the reader has; `*` for any. Raises `Invalid` for what is no list of ETags."""
+    """The versions that the reader has; `*` for any. Raises `Invalid` for what is no list of ETags.
+
+    One `meta.versionId` without quotes is no ETag, but what some clients send; it can only be meant so.
+    """
     value = headers.get("if-none-match")
     if value is None:
         return frozenset()
-    if value.strip() == "*":
-        return frozenset("*")
+    if value.strip() == "*" or re.fullmatch(_BARE, value.strip()):
+        return frozenset([value.strip()])
     if not re.fullmatch(rf"\s*{_TAG}\s*(?:,\s*{_TAG}\s*)*", value):
         raise Invalid('If-None-Match must be a list of versions, as in W/"3"', expression="If-None-Match")
     return frozenset(re.findall(_TAG, value))

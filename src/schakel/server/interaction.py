@@ -1,15 +1,19 @@
 """From method, path and query to one `Interaction`.
 
 Source: FHIR RESTful API, STU3 and R4 (http.html). A GET takes its parameters from the query alone, a POST to
-`_search` from its form alone; giving both is refused, because a judge and an executor could then differ.
+`_search` from its query and its form together: one list, of which one `Query` is made that is judged and executed.
+A create with search parameters in its address is taken as one with these in If-None-Exist: FHIR gives them no
+meaning there, and the clients that send them mean this.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from schakel.fhir import definitions
 from schakel.fhir.search import Handling, Pairs, Query, QueryParser, pairs_of
+from schakel.fhir.subsets import Subset, read_elements, read_summary
 from schakel.kernel.outcomes import Invalid, NotAllowed, NotFound, NotSupported, UnsupportedMedia
 from schakel.server.headers import if_absent, if_match, if_modified_since, if_none_match
 from schakel.server.history import history_query
@@ -21,6 +25,7 @@ __all__ = ["criteria_of", "parse"]
 FORM = "application/x-www-form-urlencoded"
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _WRITES = ("PUT", "PATCH", "DELETE")
+_SUBSETTING = ("_summary", "_elements")
 
 
 def parse(
@@ -35,6 +40,10 @@ def parse(
     if "if-none-exist" in request.headers and interaction.kind != "create":
         raise Invalid("If-None-Exist is for creating, with POST on a type", expression="If-None-Exist")
     return interaction
+
+
+def _not_here(name: str) -> NotSupported:
+    return NotSupported(f"parameter {name[:60]!r} is not supported here", expression=name[:60])
 
 
 def logical_id(text: str) -> str:
@@ -136,7 +145,7 @@ class _Parsing:
         """`_format` of a request that takes no other parameter."""
         format_, rest = self._format_and_rest()
         for name, _ in rest:
-            raise NotSupported(f"parameter {name[:60]!r} is not supported here", expression=name[:60])
+            raise _not_here(name)
         return format_
 
     def _format_and_rest(self) -> tuple[str, Pairs]:
@@ -145,20 +154,37 @@ class _Parsing:
 
     # -- reading -------------------------------------------------------------------------------------------
 
-    def _capabilities(self) -> Interaction:
+    def _subset(self, kinds: Collection[str]) -> tuple[str, Subset, Pairs]:
+        """`_format`, how much is asked of resources of these types (`_summary`, `_elements`), and what else is."""
         format_, rest = self._format_and_rest()
+        given = dict(pair for pair in rest if pair[0] in _SUBSETTING)
+        if len(given) < sum(name in _SUBSETTING for name, _ in rest):
+            raise Invalid("_summary and _elements may be given once", expression="_summary")
+        summary, elements = read_summary(given.get("_summary", "false")), given.get("_elements")
+        if summary == "count":
+            raise Invalid("_summary=count is for searches", expression="_summary")
+        if summary and elements is not None:
+            raise Invalid("_summary and _elements do not go together", expression="_elements")
+        named = () if elements is None else read_elements(elements, kinds, definitions(self._request.version))
+        return format_, Subset(summary, named), tuple(pair for pair in rest if pair[0] not in _SUBSETTING)
+
+    def _capabilities(self) -> Interaction:
+        format_, subset, rest = self._subset(("CapabilityStatement",))
         mode = ""
         for name, value in rest:
             if name != "mode":
-                raise NotSupported(f"parameter {name[:60]!r} is not supported here", expression=name[:60])
+                raise _not_here(name)
             if value not in ("full", "normative", "terminology"):
                 raise Invalid("mode is full, normative or terminology", expression="mode")
             if value == "terminology":
                 raise NotSupported("this server is no terminology server", expression="mode")
             mode = value
-        return Interaction(self._request.version, "capabilities", mode=mode, format=format_)
+        return Interaction(self._request.version, "capabilities", mode=mode, format=format_, subset=subset)
 
     def _read(self, word: Kind, kind: str, name: str, number: int = 0) -> Interaction:
+        format_, subset, rest = self._subset((kind,))
+        for other, _ in rest:
+            raise _not_here(other)
         return Interaction(
             self._request.version,
             word,
@@ -167,37 +193,30 @@ class _Parsing:
             number,
             if_none_match=if_none_match(self._request.headers),
             if_modified_since=if_modified_since(self._request.headers),
-            format=self._format_only(),
+            format=format_,
+            subset=subset,
         )
 
     def _history(self, kind: str = "", name: str = "") -> Interaction:
         self._only("GET")
-        format_, rest = self._format_and_rest()
-        return Interaction(
-            self._request.version,
-            "history",
-            kind,
-            name,
-            history=history_query(kind, name, rest),
-            format=format_,
-        )
+        version = self._request.version
+        kinds = (kind,) if kind else definitions(version).resource_types
+        format_, subset, rest = self._subset(kinds)
+        query = history_query(kind, name, rest)
+        return Interaction(version, "history", kind, name, history=query, format=format_, subset=subset)
 
     def _search(self, word: Kind, query: Query) -> Interaction:
         return Interaction(self._request.version, word, query.type, query=query, format=query.format)
 
     def _form(self) -> Pairs:
-        """The parameters of a search by POST."""
+        """The parameters of a search by POST: those in its address, and those in its form."""
         request = self._request
         self._only("POST")
-        if request.query:
-            raise Invalid(
-                "a search by POST takes its parameters from the form alone; the query must be empty"
-            )
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media != FORM and (request.body or media):
             raise UnsupportedMedia(f"a search by POST needs Content-Type {FORM}")
         try:
-            return pairs_of(request.body.decode("utf-8"))
+            return (*pairs_of(request.query), *pairs_of(request.body.decode("utf-8")))
         except UnicodeDecodeError as error:
             raise Invalid("the form is not UTF-8") from error
 
@@ -224,14 +243,21 @@ class _Parsing:
         if request.method != "POST":
             format_, rest = self._format_and_rest()
             return self._write(kind, "", criteria_of(self._parser, kind, rest), format_)
+        format_, rest = self._format_and_rest()
         condition = request.headers.get("if-none-exist")
-        criteria = None
         if condition is not None:
+            if rest:
+                raise Invalid(
+                    "the condition of a create is given twice; If-None-Exist is enough",
+                    expression="If-None-Exist",
+                )
             text = condition.strip().removeprefix("?")
             name, mark, rest_of = text.partition("?")
             text = rest_of if mark and name.rpartition("/")[2] == kind else text
-            criteria = criteria_of(self._parser, kind, pairs_of(text))
-        return Interaction(request.version, "create", kind, criteria=criteria, format=self._format_only())
+            rest = pairs_of(text)
+        conditional = condition is not None or bool(rest)
+        criteria = criteria_of(self._parser, kind, rest) if conditional else None
+        return Interaction(request.version, "create", kind, criteria=criteria, format=format_)
 
     def _write(self, kind: str, name: str, criteria: Query | None, format_: str) -> Interaction:
         """An update, patch or delete, by id or by condition."""

@@ -10,6 +10,7 @@ from typing import Literal
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
 from schakel.fhir.search import Query
+from schakel.fhir.subsets import WHOLE, Subset
 from schakel.sources import HistoryQuery
 
 Kind = Literal[
@@ -53,7 +54,7 @@ class Interaction:
     `history` for a history; `version_id` for a vread; `operation` is its name, without the dollar. `if_match` is the
     version that must be current, `if_absent` says that nothing may be there. A read whose version is in
     `if_none_match` (`*` for any), or that did not change after `if_modified_since`, needs no answer. `mode` is that
-    of the CapabilityStatement.
+    of the CapabilityStatement. `subset` is how much is asked of what is read, or of each version in a history.
     """
 
     version: Version
@@ -71,6 +72,7 @@ class Interaction:
     if_modified_since: datetime | None = None
     mode: str = ""
     format: str = ""
+    subset: Subset = WHOLE
 
     def __str__(self) -> str:
         """The interaction as one line, for the log of decisions."""

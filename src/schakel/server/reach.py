@@ -32,7 +32,7 @@ class ReachLimits:
 
 
 class Target(NamedTuple):
-    """What a reference leads to; `version` is 0 for whatever is current."""
+    """What a reference leads to; `version` is 0 for whatever is current, -1 for one that never was."""
 
     type: str
     id: str
@@ -49,18 +49,26 @@ class Reached:
     links: tuple[Mapping[str, Target], ...]
 
 
+_AT_ONCE = 500
+"""Resources that one question asks for."""
+_EXTENSIONS = frozenset({"extension", "modifierExtension"})
+
+
 def references(
-    resource: Mapping[str, Any], version: Version, own_bases: tuple[str, ...]
+    stored: Stored, version: Version, own_bases: tuple[str, ...], *, extensions: bool = True
 ) -> dict[str, Target]:
-    """The references of a resource to others of this server, as they are written."""
-    apart = _APART.get(str(resource.get("resourceType")), frozenset())
+    """The references of a resource to others of this server, as they are written; of `extensions` too, or not."""
+    apart = _APART.get(stored.type, frozenset())
     kinds = definitions(version).resource_types
     found: dict[str, Target] = {}
-    for text in _texts([member for name, member in resource.items() if name not in apart]):
+    resource = {name: member for name, member in orjson.loads(stored.body).items() if name not in apart}
+    for text in _texts(resource, frozenset() if extensions else _EXTENSIONS):
         kind, logical_id = parse_literal(text, own_bases)
         if kind in kinds:
             number = text.rpartition("/_history/")[2] if "/_history/" in text else "0"
-            found[text] = Target(kind, logical_id, int(number) if number.isdigit() else -1)
+            found[text] = Target(
+                kind, logical_id, int(number) if len(number) < 10 and number.isdecimal() else -1
+            )
     return found
 
 
@@ -98,7 +106,7 @@ async def reach(
     """Everything that the `roots` refer to, and that refers to in turn, each once. What is referred to by extensions
     of what was gathered, and not of a root, comes only with `extensions`.
 
-    Raises `TooCostly` with the text `too_many` when more than `most` references are to be followed.
+    Raises `TooCostly` with the text `too_many` when there is more than `most`, with what is not here.
     """
     links: list[Mapping[str, Target]] = [references(root, version, own_bases) for root in roots]
     gathered = {Target(root.type, root.id, root.version) for root in roots}
@@ -106,22 +114,24 @@ async def reach(
     found: list[Stored] = []
     missing: list[Target] = []
     frontier = list(links)
-    while targets := {t: None for held in frontier for t in held.values() if t not in asked}:
+    while targets := list(dict.fromkeys(t for held in frontier for t in held.values() if t not in asked)):
         asked.update(targets)
-        if len(asked) - len(roots) > most:
-            raise TooCostly(too_many)
-        here = await _fetched(source, version, list(targets))
-        missing += (target for target in targets if target not in here)
         frontier = []
-        for stored in (here[target] for target in targets if target in here):
-            exact = Target(stored.type, stored.id, stored.version)
-            if exact in gathered:
-                continue
-            gathered.add(exact)
-            held = references(stored, version, own_bases, extensions=extensions)
-            if wanted(stored, frozenset(held.values())):
-                found.append(stored)
-                frontier.append(held)
+        for start in range(0, len(targets), _AT_ONCE):
+            part = targets[start : start + _AT_ONCE]
+            here = await _fetched(source, version, part)
+            missing += (target for target in part if target not in here)
+            for stored in (here[target] for target in part if target in here):
+                exact = Target(stored.type, stored.id, stored.version)
+                if exact in gathered:
+                    continue
+                gathered.add(exact)
+                held = references(stored, version, own_bases, extensions=extensions)
+                if wanted(stored, frozenset(held.values())):
+                    found.append(stored)
+                    frontier.append(held)
+            if len(found) + len(missing) > most:
+                raise TooCostly(too_many)
         links += frontier
     return Reached(tuple(found), tuple(missing), tuple(links))
 

@@ -6,14 +6,15 @@ more elements than the maximum are kept whole and named in a warning; everything
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from schakel.fhir import definitions, structure
+from schakel.fhir import definitions, json, structure
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
 from schakel.fhir.patch import PatchLimits
 from schakel.fhir.search import QueryParser, SearchLimits, pairs_of
+from schakel.fhir.subsets import Subset, is_subset, subset
 from schakel.kernel.outcomes import Issue, Unprocessable
 from schakel.server import answer, capabilities
 from schakel.server.answer import Answer
@@ -89,10 +90,13 @@ class FhirService:
         """Executes and renders an interaction that was parsed from `request`; `bare_id` as in `planned`."""
         match interaction.kind:
             case "capabilities":
-                return Answer(200, capabilities.statement(interaction.version, base, self.rules))
+                told = capabilities.statement(interaction.version, base, self.rules)
+                return Answer(200, _part(told, interaction.version, interaction.subset))
             case "read" | "vread":
                 stored = await self.read(interaction)
-                return _unchanged(interaction, stored) or answer.resource(stored)
+                return _unchanged(interaction, stored) or answer.resource(
+                    _shown(stored, interaction.version, interaction.subset)
+                )
             case "history":
                 return await self._history(interaction, request, base)
             case "search" | "search-compartment" | "search-system":
@@ -123,13 +127,29 @@ class FhirService:
         return await self.source.search(interaction.version, interaction.query, caller)
 
     def render(self, base: str, interaction: Interaction, found: Found) -> Answer:
-        """A search answer as a searchset Bundle."""
+        """A search answer as a searchset Bundle. `_elements` is not about what was included."""
         assert interaction.query is not None
-        return Answer(200, answer.searchset(interaction.version, base, found, interaction.query))
+        version, query = interaction.version, found.query
+        asked, included = Subset(query.summary, query.elements), Subset(query.summary)
+        if asked:
+            found = replace(
+                found,
+                matches=tuple(_shown(stored, version, asked) for stored in found.matches),
+                included=tuple(
+                    replace(item, stored=_shown(item.stored, version, included)) for item in found.included
+                ),
+            )
+        return Answer(200, answer.searchset(version, base, found, interaction.query))
 
     async def _history(self, interaction: Interaction, request: Request, base: str) -> Answer:
         assert interaction.history is not None
         changes = await self.source.history(interaction.version, interaction.history)
+        if interaction.subset:
+            shown = (
+                replace(c, stored=_shown(c.stored, interaction.version, interaction.subset))
+                for c in changes.changes
+            )
+            changes = replace(changes, changes=tuple(shown))
         pairs = pairs_of(request.query)
         return history_bundle(interaction.version, base, interaction.history, changes, pairs)
 
@@ -141,6 +161,9 @@ class FhirService:
         if isinstance(resource.get("meta"), list):
             where = f"{resource.get('resourceType')}.meta"
             issues.append(Issue("error", "structure", f"{where}: one meta is needed", where))
+        if is_subset(resource):
+            where = f"{resource.get('resourceType')}.meta.tag"
+            issues.append(Issue("error", "business-rule", _PART_ONLY, where))
         if any(i.severity in ("error", "fatal") for i in issues):
             raise Unprocessable("the resource does not follow the base definitions of FHIR", issues=issues)
         return issues
@@ -157,6 +180,24 @@ class FhirService:
             most_deleted=rules.max_entries if rules.conditional_delete == "multiple" else 0,
             bare_id=bare_id,
         )
+
+
+_PART_ONLY = (
+    "the resource says that it is a part of one (tag SUBSETTED): written, it would take the place of the whole. Read "
+    "it without _summary or _elements and change that; or leave the tag out when this is all there is"
+)
+
+
+def _part(body: bytes, version: Version, asked: Subset) -> bytes:
+    """The part of a resource that is asked."""
+    if not asked:
+        return body
+    return json.dump(subset(json.parse(body, max_depth=json.STORED_DEPTH), version, asked))
+
+
+def _shown(stored: Stored, version: Version, asked: Subset) -> Stored:
+    """A version as it is shown; of one that was deleted there is nothing."""
+    return replace(stored, body=_part(stored.body, version, asked)) if asked and stored.body else stored
 
 
 def _unchanged(interaction: Interaction, stored: Stored) -> Answer | None:

@@ -22,12 +22,16 @@ from schakel.fhir.fhirpath import Expression, Node, compile_expression
 from schakel.fhir.json import Resource
 from schakel.fhir.search import KINDS, component_parameters, fold, parts_of, supported
 from schakel.kernel.outcomes import Invalid
-from schakel.store import index_values
+from schakel.store import attachments, index_values
 from schakel.store.index_values import key, parse_literal, text_of
 
 FHIR_NUMBER: Mapping[Version, int] = {"stu3": 3, "r4": 4}
 INDEXED = KINDS
 """Kinds of search parameter that have an index."""
+
+OWN = "+"
+"""The rows of an organisation's own parameters stand under names that begin so; what a door gives rests on none of
+them."""
 
 COLUMNED = frozenset({"_id", "_lastUpdated"})
 """Parameters answered from the resource table itself."""
@@ -71,12 +75,13 @@ def line_of_words(code: str, folded: str) -> str:
     return f"\n{code}\x1f{key(folded)}"
 
 
-_Add = Callable[[IndexRows, Node, Resource, tuple[str, ...]], bool]
+Add = Callable[[IndexRows, Node, Resource, tuple[str, ...]], bool]
 """Adds the rows of a node of a resource; False when it has none, though it is there."""
 
 
-def _adder(parameter: SearchParameter, version: Version) -> _Add:
-    code = parameter.code
+def adder(parameter: SearchParameter, version: Version) -> Add:
+    """What puts the values of a parameter into the index."""
+    code = parameter.index_name
     of_type, by_identifier = f"{code}:of-type", f"{code}:identifier"
 
     def token(rows: IndexRows, node: Node, _resource: Resource, _bases: tuple[str, ...]) -> bool:
@@ -135,7 +140,7 @@ def _adder(parameter: SearchParameter, version: Version) -> _Add:
                     rows.reference.add((code, kind, key(name)))
         return added
 
-    kinds: dict[str, _Add] = {
+    kinds: dict[str, Add] = {
         "token": token,
         "uri": uri,
         "string": string,
@@ -186,7 +191,7 @@ class _Composite:
         self.code = parameter.code
         self._table = table
         self._parts = tuple(
-            (number, part.code, expression, _adder(part, table.version))
+            (number, part.code, expression, adder(part, table.version))
             for number, (part, (_, expression)) in enumerate(
                 zip(parts, parameter.components, strict=True), start=1
             )
@@ -197,12 +202,12 @@ class _Composite:
         """Adds the rows of the elements `nodes`."""
         for place, node in enumerate(nodes[:32_000]):
             found: list[CompositeRow] = []
-            for number, code, text, adder in reversed(self._parts):  # The last one is the most often absent.
+            for number, code, text, add in reversed(self._parts):  # The last one is the most often absent.
                 inner = IndexRows()
                 for value in self._expression(number, text, node.type).evaluate(
                     node, variables={"resource": resource} if "%" in text else None
                 ):
-                    adder(inner, value, resource, bases)
+                    add(inner, value, resource, bases)
                 own = list(_as_composite(inner, code, (self.code, place, number)))
                 if not own:
                     break
@@ -245,8 +250,10 @@ class TypeIndexer:
         kinds: frozenset[str] = INDEXED,
         codes: frozenset[str] = frozenset(),
     ) -> None:
-        self._patient_codes = patient_codes(table, resource_type)
-        parts: dict[str, tuple[Expression, list[tuple[str, _Add]], list[_Composite]]] = {}
+        self._version = table.version
+        self._attachments = "reference" in kinds
+        self._patient_codes = patient_codes(table.version, resource_type)
+        parts: dict[str, tuple[Expression, list[tuple[str, Add]], list[_Composite]]] = {}
         unions = parts_of(table, resource_type)
         for parameter in table.search_parameters(resource_type).values():
             if not supported(parameter) or parameter.code in COLUMNED:
@@ -266,8 +273,8 @@ class TypeIndexer:
             if parameter.type == "composite" and components is not None:
                 parts[parameter.expression][2].append(_Composite(parameter, components, table))
             else:
-                adder = _adder(parameter, table.version)
-                parts[parameter.expression][1].append((f"{parameter.code}:present", adder))
+                add = adder(parameter, table.version)
+                parts[parameter.expression][1].append((f"{parameter.code}:present", add))
         self._parts = tuple(
             (needed_members(expression.text, table, resource_type), expression, tuple(adders), composites)
             for expression, adders, composites in parts.values()
@@ -293,6 +300,9 @@ class TypeIndexer:
                     rows.token.add((present, "", ""))
             for composite in composites:
                 composite.add(rows, nodes, resource, own_bases)
+        if self._attachments:
+            found = attachments.binaries(self._version, resource, own_bases)
+            rows.reference.update((attachments.CODE, "Binary", logical_id) for logical_id in found)
         patients = {
             target
             for code, kind, target in rows.reference
@@ -303,33 +313,27 @@ class TypeIndexer:
         return rows
 
 
+@cache
 def indexer(
-    table: Definitions | Version,
+    version: Version,
     resource_type: str,
     kinds: frozenset[str] = INDEXED,
     codes: frozenset[str] = frozenset(),
 ) -> TypeIndexer:
     """The indexer of a type, compiled on first use. Who needs the rows of some parameters alone names their
     `kinds` or `codes`, and is served faster."""
-    return _indexer(definitions(table) if isinstance(table, str) else table, resource_type, kinds, codes)
+    return TypeIndexer(resource_type, definitions(version), kinds, codes)
 
 
 @cache
-def _indexer(
-    table: Definitions, resource_type: str, kinds: frozenset[str], codes: frozenset[str]
-) -> TypeIndexer:
-    return TypeIndexer(resource_type, table, kinds, codes)
-
-
-@cache
-def patient_codes(table: Definitions | Version, resource_type: str) -> frozenset[str]:
+def patient_codes(version: Version, resource_type: str) -> frozenset[str]:
     """Reference parameters by which a resource of this type belongs to a patient; empty for Patient itself.
 
     Those of the Patient compartment, and `patient` where the type has it (STU3 leaves out some types).
     """
     if resource_type == "Patient":
         return frozenset()
-    table = definitions(table) if isinstance(table, str) else table
+    table = definitions(version)
     known = table.search_parameters(resource_type)
     codes = {*table.compartments["Patient"].get(resource_type, ()), "patient"}
     return frozenset(c for c in codes if c in known and known[c].type == "reference")

@@ -13,15 +13,18 @@ _REFERS = """
 WITH RECURSIVE reached (type, id, depth) AS (
     SELECT DISTINCT target_type, target_id, 1 FROM index_reference
     WHERE tenant = $1 AND fhir = $2 AND type = ANY($3) AND patient = ANY($4) AND target_type <> ''
+    AND NOT starts_with(param, '+')
     UNION
     SELECT i.target_type, i.target_id, f.depth + 1
     FROM reached f
     JOIN resource r ON r.tenant = $1 AND r.fhir = $2 AND r.type = f.type AND r.id = f.id
     JOIN index_reference i ON i.tenant = $1 AND i.rid = r.rid
     WHERE f.depth < $7 AND r.type = ANY($8) AND NOT r.deleted AND i.target_type <> ''
+    AND NOT starts_with(i.param, '+')
 )
 SELECT EXISTS (SELECT FROM reached WHERE type = $5 AND id = $6)
 """
+"""References as the standard's parameters find them: an organisation's own parameters lead nowhere."""
 
 MAX_DEPTH = 3
 

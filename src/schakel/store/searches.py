@@ -257,9 +257,10 @@ def _counts(query: Query) -> bool:
 
 
 def _written(query: Query) -> str:
-    """A query as it is kept with its pages: type, `$lastn` or compartment, and parameters."""
+    """A query as it is kept with its pages: type, `$lastn` or compartment, and parameters. What only says which are
+    found (`during`, the compartments of all) is not asked again."""
     rest = "$lastn" if query.last is not None else ""
-    if query.compartment is not None:
+    if query.compartment is not None and query.compartment[1]:
         rest = "@{}/{}".format(*query.compartment)
     return f"{query.type}/{rest}?{query.self_link()}"
 

@@ -89,6 +89,8 @@ class SearchParameter:
     """A search parameter for the types in `base`. `expression` is FHIRPath as corrected (see `corrections`).
 
     `special` names how its values are read when that is not by their type alone (see `store.index_values`).
+    `indexed_as` is the name of its values in an index, for a parameter of one organisation's own; `unready` says why
+    such a one cannot be searched with for now.
     """
 
     code: str
@@ -99,6 +101,13 @@ class SearchParameter:
     targets: tuple[str, ...] = ()
     components: tuple[tuple[str, str], ...] = ()
     special: str = ""
+    indexed_as: str = ""
+    unready: str = ""
+
+    @property
+    def index_name(self) -> str:
+        """The name under which its values stand in an index."""
+        return self.indexed_as or self.code
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +139,12 @@ class Definitions:
     _search: Mapping[str, Mapping[str, SearchParameter]] = field(repr=False)
     extensions: Mapping[str, ExtensionDefinition] = field(default_factory=dict)
     code_systems: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    _standard: Definitions | None = field(default=None, repr=False)
+
+    @property
+    def standard(self) -> Definitions:
+        """These definitions without the search parameters that were added to them."""
+        return self._standard or self
 
     @cached_property
     def resource_types(self) -> frozenset[str]:
@@ -141,10 +156,12 @@ class Definitions:
         return self._search.get(resource_type, {})
 
     def extended(self, parameters: Iterable[SearchParameter]) -> Definitions:
-        """These definitions with more search parameters; one with the code of another replaces it."""
-        search = {kind: dict(known) for kind, known in self._search.items()}
+        """These definitions with more search parameters. What is known already stays what it is: one with the same
+        code is left out for that type."""
+        search: dict[str, dict[str, SearchParameter]] = {kind: {} for kind in self._search}
         _add(search, parameters)
-        return replace(self, _search=search)
+        search = {kind: {**added, **self._search[kind]} for kind, added in search.items()}
+        return replace(self, _search=search, _standard=self.standard)
 
     @cached_property
     def _by_url(self) -> Mapping[str, SearchParameter]:

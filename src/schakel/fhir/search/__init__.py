@@ -12,7 +12,7 @@ from schakel.fhir.search.conditions import (
     implied_systems,
     supported,
 )
-from schakel.fhir.search.model import WILDCARD, Condition, Include, Pairs, Query, Sort, encode
+from schakel.fhir.search.model import WILDCARD, Condition, During, Include, Pairs, Query, Sort, encode
 from schakel.fhir.search.parser import Handling, QueryParser
 from schakel.fhir.search.unions import parts_of
 from schakel.fhir.search.values import (
@@ -35,6 +35,7 @@ __all__ = [
     "WILDCARD",
     "Amount",
     "Condition",
+    "During",
     "Handling",
     "Include",
     "Pairs",

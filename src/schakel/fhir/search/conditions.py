@@ -114,6 +114,13 @@ class ConditionParser:
                 expression=code[:60],
             )
         first, *others = known
+        if unready := next((p.unready for p in known if p.unready), ""):
+            raise NotSupported(
+                f"search parameter {code!r} of {named} {unready}",
+                code="search-parameter-building",
+                issue="transient",
+                expression=code,
+            )
         if not all(supported(p) for p in known):
             raise NotSupported(
                 f"search parameter {code!r} of {named} ({first.type}) is not supported",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from urllib.parse import quote, urlencode
 
 from schakel.fhir.definitions import SearchParameter
@@ -72,14 +73,26 @@ class Sort:
 
 
 @dataclass(frozen=True, slots=True)
+class During:
+    """A time of care: not before `start`, and before `end`. A resource fits unless its dates say that it had ended by
+    then (`ends`) or was still to begin (`begins`); these are the date parameters that count, as (type, code)."""
+
+    start: datetime | None
+    end: datetime | None
+    begins: tuple[tuple[str, str], ...]
+    ends: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """A parsed search on one type. `last` is the `max` of `$lastn`, None for an ordinary search.
 
-    A search over several types has an empty `type` and names them in `types`. `compartment` is type and id of
-    the compartment in which is searched. `page` is the key and offset of a remembered page, in which case nothing
-    else but `_format` is there. `summary` and `elements` say how much of each resource is shown. `ignored` names
-    the parameters that were left out (`Prefer: handling=lenient`). `limited_to` is set by a door, never by a
-    caller: only resources that belong to one of these patients (logical ids) are matches.
+    A search over several types has an empty `type` and names them in `types`. `compartment` is type and id of the
+    compartment in which is searched; an operation may leave out the id, and then it is that of any. `page` is the
+    key and offset of a remembered page, in which case nothing else but `_format` is there. `summary` and `elements`
+    say how much of each resource is shown. `ignored` names the parameters that were left out (`Prefer:
+    handling=lenient`). `limited_to` is set by a door, never by a caller: only resources that belong to one of these
+    patients (logical ids) are matches. `during` is set by an operation.
     """
 
     type: str
@@ -98,6 +111,7 @@ class Query:
     limited_to: frozenset[str] | None = None
     types: tuple[str, ...] = ()
     compartment: tuple[str, str] | None = None
+    during: During | None = None
     raw: Pairs = field(default=(), compare=False)
 
     @property

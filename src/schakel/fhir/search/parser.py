@@ -8,18 +8,17 @@ value, modifier or chain that means nothing is refused all the same, because a d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal
 
 from schakel.fhir.definitions import Definitions, SearchParameter
 from schakel.fhir.search.conditions import ConditionParser, SearchLimits
 from schakel.fhir.search.model import WILDCARD, Condition, Include, Pairs, Query, Sort
-from schakel.kernel.outcomes import Invalid, NotSupported, TooCostly
+from schakel.fhir.subsets import read_elements, read_summary
+from schakel.kernel.outcomes import Invalid, NotSupported, TooCostly, naming
 
 Handling = Literal["strict", "lenient"]
 
-SUMMARIES = ("true", "text", "data", "count", "false")
 ONCE = frozenset(
     ("_count", "_total", "_sort", "_format", "_page", "_summary", "_elements", "_contained", "_type", "max")
 )
@@ -28,12 +27,13 @@ _PAGE_KEY = re.compile(r"[0-9a-f-]{36}")
 
 
 class QueryParser:
-    """Parses searches on resources of one FHIR version; `table` may know parameters of one organisation."""
+    """Parses searches on resources of one FHIR version, within `limits`; `table` may know parameters of one
+    organisation."""
 
     def __init__(self, table: Definitions, limits: SearchLimits | None = None) -> None:
         self._table = table
-        self._limits = limits or SearchLimits()
-        self._conditions = ConditionParser(table, self._limits)
+        self.limits = limits or SearchLimits()
+        self._conditions = ConditionParser(table, self.limits)
 
     def parse(
         self, resource_type: str, pairs: Pairs, *, last: bool = False, handling: Handling = "strict"
@@ -115,10 +115,15 @@ class QueryParser:
                 ignored.append(name)
                 continue
             else:
-                conditions.append(self._conditions.condition(query.kinds, name, value))
+                with naming(name[:60]):
+                    conditions.append(self._conditions.condition(query.kinds, name, value))
             used.append((name, value))
         if query.page and {n for n, _ in used} - {"_page", "_format"}:
             raise Invalid("a page link is used as it was given, without other parameters", expression="_page")
+        if query.summary and query.elements:
+            raise Invalid("_summary and _elements do not go together", expression="_elements")
+        if query.summary == "text" and (includes or revincludes):
+            raise Invalid("_summary=text does not go with includes", expression="_summary")
         return replace(
             query,
             conditions=tuple(conditions),
@@ -132,7 +137,7 @@ class QueryParser:
         """The query with a parameter that is no condition; None when it is another."""
         match name:
             case "_count":
-                return replace(query, count=min(_number(name, value, 0), self._limits.page_max))
+                return replace(query, count=min(_number(name, value, 0), self.limits.page_max))
             case "_total":
                 if value not in ("none", "estimate", "accurate"):
                     raise Invalid("_total is none, estimate or accurate", expression="_total")
@@ -142,11 +147,9 @@ class QueryParser:
             case "_format":
                 return replace(query, format=value)
             case "_summary":
-                if value not in SUMMARIES:
-                    raise Invalid(f"_summary is {', '.join(SUMMARIES)}", expression="_summary")
-                return replace(query, summary="" if value == "false" else value)
+                return replace(query, summary=read_summary(value))
             case "_elements":
-                return replace(query, elements=self._elements(query.kinds, value))
+                return replace(query, elements=read_elements(value, query.kinds, self._table))
             case "_contained":
                 if value != "false":
                     raise NotSupported(
@@ -165,21 +168,6 @@ class QueryParser:
                 return replace(query, last=_number("max", value, 1))
             case _:
                 return None
-
-    def _elements(self, kinds: Iterable[str], value: str) -> tuple[str, ...]:
-        """The names of elements at the top of a resource; `Type.name` for one type alone."""
-        names = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
-        known = {kind: self._table.types[kind].elements for kind in kinds}
-        for name in names:
-            kind, dot, element = name.rpartition(".")
-            if dot and kind in known and element in known[kind]:
-                continue
-            if dot or not any(name in elements for elements in known.values()):
-                raise Invalid(
-                    f"_elements: {name[:60]!r} is no element at the top of {', '.join(list(known)[:3])}",
-                    expression="_elements",
-                )
-        return names
 
     def _include(self, query: Query, name: str, value: str) -> Include:
         word, colon, modifier = name.partition(":")
@@ -217,8 +205,8 @@ class QueryParser:
             if parameter.type in ("composite", "special"):
                 raise NotSupported(f"_sort: {code} ({parameter.type}) has no order", expression="_sort")
             keys.append(Sort(parameter, part.strip().startswith("-")))
-        if len(keys) > self._limits.sort_keys:
-            raise TooCostly(f"_sort takes at most {self._limits.sort_keys} keys", expression="_sort")
+        if len(keys) > self.limits.sort_keys:
+            raise TooCostly(f"_sort takes at most {self.limits.sort_keys} keys", expression="_sort")
         return tuple(keys)
 
 

@@ -12,13 +12,17 @@ from schakel.fhir.definitions import Definitions, SearchParameter
 _DIVIDED = frozenset({"token", "string", "date", "uri", "number", "quantity", "composite"})
 
 
-@cache
 def parts_of(table: Definitions, resource_type: str) -> dict[str, tuple[SearchParameter, ...]]:
     """Of each parameter of a type that is a union of others: those others, none of them a union itself.
 
     A union has the kind of its parts, its expression has all their branches and no other; the parts of composites
-    also read the same values.
+    also read the same values. An organisation's own parameters are no unions, and no part of one.
     """
+    return _parts_of(table.standard, resource_type)
+
+
+@cache
+def _parts_of(table: Definitions, resource_type: str) -> dict[str, tuple[SearchParameter, ...]]:
     known = [
         p for p in table.search_parameters(resource_type).values() if p.type in _DIVIDED and not p.special
     ]

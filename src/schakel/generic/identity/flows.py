@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import time
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Collection
@@ -27,6 +28,14 @@ from schakel.store.connection import acquire
 
 Step: TypeAlias = Literal["landing", "login", "checking", "unavailable", "consent"]
 Language: TypeAlias = Literal["nl", "en"]
+
+
+_CLEANING_SECONDS = 1.0
+_CLEAN = """
+DELETE FROM medmij_flow WHERE tenant = $1 AND (expires < now() OR id IN (
+    SELECT id FROM medmij_flow WHERE tenant = $1 AND step = 'landing' ORDER BY expires DESC OFFSET $2
+))
+"""
 
 
 class FlowGone(Invalid):
@@ -76,20 +85,23 @@ def csrf(secret: str) -> str:
 
 
 class Flows:
-    """The flows of organisation `tenant`; each lives `seconds` from its beginning."""
+    """The flows of organisation `tenant`; each lives `seconds` from its beginning.
 
-    def __init__(self, pool: asyncpg.Pool, tenant: int, seconds: int) -> None:
+    Anybody can begin one, so those that wait at the landing page are at most about `most`: the oldest make place. Who
+    has gone on to the login keeps the flow.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, tenant: int, seconds: int, most: int) -> None:
         self.seconds = seconds
         self._pool = pool
         self._tenant = tenant
+        self._most = most
+        self._clean_after = 0.0
 
     async def begin(self, request: AuthorisationRequest, language: Language) -> tuple[str, str]:
         """A new flow at its landing page: its id, and the secret for the browser."""
         flow, secret = str(uuid.uuid4()), secrets.token_urlsafe(32)
         async with acquire(self._pool) as connection:
-            await connection.execute(
-                "DELETE FROM medmij_flow WHERE tenant = $1 AND expires < now()", self._tenant
-            )
             await connection.execute(
                 "INSERT INTO medmij_flow (tenant, id, secret, step, client, redirect_uri, state, share, "
                 "request_id, correlation_id, language, expires) "
@@ -106,6 +118,9 @@ class Flows:
                 language,
                 timedelta(seconds=self.seconds),
             )
+            if time.monotonic() >= self._clean_after:
+                self._clean_after = time.monotonic() + _CLEANING_SECONDS
+                await connection.execute(_CLEAN, self._tenant, self._most)
         return flow, secret
 
     async def find(self, flow: str, secret: str, *steps: Step, language: Language | None = None) -> Flow:

@@ -99,6 +99,11 @@ class PatientTokens:
         alias = {"refresh_code"} if self._rules.accept_refresh_code else set()
         return frozenset({"authorization_code", "refresh_token", *alias})
 
+    @property
+    def lasting_days(self) -> int:
+        """How long a consent lasts when its client does not use it."""
+        return self._rules.refresh_days
+
     async def give_code(self, flow: Flow, consent: str) -> str:
         """A code for what the person agreed to in `flow`; `consent` is the id under which that was logged."""
         code = secrets.token_urlsafe(32)

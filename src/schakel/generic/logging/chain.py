@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, TypeAlias
 
 import asyncpg
@@ -75,9 +76,29 @@ class ChainLog:
         self._months = months
         self._clean_after = 0.0
 
-    async def write(self, event: ChainEvent) -> None:
-        """Writes `event` down. Raises `Busy`."""
+    async def write(self, *events: ChainEvent) -> None:
+        """Writes `events` down, together and in this order. Raises `Busy`."""
         moment = now()
+        rows = [
+            (self._tenant, moment, uuid.uuid4(), one.type, one.session, self._body(one, moment))
+            for one in events
+        ]
+        async with acquire(self._pool) as connection:
+            await connection.executemany(
+                "INSERT INTO chain_event (tenant, recorded, id, type, session, body) "
+                "VALUES ($1, $2, $3, $4, $5, $6::jsonb)",
+                rows,
+            )
+            if time.monotonic() > self._clean_after:
+                self._clean_after = time.monotonic() + _CLEANING_SECONDS
+                await connection.execute(
+                    "DELETE FROM chain_event WHERE tenant = $1 AND recorded < now() - make_interval(months => $2)",
+                    self._tenant,
+                    self._months,
+                )
+
+    def _body(self, event: ChainEvent, moment: datetime) -> str:
+        """The event in the shape of the framework, as JSON."""
         body = {
             "event": {
                 "type": event.type,
@@ -101,24 +122,7 @@ class ChainLog:
             if event.error
             else None,
         }
-        async with acquire(self._pool) as connection:
-            await connection.execute(
-                "INSERT INTO chain_event (tenant, recorded, id, type, session, body) "
-                "VALUES ($1, $2, $3, $4, $5, $6::jsonb)",
-                self._tenant,
-                moment,
-                uuid.uuid4(),
-                event.type,
-                event.session,
-                orjson.dumps({name: value for name, value in body.items() if value}).decode(),
-            )
-            if time.monotonic() > self._clean_after:
-                self._clean_after = time.monotonic() + _CLEANING_SECONDS
-                await connection.execute(
-                    "DELETE FROM chain_event WHERE tenant = $1 AND recorded < now() - make_interval(months => $2)",
-                    self._tenant,
-                    self._months,
-                )
+        return orjson.dumps({name: value for name, value in body.items() if value}).decode()
 
 
 def _present(**members: str | int) -> dict[str, str | int]:

@@ -36,7 +36,7 @@ class AuditLog:
         """AuditEvents as JSON, the newest first: those of this BSN, recorded from `since` and before
         `until`, of this decision; `count` of them after leaving out `offset`.
         """
-        conditions, values = ["tenant = $1"], list[object]([self._tenant])
+        where, values = "", list[object]([self._tenant])
         for condition, value in (
             # The index on patients leaves out events without one.
             ("patient <> '' AND patient = $", patient),
@@ -46,11 +46,11 @@ class AuditLog:
         ):
             if value is not None:
                 values.append(value)
-                conditions.append(f"{condition}{len(values)}")
+                where += f" AND {condition}{len(values)}"
         values += [count, offset]
         async with acquire(self._writer.pool) as connection:
             rows = await connection.fetch(
-                f"SELECT body FROM audit_event WHERE {' AND '.join(conditions)} "
+                f"SELECT body FROM audit_event WHERE tenant = $1{where} "
                 f"ORDER BY recorded DESC, id DESC LIMIT ${len(values) - 1} OFFSET ${len(values)}",
                 *values,
             )

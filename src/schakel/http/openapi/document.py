@@ -26,7 +26,7 @@ _ABOUT = {
     "front": "For other organisations, for people and for their apps.",
     "internal": "For the organisation's own systems.",
 }
-_OPEN = re.compile(r"/health/|/openapi\.json|/metrics|/\.well-known/|/oauth2/(?!introspect)")
+_OPEN = re.compile(r"/health/|/openapi\.json|/metrics|/\.well-known/|/pages/|/oauth2/(?!introspect)")
 """What is asked without a key or token; the token endpoint has proof of its own in its form."""
 
 

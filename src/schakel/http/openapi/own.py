@@ -105,6 +105,7 @@ OPERATIONS: dict[tuple[str, str], Json] = {
         ],
     },
     ("GET", "/{organisation}/oauth2/start"): {**_SHOWN, "parameters": [_FLOW, _LANGUAGE]},
+    ("GET", "/{organisation}/oauth2/login"): _SHOWN,
     ("POST", "/{organisation}/oauth2/login"): _PRESSED,
     ("GET", "/{organisation}/oauth2/callback"): {
         **_SHOWN,
@@ -112,6 +113,7 @@ OPERATIONS: dict[tuple[str, str], Json] = {
     },
     ("GET", "/{organisation}/oauth2/consent"): {**_SHOWN, "parameters": [_FLOW, _LANGUAGE]},
     ("POST", "/{organisation}/oauth2/consent"): _PRESSED,
+    ("GET", "/pages/{name}"): {"responses": {"200": said("The stylesheet.", "text/css", {"type": "string"})}},
     ("POST", "/{organisation}/oauth2/revoke"): {
         "requestBody": body(table(("token",), **texts("token", "token_type_hint", "client_id")), FORM),
         "responses": {"200": said("It is withdrawn.", schema={"type": "object"}), **_FORM_ANSWERS},

@@ -1,37 +1,42 @@
-"""Pages for people: templates, their translations, and the headers that keep a page to itself.
+"""Pages for people: templates, their translations, their one stylesheet, and the headers that keep a page to itself.
 
-`Pages.render` makes a page in Dutch or English. The templates are written in English; `locale/nl.po` has the Dutch.
-There is no script in any page and nothing is fetched from elsewhere, so the content policy allows neither.
+`Pages.render` makes a page in Dutch or English. The texts are written in English, in the templates and in `services`;
+`locale/nl.po` has the Dutch (`scripts/build_texts.py` keeps it in step). There is no script in any page and nothing
+is fetched from elsewhere, so the content policy allows neither.
 """
 
 from __future__ import annotations
 
 import hashlib
-from base64 import b64encode
 from collections.abc import Mapping
 from importlib.resources import files
 from io import BytesIO
+from urllib.parse import urlsplit
 
 from babel.messages.pofile import read_po
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import Request
 from starlette.responses import Response
+
+from schakel.kernel.outcomes import NotFound
 
 LANGUAGES = ("nl", "en")
 
 _HERE = files(__package__)
+_POLICY = (
+    "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' https:"
+)
 
 
 class Pages:
-    """The pages of a node."""
+    """The pages of a node that people reach at `public_url`."""
 
-    def __init__(self) -> None:
-        self._style = (_HERE / "templates" / "style.css").read_text("utf-8").strip()
-        digest = b64encode(hashlib.sha256(self._style.encode()).digest()).decode()
-        self._policy = (
-            f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; frame-ancestors 'none'; "
-            "form-action 'self' https:"
-        )
-        self._environments = {language: _environment(language) for language in LANGUAGES}
+    def __init__(self, public_url: str) -> None:
+        self._style = (_HERE / "templates" / "style.css").read_bytes()
+        self._name = f"style-{hashlib.sha256(self._style).hexdigest()[:16]}.css"
+        address = f"{urlsplit(public_url).path.rstrip('/')}/pages/{self._name}"
+        self._environments = {language: _environment(language, address) for language in LANGUAGES}
 
     def render(
         self,
@@ -43,18 +48,27 @@ class Pages:
         leads_to: tuple[str, ...] = (),
     ) -> Response:
         """A page; its forms may lead to our own addresses and to these origins."""
-        page = self._environments[language].get_template(f"{template}.html")
-        body = page.render(language=language, style=self._style, **values)
+        body = self._environments[language].get_template(f"{template}.html").render(**values)
         return Response(
             body,
             status,
             {
-                "Content-Security-Policy": " ".join((self._policy, *leads_to)),
+                "Content-Security-Policy": " ".join((_POLICY, *leads_to)),
                 "Content-Language": language,
                 **PRIVATE,
             },
             "text/html",
         )
+
+    async def style(self, request: Request) -> Response:
+        """The stylesheet of the pages. Its name changes with what is in it, so a browser may keep it for ever."""
+        if request.path_params["name"] != self._name:
+            raise NotFound("there is nothing at this path")
+        headers = {
+            "Cache-Control": "public, max-age=31536000, immutable",
+            "X-Content-Type-Options": "nosniff",
+        }
+        return Response(self._style, headers=headers, media_type="text/css")
 
 
 PRIVATE = {
@@ -80,7 +94,7 @@ def preferred_language(accept: str) -> str:
     return "en" if weights.get("en", 0.0) > weights.get("nl", 0.0) else "nl"
 
 
-def _environment(language: str) -> Environment:
+def _environment(language: str, style: str) -> Environment:
     made = Environment(
         loader=PackageLoader(__package__, "templates"),
         autoescape=True,
@@ -98,12 +112,27 @@ def _environment(language: str) -> Environment:
         return one(single if number == 1 else plural)
 
     made.install_gettext_callables(one, several, newstyle=True)  # type: ignore[attr-defined]
+    made.globals |= {"language": language, "style": style}
+    made.filters["strong"] = _strong
     return made
 
 
+def _strong(text: object, language: str = "") -> Markup:
+    """`text` as what matters in a sentence; `language` is that of the text where it differs from the page's."""
+    if language:
+        return Markup('<strong lang="{}">{}</strong>').format(language, text)
+    return Markup("<strong>{}</strong>").format(text)
+
+
 def _texts(language: str) -> dict[str, str]:
-    """The translations of a language; English is what the templates are written in."""
+    """The translations of a language; English is what the texts are written in."""
     if language == "en":
         return {}
     catalogue = read_po(BytesIO((_HERE / "locale" / f"{language}.po").read_bytes()), locale=language)
-    return {str(one.id): str(one.string) for one in catalogue if one.id and one.string}
+    found: dict[str, str] = {}
+    for message in catalogue:
+        if isinstance(message.id, str):
+            found[message.id] = str(message.string)
+        else:
+            found |= zip(message.id, message.string, strict=True)
+    return {name: text for name, text in found.items() if name and text}

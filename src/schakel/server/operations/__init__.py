@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from schakel.fhir.definitions import Version
 from schakel.kernel.outcomes import NotSupported
-from schakel.server.operations import document, meta, purge, validate
+from schakel.server.operations import document, everything, latest_stops, meta, purge, validate
 from schakel.server.operations.registry import Call, Level, Operation
 
 __all__ = ["OPERATIONS", "Call", "Operation", "operation_of"]
@@ -30,7 +30,35 @@ OPERATIONS: tuple[Operation, ...] = (
         takes=document.TAKES,
     ),
     Operation(
+        "everything",
+        frozenset({"type", "instance"}),
+        _GET | _POST,
+        f"{_BASE}/Patient-everything",
+        everything.run,
+        types=frozenset({"Patient"}),
+        takes=everything.OF_PATIENT,
+    ),
+    Operation(
+        "everything",
+        _INSTANCE,
+        _GET | _POST,
+        f"{_BASE}/Encounter-everything",
+        everything.run,
+        types=frozenset({"Encounter"}),
+        takes=everything.OF_ENCOUNTER,
+    ),
+    Operation(
         "lastn", frozenset({"type"}), _GET, f"{_BASE}/Observation-lastn", types=frozenset({"Observation"})
+    ),
+    Operation(
+        "latest-stops",
+        frozenset({"system", "type"}),
+        _POST,
+        "http://nictiz.nl/fhir/OperationDefinition/mp-latest-stops",
+        latest_stops.run,
+        types=latest_stops.TYPES,
+        versions=frozenset({"r4"}),
+        takes=latest_stops.TAKES,
     ),
     Operation("meta", _EVERY, _GET | _POST, f"{_BASE}/Resource-meta", meta.read),
     Operation("meta-add", _INSTANCE, _POST, f"{_BASE}/Resource-meta-add", meta.add),

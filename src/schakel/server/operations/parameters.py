@@ -35,6 +35,15 @@ class Given:
         """The value of a parameter that comes once; None without one."""
         return next(iter(self.all(name)), None)
 
+    def pairs(self) -> list[tuple[str, str]]:
+        """The values of a primitive type as they stand in a query."""
+        return [
+            (name, str(value).lower() if isinstance(value, bool) else str(value))
+            for name, values in self._values.items()
+            for value in values
+            if not isinstance(value, dict)
+        ]
+
     def known(self, name: str) -> Parameter:
         """The parameter with this name. Raises `NotSupported` naming it."""
         parameter = self._takes.get(name)

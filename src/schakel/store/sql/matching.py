@@ -7,7 +7,9 @@ holds for every resource that a chain goes through.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from schakel.fhir.definitions import SearchParameter
 from schakel.fhir.definitions.added import LATEST_STOP, TIME_INTERVAL
@@ -33,7 +35,7 @@ class Search:
 
     def _scope(self) -> str:
         """A scalar subquery of the patient ids that the query is limited to; '' when it names none."""
-        common = frozenset.intersection(*(patient_codes(self.s.table, kind) for kind in self.kinds))
+        common = frozenset.intersection(*(patient_codes(self.s.version, kind) for kind in self.kinds))
         for condition in self.query.conditions:
             if condition.parameter.code not in common or condition.modifier or condition.reverse:
                 continue
@@ -48,15 +50,16 @@ class Search:
             ids = [literal(self.s, condition, v) for v in condition.values]
             if condition.inner is None and all(kind == "Patient" for kind, _ in ids):
                 return f"SELECT {self.s.argument([i for _, i in ids])}::text[]"
-        if self.query.compartment is not None and self.query.compartment[0] == "Patient":
-            return f"SELECT {self.s.argument([self.query.compartment[1]])}::text[]"
+        owner, owner_id = self.query.compartment or ("", "")
+        if owner == "Patient" and owner_id:
+            return f"SELECT {self.s.argument([owner_id])}::text[]"
         if self.query.limited_to is not None:
             return f"SELECT {self.s.argument(sorted(self.query.limited_to))}::text[]"
         return ""
 
     def within(self, alias: str, kinds: Kinds, scoped: bool) -> str:
         """The part of an index key that names the patient."""
-        if not any(patient_codes(self.s.table, kind) for kind in kinds):
+        if not any(patient_codes(self.s.version, kind) for kind in kinds):
             return f" AND {alias}.patient = ''"
         if scoped and self.scope:
             return f" AND {alias}.patient = ANY((SELECT ids FROM scope)::text[])"
@@ -71,7 +74,7 @@ class Search:
         parts = [f"{alias}.patient = ANY({ids}::text[])"]
         if "Patient" in kinds:
             parts.append(f"({alias}.type = 'Patient' AND {alias}.id = ANY({ids}::text[]))")
-        free = [k for k in kinds if k != "Patient" and not patient_codes(self.s.table, k)]
+        free = [k for k in kinds if k != "Patient" and not patient_codes(self.s.version, k)]
         if free and not match:
             parts.append(self.s.one_of(f"{alias}.type", free))
         return f" AND {any_of(parts)}"
@@ -86,8 +89,11 @@ class Search:
         )
 
     def _codes(self, kind: str, code: str) -> tuple[str, ...]:
-        """The parameters under which the rows of one stand: itself, or those of which it is the union."""
-        return tuple(p.code for p in parts_of(self.s.table, kind).get(code, ())) or (code,)
+        """The names under which the rows of a parameter stand: its own, or those of which it is the union."""
+        if parts := parts_of(self.s.table, kind).get(code):
+            return tuple(p.code for p in parts)
+        parameter = self.s.table.search_parameters(kind).get(code)
+        return (parameter.index_name if parameter is not None else code,)
 
     def _named(self, alias: str, kinds: Kinds, code: str, after: str) -> str:
         """That a row of the index is one of the parameter `code`."""
@@ -114,6 +120,11 @@ class Search:
             parts.append(f"(({' AND '.join(periods)}) OR {alias}.rid IN ({self._latest_stops()}))")
         if self.query.compartment is not None:
             parts.append(self._compartment(alias, *self.query.compartment))
+        if (during := self.query.during) is not None:
+            if during.start is not None:
+                parts.append(self._unless(alias, during.ends, "high <=", during.start))
+            if during.end is not None:
+                parts.append(self._unless(alias, during.begins, "low >=", during.end))
         return "".join(f" AND {p}" for p in parts)
 
     def _condition(self, alias: str, kinds: Kinds, condition: Condition, scoped: bool = True) -> str:
@@ -250,12 +261,12 @@ class Search:
         code, sources = condition.parameter.code, condition.targets
         own = ""
         ids = self._own_ids() if kinds == ("Patient",) else None
-        if ids is not None and code in patient_codes(self.s.table, sources[0]):
+        if ids is not None and code in patient_codes(self.s.version, sources[0]):
             own = f" AND {reference}.patient = ANY({self.s.argument(['', *ids])}::text[])"
         start = (
             f"({alias}.type, {alias}.id) IN (SELECT {reference}.target_type, {reference}.target_id "
             f"FROM {self.s.rows('index_reference', reference)} AND {self.s.one_of(f'{reference}.type', sources)} "
-            f"AND {reference}.param = {self.s.argument(code)}{own} "
+            f"AND {reference}.param = {self.s.argument(condition.parameter.index_name)}{own} "
             f"AND {self.s.one_of(f'{reference}.target_type', kinds)}"
         )
         if self.query.limited_to is None and not _needs_resource(condition.inner):
@@ -274,25 +285,35 @@ class Search:
                 return list(condition.values)
         return sorted(self.query.limited_to) if self.query.limited_to is not None else None
 
+    def _unless(self, alias: str, dates: Sequence[tuple[str, str]], test: str, moment: datetime) -> str:
+        """Whether the resource has none of these dates (type, code), or one for which the test does not hold."""
+        inner = self.s.alias()
+        rows = (
+            f"SELECT FROM {self.s.rows('index_date', inner)} AND {inner}.rid = {alias}.rid "
+            f"AND ({inner}.type, {inner}.param) IN (SELECT * FROM unnest("
+            f"{self.s.argument([k for k, _ in dates])}::text[], {self.s.argument([c for _, c in dates])}::text[]))"
+        )
+        fails = f"NOT {inner}.{test} {self.s.argument(moment)}"
+        return f"(NOT EXISTS ({rows}) OR EXISTS ({rows} AND {fails}))"
+
     def _compartment(self, alias: str, owner: str, logical_id: str) -> str:
-        """Whether the resource is in the compartment of `owner`: it refers to the owner by one of the parameters
-        that the definition of the compartment names, or is the owner."""
+        """Whether the resource is in the compartment of `owner` (of any, without an id): it refers to the owner by
+        one of the parameters that the definition of the compartment names, or is the owner."""
         members = self.s.table.compartments[owner]
         pairs = [(kind, code) for kind in self.kinds for code in members.get(kind, ())]
         reference = self.s.alias()
+        one = self.s.argument(logical_id) if logical_id else ""
         found = (
             f"{alias}.rid IN (SELECT {reference}.rid FROM {self.s.rows('index_reference', reference)} "
             f"AND {reference}.target_type = {self.s.argument(owner)} "
-            f"AND {reference}.target_id = {self.s.argument(logical_id)} "
+            f"{f'AND {reference}.target_id = {one} ' if one else ''}"
             f"AND ({reference}.type, {reference}.param) IN (SELECT * FROM unnest("
             f"{self.s.argument([k for k, _ in pairs])}::text[], {self.s.argument([c for _, c in pairs])}::text[])))"
         )
         if owner not in self.kinds:
             return found
-        return (
-            f"({found} OR ({alias}.type = {self.s.argument(owner)} "
-            f"AND {alias}.id = {self.s.argument(logical_id)}))"
-        )
+        itself = f"{alias}.type = {self.s.argument(owner)}{f' AND {alias}.id = {one}' if one else ''}"
+        return f"({found} OR ({itself}))"
 
     # -- order and the whole -------------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from schakel.fhir.search import Include, Query
+from schakel.fhir.search import WILDCARD, Include, Query
+from schakel.store.indexing import OWN
 from schakel.store.sql.matching import Search
 from schakel.store.sql.statement import Statement
 
@@ -41,6 +42,7 @@ def _included(build: Search, most: int) -> str:
     visible = build.visible("i", tuple(sorted(build.s.table.resource_types)))
     if visible:  # A Device or a Provenance may name no patient at all: whether it goes out, the door judges.
         named = build.s.rows("index_reference", "p") + " AND p.rid = i.rid AND p.target_type = 'Patient'"
+        named += f" AND NOT starts_with(p.param, {build.s.argument(OWN)})"
         nameless = f"i.patient = '' AND i.type <> 'Patient' AND NOT EXISTS (SELECT FROM {named})"
         visible = f" AND (({visible.removeprefix(' AND ')}) OR ({nameless}))"
     return (
@@ -59,7 +61,7 @@ def _links(statement: Statement, includes: Sequence[Include], revincludes: Seque
     """
     parts = []
     for include in includes:
-        wanted = _named(statement, "f.param", include.parameter.code)
+        wanted = _by(statement, include)
         wanted += _named(statement, "f.target_type", include.target)
         parts.append(
             "SELECT i.rid, page.rid AS source FROM page CROSS JOIN LATERAL "
@@ -71,7 +73,7 @@ def _links(statement: Statement, includes: Sequence[Include], revincludes: Seque
         )
     for include in revincludes:
         wanted = _named(statement, "f.type", include.source)
-        wanted += _named(statement, "f.param", include.parameter.code)
+        wanted += _by(statement, include)
         parts.append(
             "SELECT f.rid, page.rid AS source FROM page CROSS JOIN LATERAL "
             f"(SELECT f.rid FROM {statement.rows('index_reference', 'f')} AND f.target_type = page.type "
@@ -81,8 +83,16 @@ def _links(statement: Statement, includes: Sequence[Include], revincludes: Seque
     return " UNION ".join(parts)
 
 
+def _by(statement: Statement, include: Include) -> str:
+    """That a row of `index_reference` is one of the parameter of an include; a wildcard means the parameters of the
+    standard, not those of the organisation's own."""
+    if include.parameter is WILDCARD:
+        return f" AND NOT starts_with(f.param, {statement.argument(OWN)})"
+    return _named(statement, "f.param", include.parameter.index_name)
+
+
 def _named(statement: Statement, column: str, wanted: str) -> str:
-    """That `column` is `wanted`; nothing when that is '' or the wildcard."""
+    """That `column` is `wanted`; nothing when that is '' or `*`."""
     return f" AND {column} = {statement.argument(wanted)}" if wanted not in ("", "*") else ""
 
 
