@@ -29,6 +29,7 @@ from schakel.generic.authorisation import ROWS
 from schakel.http.node import Node
 from schakel.http.routes import front, internal
 from schakel.patient_access import SERVICES
+from schakel.server.operations import OPERATIONS, Operation
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 _MADE = "<!-- Made by scripts/build_reference.py from the code; change it there. -->"
@@ -42,6 +43,7 @@ def pages() -> dict[str, str]:
         "routes.md": _page("Routes", _routes()),
         "bgz-forms.md": _page("Accepted requests of the BgZ", _bgz_forms()),
         "medmij-services.md": _page("Data services of MedMij", _medmij_services()),
+        "operations.md": _page("Operations", _operations()),
         "search-parameters.md": _page("Search parameters: additions and corrections", _search_parameters()),
     }
 
@@ -248,6 +250,49 @@ def _bgz_forms() -> Iterator[str]:
 def _kind(parameter: SearchParameter) -> str:
     """The kind of a parameter, and what is special about it."""
     return f"{parameter.type} ({parameter.special})" if parameter.special else parameter.type
+
+
+def _operations() -> Iterator[str]:
+    yield "What the internal door of an organisation carries out; the guarded doors refuse all but `$lastn`, which is a"
+    yield "search. The CapabilityStatement lists them with their definitions."
+    yield ""
+    yield from _table(
+        ("operation", "on", "by", "versions", "definition"),
+        (
+            (
+                _code(f"${o.name}"),
+                _where(o),
+                ", ".join(sorted(o.methods)),
+                ", ".join(version.upper() for version in VERSIONS if version in o.versions),
+                _code(o.definition),
+            )
+            for o in OPERATIONS
+        ),
+    )
+    for module, operations in _by_module().items():
+        yield f"## {', '.join(f'${name}' for name in dict.fromkeys(o.name for o in operations))}"
+        yield ""
+        yield inspect.cleandoc(module.__doc__ or "")
+        yield ""
+        takes = {p: None for o in operations for p in o.takes if p.name != "_page"}
+        if takes:
+            rows = ((_code(p.name), p.type, "any number" if p.repeats else "one") for p in takes)
+            yield from _table(("parameter", "type", "times"), rows)
+
+
+def _by_module() -> dict[types.ModuleType, list[Operation]]:
+    """The operations by the module that carries them out."""
+    found: dict[types.ModuleType, list[Operation]] = {}
+    for operation in OPERATIONS:
+        if (module := inspect.getmodule(operation.run)) is not None:
+            found.setdefault(module, []).append(operation)
+    return found
+
+
+def _where(operation: Operation) -> str:
+    on = ", ".join(sorted(operation.types)) or "any type"
+    places = {"system": "the system", "type": on, "instance": f"one resource ({on})"}
+    return "; ".join(text for level, text in places.items() if level in operation.levels)
 
 
 def _search_parameters() -> Iterator[str]:

@@ -229,6 +229,26 @@ def import_(
             raise Invalid("--fhir is stu3 or r4")
 
 
+@app.command()
+def reindex(
+    organisation: OrganisationOption,
+    parameter: Annotated[
+        str | None, typer.Option(metavar="URL", help="Only this search parameter; without it all of them.")
+    ] = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> int:
+    """Build an organisation's own search parameters again, and wait until that is done.
+
+    What can be searched with stays so. One that is being built already is waited for. Stopping this command does not
+    stop the work.
+    """
+    from schakel.commands.doors import places
+    from schakel.commands.reindex import reindex
+
+    return reindex(places(data, config).find(organisation), parameter or "")
+
+
 fetch = typer.Typer(
     help="Ask other organisations for a patient's data, as the EHR would.", no_args_is_help=True
 )

@@ -37,6 +37,8 @@ from schakel.server.reach import ReachLimits
 from schakel.server.service import WriteRules
 from schakel.store.connection import acquire
 from schakel.store.database import connect, disconnect
+from schakel.store.jobs import Worker
+from schakel.store.parameters import ParameterJobs, ParameterRules, Reindexing, kept_fresh
 from schakel.store.resources import Limits, Store
 from schakel.store.writing import RidBlocks
 
@@ -64,7 +66,12 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
         if (at := medmij.broker) is not None:
             opened = Broker.open(at.issuer, at.client_id, at.key, at.levels)
             broker = await stack.enter_async_context(opened)
-        yield await _compose(settings, pool, peers, lists, broker)
+        composed = await _compose(settings, pool, peers, lists, broker)
+        parameters = {o.jobs.sets.tenant: o.jobs.sets for o in composed.organisations.values()}
+        await stack.enter_async_context(kept_fresh(pool, parameters.values()))
+        worker = Worker(pool, parameters, Reindexing(parameters).kinds())
+        await stack.enter_async_context(worker.working())
+        yield composed
 
 
 async def _compose(
@@ -89,7 +96,7 @@ async def _compose(
         offered = _data_services(organisation)
         chain = _chain(settings, organisation, tenant, pool)
         data = _data_door(settings, services, offered, pool, tokens, whose, inbox, rids, chain)
-        patients = _patient_door(settings, organisation, tenant, pool, lists, broker, tokens, whose)
+        patients = _patient_door(settings, organisation, tenant, pool, lists, broker, tokens, whose, chain)
         organisations[organisation.slug] = replace(services, data=data, patients=patients)
     return Node(
         pool=pool,
@@ -152,7 +159,10 @@ def _organisation(
     slug, ura, name = organisation.slug, organisation.ura, organisation.name
     own_bases = _own_bases(settings, slug)
     limits = settings.limits
-    store = Store(pool, tenant, rids, own_bases, _store_limits(limits))
+    added = ParameterRules(
+        limits.search_parameters, limits.search_parameter_steps, f"{settings.internal_url}/{slug}/jobs"
+    )
+    store = Store(pool, tenant, rids, own_bases, _store_limits(limits), added)
     rules = WriteRules(
         organisation.write_check,
         organisation.erasure,
@@ -200,6 +210,7 @@ def _organisation(
         grounds=grounds,
         log=log,
         bgz=bgz,
+        jobs=ParameterJobs(pool, store.parameters),
     )
 
 
@@ -223,7 +234,7 @@ def _data_door(
     """The MedMij resource interface of an organisation, with its inbox."""
     slug, limits = organisation.slug, settings.limits
     bases = _own_bases(settings, slug, "inbox/fhir")
-    store = Store(pool, inbox_tenant, rids, bases, _store_limits(limits))
+    store = Store(pool, inbox_tenant, rids, bases, _store_limits(limits), ParameterRules(most=0))
     own = organisation.service
     inbox = FhirService(store, own.rules, VERSIONS, _search_limits(limits), bases, own.reach)
     own_base = f"{settings.internal_url}/{slug}/fhir"

@@ -181,6 +181,10 @@ class Limits(_Model):
     remembered: int = Field(20_000, description="most matches in all pages of a search", ge=1)
     query_seconds: float = Field(20, description="seconds one database statement may take", gt=0)
     expression_steps: int = Field(100_000, description="steps of an expression that a caller sends", ge=1000)
+    search_parameters: int = Field(50, description="search parameters an organisation may add", ge=0, le=1000)
+    search_parameter_steps: int = Field(
+        5000, description="steps of the expression of an added search parameter on one resource", ge=100
+    )
     patch_operations: int = Field(1000, description="operations in a patch", ge=1)
     header_bytes: int = Field(65_536, description="bytes of a request line and its headers", ge=1000)
     header_seconds: float = Field(

@@ -25,7 +25,15 @@ from schakel.fhir.definitions import Version
 from schakel.kernel.clock import new_id
 
 HERE = Path(__file__).parent / "js"
-NPM = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--fetch-retries=1")
+NPM = (
+    "ci",
+    "--ignore-scripts",
+    "--no-audit",
+    "--no-fund",
+    "--prefer-offline",
+    "--fetch-retries=1",
+    "--fetch-timeout=60000",
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +45,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         NPM,
         return_completed_process=True,
         cwd=folder,
+        env={"NODE_USE_SYSTEM_CA": "1", **os.environ},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

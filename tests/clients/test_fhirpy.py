@@ -296,6 +296,9 @@ async def test_operations_are_executed_on_each_level(client: AsyncFHIRClient, ma
         "$lastn", method="get", params={"patient": made.id, "category:missing": "true"}
     )
     assert [entry["resource"]["valueQuantity"]["value"] for entry in last["entry"]] == [2]
+    everything = await made.execute("$everything", method="get")
+    kinds = sorted(entry["resource"]["resourceType"] for entry in everything["entry"])
+    assert kinds == ["Observation", "Observation", "Patient"]
     statement = await client.execute("metadata", method="get")
     assert statement["resourceType"] == "CapabilityStatement"
 

@@ -112,6 +112,59 @@ async def test_references_between_entries_lead_to_what_was_made(door: httpx.Asyn
     assert {e["resource"]["id"] for e in found.json()["entry"]} == {made["id"], out[1]["id"], out[3]["id"]}
 
 
+async def test_a_reference_to_a_version_goes_on_naming_one(door: httpx.AsyncClient) -> None:
+    """R4 http.html, transaction processing rules: the versions that a client names are its own choice."""
+    for _ in range(2):
+        await door.put("Patient/vb", json=patient("vb"))
+    condition = {"ifNoneExist": "_id=vb"}
+    bundle = transaction(
+        entry("POST", "Patient", patient("x"), fullUrl="urn:uuid:0c3201bd-1cbf-4d64-b04d-cd9187a4c6e0"),
+        entry("PUT", "Patient/va", patient("va"), fullUrl="http://old.example/fhir/Patient/va"),
+        entry("PUT", "Patient/vb", patient("vb"), fullUrl=f"{door.base_url}Patient/vb"),
+        entry("POST", "List", _listing("urn:uuid:0c3201bd-1cbf-4d64-b04d-cd9187a4c6e0/_history/1")),
+        entry("POST", "List", _listing("http://old.example/fhir/Patient/va/_history/77")),
+        entry("POST", "List", _listing("Patient/vb/_history/1")),
+        entry("POST", "List", _listing("http://old.example/fhir/Patient/elsewhere/_history/1")),
+    )
+    out = (await door.post("", json=bundle)).json()["entry"]
+    made = out[0]["resource"]["id"]
+    assert [_listed(e) for e in out[3:]] == [
+        f"Patient/{made}/_history/1",
+        "Patient/va/_history/1",
+        "Patient/vb/_history/3",
+        "http://old.example/fhir/Patient/elsewhere/_history/1",
+    ]
+    kept = transaction(
+        entry("POST", "Patient", patient("x"), fullUrl="urn:uuid:kept", request=condition),
+        entry("POST", "List", _listing("urn:uuid:kept/_history/9")),
+    )
+    out = (await door.post("", json=kept)).json()["entry"]
+    assert _listed(out[1]) == "Patient/vb/_history/3"
+
+
+async def test_a_relative_reference_is_one_below_our_base_where_the_entry_has_none(
+    door: httpx.AsyncClient,
+) -> None:
+    bundle = transaction(
+        entry("POST", "Patient", patient("src"), fullUrl=f"{door.base_url}Patient/src"),
+        entry("POST", "List", _listing("Patient/src")),
+        entry("POST", "List", _listing("Patient/src"), fullUrl="http://old.example/fhir/List/1"),
+    )
+    made, ours, theirs = (await door.post("", json=bundle)).json()["entry"]
+    assert _listed(ours) == f"Patient/{made['resource']['id']}"
+    assert _listed(theirs) == "Patient/src"
+
+
+def _listing(reference: str) -> dict[str, Any]:
+    entries = [{"item": {"reference": reference}}]
+    return {"resourceType": "List", "status": "current", "mode": "working", "entry": entries}
+
+
+def _listed(answered: dict[str, Any]) -> str:
+    found: str = answered["resource"]["entry"][0]["item"]["reference"]
+    return found
+
+
 def _authored(reference: str) -> dict[str, Any]:
     resource = {"resourceType": "Basic", "code": {"text": "x"}, "author": {"reference": reference}}
     return entry("POST", "Basic", resource)

@@ -1,4 +1,4 @@
-"""What clients may write in more than one way: media types, preferences, slashes, addresses. Each way means the same."""
+"""What clients may write in more than one way, and mean the same: media types, preferences, addresses, conditions."""
 
 from __future__ import annotations
 
@@ -126,7 +126,11 @@ async def test_preferences_stand_together_in_one_header(
 async def test_a_slash_at_the_end_changes_nothing(door: httpx.AsyncClient, path: str) -> None:
     with_slash, without = await door.get(path), await door.get(path.rstrip("/"))
     assert with_slash.status_code == without.status_code == 200
-    assert with_slash.content == without.content
+    assert with_slash.headers["content-type"] == without.headers["content-type"]
+    one, other = with_slash.json(), without.json()
+    if one.get("type") == "history":  # a feed says until when it is whole
+        del one["meta"], other["meta"]
+    assert one == other
 
 
 async def test_the_base_is_the_same_with_and_without_a_slash(door: httpx.AsyncClient) -> None:

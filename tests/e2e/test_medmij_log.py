@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 import pytest_asyncio
 from tests.nodes import RunningNode, databases, running_node
 from tests.patients import CLIENT, Person, person
@@ -123,3 +124,41 @@ async def test_the_log_asks_a_token_and_lets_nobody_choose_a_patient(node: Runni
         assert answer.status_code == 400, query
     elsewhere = f"{node['a'].front_root}/b/log/fhir/r4/AuditEvent"
     assert (await anna.client.get(elsewhere, headers=own)).status_code == 401
+
+
+async def chain(node: RunningNode, session: str) -> list[dict[str, Any]]:
+    """The events of a session in the chain log, in order."""
+    async with node.node.pool.acquire() as connection:
+        query = "SELECT body FROM chain_event WHERE session = $1 ORDER BY recorded"
+        return [orjson.loads(row["body"]) for row in await connection.fetch(query, session)]
+
+
+async def test_each_data_request_and_its_answer_are_in_the_chain_log_without_a_person(
+    node: RunningNode,
+) -> None:
+    async with person(node, "a", ANNA) as anna:
+        number = str(uuid.uuid4())
+        await anna.get("48", "Flag?_id=flag-anna", MedMij_Request_ID=number)
+        await anna.get("48", "Flag/flag-bram")
+        await anna.get("48", "Flag", MedMij_Request_ID="none")
+        events = await chain(node, anna.correlation_id)
+    assert [(e["event"]["type"], e.get("response", {}).get("status")) for e in events] == [
+        ("receive_resource_request", None),
+        ("send_resource_response", 200),
+        ("receive_resource_request", None),
+        ("send_resource_request_error", 404),
+        ("receive_resource_request", None),
+        ("send_resource_request_error", 400),
+    ]
+    request = events[0]["request"]
+    assert (request["id"], request["method"], request["client_id"]) == (number, "GET", CLIENT)
+    assert (request["service_id"], request["uri"]) == ("48", "/a/medmij/48/fhir")
+    assert [e["error"]["code"] for e in events if "error" in e] == ["other", "invalid_request"]
+    told = str(events)
+    assert ANNA not in told and "flag-bram" not in told and "flag-anna" not in told
+
+
+async def test_a_request_whose_token_is_not_known_is_in_no_chain(node: RunningNode) -> None:
+    async with person(node, "a", ANNA) as anna:
+        assert (await anna.get("48", "Flag", Authorization="Bearer made-up")).status_code == 401
+        assert await chain(node, anna.correlation_id) == []

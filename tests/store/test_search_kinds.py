@@ -64,7 +64,11 @@ OTHERS = [
         prediction=[{"probabilityRange": {"low": amount("0.7"), "high": amount("0.9")}}],
     ),
     resource("ValueSet", "top", status="active", url="http://acme.org/fhir/ValueSet"),
-    resource("ValueSet", "one", status="active", url="http://acme.org/fhir/ValueSet/123"),
+    resource("ValueSet", "one", status="active", url="http://acme.org/fhir/ValueSet/123", version="1.0"),
+    resource("Patient", "alive", deceasedBoolean=False, active=True),
+    resource("Patient", "dead", deceasedBoolean=True),
+    resource("Patient", "died", deceasedDateTime="2020-01-01"),
+    resource("Patient", "unsaid"),
     resource("ValueSet", "part", status="active", url="http://acme.org/fhir/ValueSet/123/_history/5"),
     resource("ValueSet", "beside", status="active", url="http://acme.org/fhir/ValueSets"),
     resource("ValueSet", "urn", status="active", url="urn:oid:1.2.3"),
@@ -100,6 +104,9 @@ QUANTITY = [
     ("value-quantity=72.5||kg", "kg own"),
     ("value-quantity=72.5||kilo", "kg"),
     ("value-quantity=72.5||stone", "stone"),
+    ("value-quantity=72.5||", "kg own stone"),
+    ("value-quantity=72.5|urn:units|", "own"),
+    (f"value-quantity=gt72.5|{UCUM}|", "g heavier"),
     (f"value-quantity=75|{UCUM}|kg,37|{UCUM}|Cel", "heavier warm"),
     (f"value-quantity=72.5|{UCUM}|m", ""),
     ("value-quantity=37&patient=p", "warm"),
@@ -166,6 +173,9 @@ async def test_numbers_are_found_by_their_precision(
     [
         ("url=http://acme.org/fhir/ValueSet/123", "one"),
         ("url=http://acme.org/fhir/valueset/123", ""),
+        ("url=http://acme.org/fhir/ValueSet/123|1.0", "one"),
+        ("url=http://acme.org/fhir/ValueSet/123|2.0", ""),
+        ("url=http://acme.org/fhir/ValueSet|1.0", ""),
         ("url=urn:oid:1.2.3", "urn"),
         ("url:below=http://acme.org/fhir/ValueSet", "one part top"),
         ("url:below=http://acme.org/fhir/ValueSet/", "one part top"),
@@ -180,6 +190,22 @@ async def test_numbers_are_found_by_their_precision(
 async def test_urls_are_found_by_their_place(held: tuple[Store, Any], text: str, expected: str) -> None:
     store, version = held
     assert await listed(store, "ValueSet", text, version) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("deceased=true", "dead died"),
+        ("deceased=false", "alive unsaid"),
+        ("active=true", "alive"),
+        ("active=http://hl7.org/fhir/special-values|true", "alive"),
+        ("active=http://hl7.org/fhir/special-values|", "alive"),
+        ("active=urn:other|true", ""),
+    ],
+)
+async def test_what_is_true_or_false_is_found(held: tuple[Store, Any], text: str, expected: str) -> None:
+    store, version = held
+    assert await listed(store, "Patient", text, version) == expected
 
 
 async def test_what_is_sorted_by_a_quantity_compares_units(held: tuple[Store, Any]) -> None:

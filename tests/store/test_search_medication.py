@@ -11,15 +11,11 @@ import pytest_asyncio
 from tests.searching import SNOMED, concept, filled, found, listed, resource, to
 from tests.shared import shared
 
-from schakel.fhir.definitions import VERSIONS, SearchParameter, definitions
+from schakel.fhir.definitions import VERSIONS, definitions
 from schakel.fhir.definitions.added import ADDED
-from schakel.fhir.search import QueryParser, pairs_of
 from schakel.kernel.outcomes import Invalid, NotSupported
-from schakel.sources import Write
 from schakel.store.embedded import EmbeddedServer
 from schakel.store.resources import Store
-from schakel.store.tables import Tables
-from schakel.store.writing import RidBlocks
 
 EXT = "http://nictiz.nl/fhir/StructureDefinition/"
 MA, TA = concept((SNOMED, "33633005")), concept((SNOMED, "422037009"))
@@ -301,16 +297,6 @@ async def test_a_nursing_care_plan_comes_with_goals_outcomes_and_devices(stu3: S
     )
     answer = await found(stu3, "CarePlan", text)
     assert {i.stored.id for i in answer.included} == {"g", "o", "d", "thing"}
-
-
-async def test_an_organisation_may_search_by_a_parameter_of_its_own(stu3: Store) -> None:
-    own = SearchParameter("shoe", ("Patient",), "quantity", "Patient.extension('urn:shoe').value", "urn:own")
-    table = definitions("stu3").extended([own])
-    store = Store(stu3._pool, 1, RidBlocks(), tables=Tables(stu3=table))
-    shoes = [{"url": "urn:shoe", "valueQuantity": {"value": 42}}]
-    await store.write("stu3", [Write("PUT", "Patient", "big", resource("Patient", "big", extension=shoes))])
-    query = QueryParser(table).parse("Patient", pairs_of("shoe=gt41&_sort=shoe"))
-    assert [s.id for s in (await store.search("stu3", query, "me")).matches] == ["big"]
 
 
 def test_every_added_parameter_says_what_it_is() -> None:

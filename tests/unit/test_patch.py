@@ -1,4 +1,4 @@
-"""JSON Patch and FHIRPath Patch: what they change, what they keep, and what they refuse."""
+"""JSON Patch, JSON Merge Patch and FHIRPath Patch: what they change, what they keep, and what they refuse."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from schakel.fhir import json
 from schakel.fhir.definitions import definitions
-from schakel.fhir.patch import apply_fhirpath_patch, apply_json_patch
+from schakel.fhir.patch import apply_fhirpath_patch, apply_json_patch, apply_merge_patch
 from schakel.kernel.outcomes import Invalid, Outcome, PreconditionFailed, TooCostly, Unprocessable
 
 R4, STU3 = definitions("r4"), definitions("stu3")
@@ -38,6 +38,46 @@ def patched(resource: dict[str, Any], *operations: dict[str, Any], known: Any = 
     return apply_fhirpath_patch(
         resource, {"resourceType": "Parameters", "parameter": list(operations)}, known
     )
+
+
+# --- JSON Merge Patch --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "patch", "after"),
+    [
+        ({"a": "b"}, {"a": "c"}, {"a": "c"}),
+        ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
+        ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
+        ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
+        ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
+        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
+        ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
+        ({"a": "text"}, {"a": {"b": {"c": None}}}, {"a": {"b": {}}}),
+        ({"a": 1}, {"b": None}, {"a": 1}),
+        ({"a": [1, 2]}, {"a": [None]}, {"a": [None]}),
+    ],
+)
+def test_a_merge_patch_merges_objects_and_replaces_the_rest(before: Any, patch: Any, after: Any) -> None:
+    """The cases of RFC 7396, appendix A, that are about objects."""
+    assert apply_merge_patch(before, patch) == after
+
+
+_MEMBERS = st.recursive(
+    st.none() | st.booleans() | st.text("ab", max_size=2) | st.lists(st.integers(0, 2), max_size=2),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=8,
+)
+_OBJECTS = st.dictionaries(st.sampled_from("abc"), _MEMBERS, max_size=3)
+
+
+@given(_OBJECTS, _OBJECTS)
+def test_a_merge_patch_changes_no_input_and_nothing_more_the_second_time(before: Any, patch: Any) -> None:
+    given = repr((before, patch))
+    once = apply_merge_patch(before, patch)
+    assert repr((before, patch)) == given
+    assert apply_merge_patch(once, patch) == once
+    assert {name for name, member in patch.items() if member is None}.isdisjoint(once)
 
 
 # --- JSON Patch --------------------------------------------------------------------------------------------

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 from schakel.commands.doors import Client, Door
 from schakel.commands.fhir_files import Item, Refused, Transaction, files, read
 from schakel.commands.loading import Index, Loader, Report, Warned, located
+from schakel.commands.progress import Progress
 from schakel.commands.tables import count
 from schakel.fhir.definitions import Version
 
@@ -64,7 +63,7 @@ def import_files(door: Door, paths: Sequence[Path], version: Version) -> int:
     """Imports and prints the report; 0 when all was written, 1 when something was refused."""
     sources = Sources(files(paths), version)
     report = Report()
-    progress = _Progress()
+    progress = Progress()
     try:
         sources.survey(lambda number: progress.show(f"{number:,} resources read"))
         asyncio.run(_load(door, sources, report, progress))
@@ -75,24 +74,7 @@ def import_files(door: Door, paths: Sequence[Path], version: Version) -> int:
     return 1 if report.refused else 0
 
 
-class _Progress:
-    """One line on a terminal, at most ten times a second; nothing elsewhere."""
-
-    def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
-        self._next = 0.0
-
-    def show(self, text: str) -> None:
-        if self._terminal and (now := time.monotonic()) >= self._next:
-            self._next = now + 0.1
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        if self._terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-
-
-async def _load(door: Door, sources: Sources, report: Report, progress: _Progress) -> None:
+async def _load(door: Door, sources: Sources, report: Report, progress: Progress) -> None:
     def shown() -> None:
         progress.show(f"{report.done:,} of {sources.expected:,} resources")
 

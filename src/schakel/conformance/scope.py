@@ -160,7 +160,7 @@ class Scope:
         if variable.expression or variable.path or variable.header:
             return self._taken(variable)
         hint = f" ({variable.hint})" if variable.hint else ""
-        raise NeedsTesterError(f"the tester must give --var {name}=VALUE{hint}")
+        raise NeedsTesterError(f"this needs a person: give --var {name}=VALUE{hint}")
 
     def document(self, name: str) -> Document:
         """The fixture, stored request body or stored response body called `name`.
@@ -200,7 +200,7 @@ class Scope:
         if name == "server-base":
             return self._given.base
         raise NeedsTesterError(
-            f"the script uses '{name}' without declaring it; the tester must give --var {name}=VALUE"
+            f"the script uses '{name}' without declaring it: this needs a person, who gives --var {name}=VALUE"
         )
 
     def _fixture(self, fixture: Fixture) -> Document:

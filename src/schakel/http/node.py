@@ -22,6 +22,7 @@ from schakel.generic.logging import AuditLog, ChainLog, Event
 from schakel.kernel.outcomes import Forbidden, NotFound, Unauthenticated
 from schakel.patient_access import MedMijDoor
 from schakel.server import FhirService
+from schakel.store.parameters import ParameterJobs
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class OrganisationServices:
     grounds: Grounds
     log: AuditLog
     bgz: BgzExchange
+    jobs: ParameterJobs
     patients: PatientDoor | None = None
     data: DataDoor | None = None
 

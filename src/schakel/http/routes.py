@@ -14,6 +14,7 @@ from schakel.http.encoding import encoded
 from schakel.http.errors import refused
 from schakel.http.fhir import Fhir
 from schakel.http.health import Health
+from schakel.http.jobs import JobRoutes
 from schakel.http.log import Log
 from schakel.http.medmij import MedMij
 from schakel.http.node import Node
@@ -77,7 +78,7 @@ def front(node: Node) -> list[BaseRoute]:
 
 def internal(node: Node) -> list[BaseRoute]:
     """Routes of the internal listener."""
-    health, oauth, own, log = Health(node), OAuth(node), Own(node), Log(node)
+    health, oauth, own, log, jobs = Health(node), OAuth(node), Own(node), Log(node), JobRoutes(node)
     routes: list[BaseRoute] = [
         *_fhir(Fhir(node).internal),
         *_fhir(MedMij(node).inbox, "inbox/fhir"),
@@ -86,6 +87,8 @@ def internal(node: Node) -> list[BaseRoute]:
         Route("/{organisation}/exchanges/bgz", plain(own.fetch_bgz), methods=["POST"]),
         Route("/{organisation}/grounds", plain(own.grounds), methods=["GET", "POST"]),
         Route("/{organisation}/grounds/{id}", plain(own.end_ground), methods=["DELETE"]),
+        Route("/{organisation}/jobs", plain(jobs.jobs), methods=["GET", "POST"]),
+        Route("/{organisation}/jobs/{id}", plain(jobs.job), methods=["GET"]),
         Route("/{organisation}/log/fhir/r4/AuditEvent", log.log_events, methods=["GET"]),
         Route("/{organisation}/log/fhir/r4/AuditEvent/{id}", log.log_event, methods=["GET"]),
         Route("/{organisation}/oauth2/introspect", plain(oauth.introspect), methods=["POST"]),

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal
+from urllib.parse import urlsplit
 
 import structlog
 from prometheus_client import Counter
@@ -23,11 +24,11 @@ from schakel.fhir.json import Resource
 from schakel.gateway import Call
 from schakel.gateway.minimise import Item, Subject, about, provenance_targets
 from schakel.generic.identity import PatientGrant, PatientTokens
-from schakel.generic.logging import AuditLog, Event
+from schakel.generic.logging import AuditLog, ChainEvent, ChainLog, Event
 from schakel.generic.logging.events import Outcome as LogOutcome
 from schakel.kernel.clock import new_id
 from schakel.kernel.outcomes import Forbidden, Gone, NotAllowed, NotFound, NotSupported, Outcome
-from schakel.patient_access.headers import check_ids, check_version, said
+from schakel.patient_access.headers import check_ids, check_version, said, session, word
 from schakel.patient_access.inbox import Inbox
 from schakel.patient_access.links import Links
 from schakel.patient_access.mask import ALIAS, Masked, mask
@@ -90,6 +91,7 @@ class MedMijDoor:
         service: FhirService,
         tokens: PatientTokens,
         log: AuditLog,
+        chain: ChainLog,
         inbox: Inbox,
         whose: Whose,
         rules: Rules,
@@ -99,6 +101,7 @@ class MedMijDoor:
         self._service = service
         self._tokens = tokens
         self._log = log
+        self._chain = chain
         self._inbox = inbox
         self._whose = whose
         self._rules = rules
@@ -110,23 +113,34 @@ class MedMijDoor:
             return Answer(200, capabilities.statement(service.version, base, service.gives | service.takes))
         grant = await self._tokens.identify(call.authorization)
         access = Access(call, service, grant, base)
-        async with self._refusals_logged(access):
-            access.request_id = check_ids(
-                request.headers, correlation_optional=self._rules.correlation_id_optional
-            )
-            check_version(request.headers.get("accept", ""), service.version)
-            if service.id not in grant.services:
-                raise Forbidden("the token does not open this data service", code="service-not-open")
-            access.checks.append("token opens the service")
-            check_address(f"{request.path}?{request.query}", grant.patient)
-            if request.method in ("POST", "PUT") and not request.path.endswith("_search"):
-                return await self._receive(access)
-            check_address(request.body.decode("utf-8", "replace"), grant.patient)
-            subject = await self._whose.subject(service.version, grant.patient)
-            interaction = self._parsed(access)
-            if interaction.kind == "read":
-                return await self._read(access, interaction, subject)
-            return await self._search(access, interaction, subject)
+        try:
+            async with self._refusals_logged(access):
+                given = await self._given(access)
+        except Outcome as outcome:
+            await self._passed(access, outcome.status, word(outcome) or "other", outcome.kind)
+            raise
+        await self._passed(access, given.status)
+        return given
+
+    async def _given(self, access: Access) -> Answer:
+        """The answer of somebody whose token is known: the checks, and what was asked."""
+        request, service, grant = access.call.request, access.service, access.grant
+        access.request_id = check_ids(
+            request.headers, correlation_optional=self._rules.correlation_id_optional
+        )
+        check_version(request.headers.get("accept", ""), service.version)
+        if service.id not in grant.services:
+            raise Forbidden("the token does not open this data service", code="service-not-open")
+        access.checks.append("token opens the service")
+        check_address(f"{request.path}?{request.query}", grant.patient)
+        if request.method in ("POST", "PUT") and not request.path.endswith("_search"):
+            return await self._receive(access)
+        check_address(request.body.decode("utf-8", "replace"), grant.patient)
+        subject = await self._whose.subject(service.version, grant.patient)
+        interaction = self._parsed(access)
+        if interaction.kind == "read":
+            return await self._read(access, interaction, subject)
+        return await self._search(access, interaction, subject)
 
     # -- a search ------------------------------------------------------------------------------------------
 
@@ -264,6 +278,27 @@ class MedMijDoor:
         if interaction.subset:
             raise NotSupported("resources are read whole at this door", expression="_summary, _elements")
         return interaction
+
+    async def _passed(self, access: Access, status: int, error: str = "", description: str = "") -> None:
+        """Writes in the chain log that this request came and how it was answered, without what was asked."""
+        request = access.call.request
+        asked = ChainEvent(
+            type="receive_resource_request",
+            session=session(request.headers),
+            request_id=access.request_id,
+            method=request.method,
+            client=access.grant.client,
+            uri=urlsplit(access.base).path,
+            service=access.service.id,
+        )
+        answered = replace(
+            asked,
+            type="send_resource_request_error" if error else "send_resource_response",
+            status=status,
+            error=error,
+            description=description,
+        )
+        await self._chain.write(asked, answered)
 
     async def _logged(self, access: Access, resources: Sequence[str]) -> None:
         """Writes the access to these versions down; returns when it is durable."""

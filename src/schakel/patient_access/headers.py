@@ -41,13 +41,26 @@ def check_version(accept: str, version: Version) -> None:
         raise NotSupported(_VERSION_REFUSED, code="fhir-version", expression="Accept")
 
 
+def session(headers: Mapping[str, str]) -> str:
+    """The session that a request says it belongs to; '' when it says none, or something else."""
+    try:
+        return check_uuid(headers.get(CORRELATION_ID.lower()), CORRELATION_ID)
+    except Invalid:
+        return ""
+
+
+def word(outcome: Outcome) -> str:
+    """The word of RFC 6750 for a refusal; '' when it has none."""
+    return _WORDS.get(outcome.status, "") or ("invalid_request" if isinstance(outcome, Invalid) else "")
+
+
 def said(outcome: Outcome) -> Outcome:
     """The outcome with the header WWW-Authenticate that RFC 6750 asks; one that has it stays as it is.
 
     A request without a token gets the scheme alone (section 3.1).
     """
-    word = _WORDS.get(outcome.status) or ("invalid_request" if isinstance(outcome, Invalid) else None)
-    if word and "WWW-Authenticate" not in outcome.headers:
+    error = word(outcome)
+    if error and "WWW-Authenticate" not in outcome.headers:
         text = "".join(c if " " <= c <= "~" and c not in '"\\' else "'" for c in outcome.message)[:300]
-        outcome.headers["WWW-Authenticate"] = f'Bearer error="{word}", error_description="{text}"'
+        outcome.headers["WWW-Authenticate"] = f'Bearer error="{error}", error_description="{text}"'
     return outcome

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import format_datetime
+from hashlib import blake2b
 
 import orjson
 
@@ -38,6 +39,11 @@ class Answer:
 def resource(stored: Stored, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
     """A stored resource, with ETag and Last-Modified."""
     return Answer(status, stored.body, {**validators(stored), **(headers or {})}, stored)
+
+
+def capabilities(body: bytes) -> Answer:
+    """A CapabilityStatement, with an ETag that changes when it does (R4 http.html, capabilities)."""
+    return Answer(200, body, {"ETag": f'W/"{blake2b(body, digest_size=8).hexdigest()}"'})
 
 
 def validators(stored: Stored) -> dict[str, str]:

@@ -91,6 +91,7 @@ class Bundles:
             service.parse_trusted,
             lambda interaction, request: service.planned(interaction, request, bare_id=True),
             self._criteria,
+            self._base,
         )
         written = []
         if plan.plans:

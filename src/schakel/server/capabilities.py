@@ -1,18 +1,18 @@
 """The CapabilityStatement, generated from what the server answers.
 
-Source: CapabilityStatement of STU3 and R4. Search parameters are those that `fhir.search` lets through; includes
-are the reference parameters; operations those of `operations.OPERATIONS`.
+Source: CapabilityStatement of STU3 and R4. Search parameters are those that `fhir.search` lets through, an
+organisation's own among them; includes are the reference parameters; operations those of `operations.OPERATIONS`.
 """
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from schakel.fhir import definitions
-from schakel.fhir.definitions import SearchParameter, Version
+from schakel.fhir.definitions import Definitions, SearchParameter, Version
 from schakel.fhir.search import supported
 from schakel.server.bodies import PATCH_TYPES
 from schakel.server.operations import OPERATIONS, Operation
@@ -35,25 +35,25 @@ _SYSTEM = ("transaction", "batch", "search-system", "history-system")
 _PUBLISHED = "2026-11-22"
 
 
-def _parameters(version: Version, kind: str) -> list[SearchParameter]:
-    known = definitions(version).search_parameters(kind).values()
-    return sorted((p for p in known if supported(p)), key=lambda p: p.code)
+def _parameters(table: Definitions, kind: str) -> list[SearchParameter]:
+    known = table.search_parameters(kind).values()
+    return sorted((p for p in known if supported(p) and not p.unready), key=lambda p: p.code)
 
 
-@cache
-def _references(version: Version) -> dict[str, list[SearchParameter]]:
+@lru_cache(maxsize=8)
+def _references(table: Definitions) -> dict[str, list[SearchParameter]]:
     """The reference parameters of every type."""
     return {
-        kind: [p for p in _parameters(version, kind) if p.type == "reference"]
-        for kind in sorted(definitions(version).resource_types)
+        kind: [p for p in _parameters(table, kind) if p.type == "reference"]
+        for kind in sorted(table.resource_types)
     }
 
 
-def _reverse(version: Version, kind: str) -> list[str]:
+def _reverse(table: Definitions, kind: str) -> list[str]:
     """The `_revinclude` values that can lead to a type."""
     return [
         f"{source}:{p.code}"
-        for source, parameters in _references(version).items()
+        for source, parameters in _references(table).items()
         for p in parameters
         if not p.targets or kind in p.targets
     ]
@@ -66,9 +66,10 @@ def _listed(version: Version, operations: list[Operation]) -> list[dict[str, Any
     ]
 
 
-def _resource(version: Version, kind: str, rules: WriteRules) -> dict[str, Any]:
-    references = [f"{kind}:{p.code}" for p in _references(version)[kind]]
-    reverse = _reverse(version, kind)
+def _resource(table: Definitions, kind: str, rules: WriteRules) -> dict[str, Any]:
+    version = table.version
+    references = [f"{kind}:{p.code}" for p in _references(table)[kind]]
+    reverse = _reverse(table, kind)
     entry: dict[str, Any] = {
         "type": kind,
         "interaction": [{"code": code} for code in _INTERACTIONS],
@@ -86,7 +87,7 @@ def _resource(version: Version, kind: str, rules: WriteRules) -> dict[str, Any]:
     if reverse:
         entry["searchRevInclude"] = reverse
     entry["searchParam"] = [
-        {"name": p.code, "definition": p.url, "type": p.type} for p in _parameters(version, kind)
+        {"name": p.code, "definition": p.url, "type": p.type} for p in _parameters(table, kind)
     ]
     if version == "r4":
         offered = [
@@ -99,10 +100,10 @@ def _resource(version: Version, kind: str, rules: WriteRules) -> dict[str, Any]:
     return entry
 
 
-def _own(version: Version, rules: WriteRules) -> dict[str, Any]:
+def _own(table: Definitions, rules: WriteRules) -> dict[str, Any]:
     """What the internal door offers. STU3 has one list of operations, R4 one for each type and one for the system."""
-    kinds = sorted(definitions(version).resource_types)
-    common = [p for p in _parameters(version, "Patient") if all(_knows(version, kind, p) for kind in kinds)]
+    version, kinds = table.version, sorted(table.resource_types)
+    common = [p for p in _parameters(table, "Patient") if all(_knows(table, kind, p) for kind in kinds)]
     offered = [
         o
         for o in OPERATIONS
@@ -110,19 +111,18 @@ def _own(version: Version, rules: WriteRules) -> dict[str, Any]:
     ]
     return {
         "mode": "server",
-        "resource": [_resource(version, kind, rules) for kind in kinds],
+        "resource": [_resource(table, kind, rules) for kind in kinds],
         "interaction": [{"code": code} for code in _SYSTEM],
         "searchParam": [{"name": p.code, "definition": p.url, "type": p.type} for p in common],
         "operation": _listed(version, offered),
         "compartment": [
-            f"http://hl7.org/fhir/CompartmentDefinition/{kind.lower()}"
-            for kind in sorted(definitions(version).compartments)
+            f"http://hl7.org/fhir/CompartmentDefinition/{kind.lower()}" for kind in sorted(table.compartments)
         ],
     }
 
 
-def _knows(version: Version, kind: str, parameter: SearchParameter) -> bool:
-    return definitions(version).search_parameters(kind).get(parameter.code) == parameter
+def _knows(table: Definitions, kind: str, parameter: SearchParameter) -> bool:
+    return table.search_parameters(kind).get(parameter.code) == parameter
 
 
 def _guarded(version: Version, kinds: frozenset[str]) -> dict[str, Any]:
@@ -141,10 +141,13 @@ def _guarded(version: Version, kinds: frozenset[str]) -> dict[str, Any]:
     return rest
 
 
-@cache
-def statement(version: Version, base: str, offered: WriteRules | frozenset[str]) -> bytes:
+@lru_cache(maxsize=200)
+def statement(
+    version: Version, base: str, offered: WriteRules | frozenset[str], table: Definitions | None = None
+) -> bytes:
     """The CapabilityStatement of the FHIR base `base`, as JSON: of the internal door of an organisation with these
-    rules, or of a guarded door with these types."""
+    rules and definitions (those of the standard when none are given), or of a guarded door with these types."""
+    table = table or definitions(version)
     guarded = isinstance(offered, frozenset)
     body: dict[str, Any] = {
         "resourceType": "CapabilityStatement",
@@ -158,8 +161,8 @@ def statement(version: Version, base: str, offered: WriteRules | frozenset[str])
         "format": ["application/fhir+json", "application/fhir+xml"],
     }
     if version == "stu3":
-        body["acceptUnknown"] = "no"
+        body["acceptUnknown"] = "extensions"
     if not guarded:
         body["patchFormat"] = list(PATCH_TYPES)
-    body["rest"] = [_guarded(version, offered) if isinstance(offered, frozenset) else _own(version, offered)]
+    body["rest"] = [_guarded(version, offered) if isinstance(offered, frozenset) else _own(table, offered)]
     return orjson.dumps(body)

@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import get_args
 
 from schakel.fhir.search import Handling
-from schakel.kernel.outcomes import Invalid
+from schakel.kernel.outcomes import Invalid, PreconditionFailed
 from schakel.server.model import Return
 
 _TAG = r'(?:W/)?"([^"]*)"'
@@ -20,14 +20,17 @@ _BARE = r"[0-9A-Za-z.\-]{1,64}"
 
 
 def if_match(headers: Mapping[str, str]) -> int | None:
-    """The version in `If-Match`. Raises `Invalid` for anything but one (weak) ETag of ours."""
+    """The version in `If-Match`. Raises `Invalid` for anything but one (weak) ETag, and `PreconditionFailed` for one
+    that is not ours: whatever is here, it is not that version."""
     value = headers.get("if-match")
     if value is None:
         return None
-    match = re.fullmatch(r'\s*(?:W/)?"([1-9][0-9]{0,8})"\s*', value)
+    match = re.fullmatch(rf"\s*{_TAG}\s*", value)
     if match is None:
         raise Invalid('If-Match must be one version, as in W/"3"', expression="If-Match")
-    return int(match.group(1))
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", match[1]):
+        raise PreconditionFailed("If-Match names a version that is not here", expression="If-Match")
+    return int(match[1])
 
 
 def if_absent(headers: Mapping[str, str]) -> bool:

@@ -1,7 +1,7 @@
 """From method, path and query to one `Interaction`.
 
 Source: FHIR RESTful API, STU3 and R4 (http.html). A GET takes its parameters from the query alone, a POST to
-`_search` from its query and its form together: one list, of which one `Query` is made that is judged and executed.
+`_search` from its form; where requests are judged, giving both is refused, else they are one list.
 A create with search parameters in its address is taken as one with these in If-None-Exist: FHIR gives them no
 meaning there, and the clients that send them mean this.
 """
@@ -29,14 +29,19 @@ _SUBSETTING = ("_summary", "_elements")
 
 
 def parse(
-    request: Request, parser: QueryParser | None = None, *, handling: Handling = "strict"
+    request: Request,
+    parser: QueryParser | None = None,
+    *,
+    handling: Handling = "strict",
+    trusted: bool = False,
 ) -> Interaction:
-    """The interaction that `request` asks; `handling` is that of unknown search parameters.
+    """The interaction that `request` asks; `handling` is that of unknown search parameters. What a `trusted` caller
+    asks is not judged.
 
     Raises `Invalid`, `NotFound`, `NotAllowed`, `NotSupported` and `UnsupportedMedia`.
     """
     parser = parser or QueryParser(definitions(request.version))
-    interaction = _Parsing(request, parser, handling).interaction()
+    interaction = _Parsing(request, parser, handling, trusted).interaction()
     if "if-none-exist" in request.headers and interaction.kind != "create":
         raise Invalid("If-None-Exist is for creating, with POST on a type", expression="If-None-Exist")
     return interaction
@@ -80,10 +85,11 @@ def _is_condition(query: Query, name: str) -> bool:
 class _Parsing:
     """One request on its way to an interaction."""
 
-    def __init__(self, request: Request, parser: QueryParser, handling: Handling) -> None:
+    def __init__(self, request: Request, parser: QueryParser, handling: Handling, trusted: bool) -> None:
         self._request = request
         self._parser = parser
         self._handling = handling
+        self._trusted = trusted
 
     def interaction(self) -> Interaction:
         request = self._request
@@ -128,7 +134,7 @@ class _Parsing:
                 return self._compartment(kind, logical_id(name), inside, self._form())
             case [kind, name, inside] if not inside.startswith("_"):
                 self._only("GET")
-                return self._compartment(kind, logical_id(name), inside, pairs_of(request.query))
+                return self._compartment(kind, logical_id(name), inside, self._asked(request.query))
             case [_, _, name, *_] if name.startswith(("_", "$")):
                 raise NotSupported(f"{name[:40]} here is not supported", expression=name[:40])
             case _:
@@ -208,15 +214,25 @@ class _Parsing:
     def _search(self, word: Kind, query: Query) -> Interaction:
         return Interaction(self._request.version, word, query.type, query=query, format=query.format)
 
+    def _asked(self, text: str) -> Pairs:
+        """The parameters of a search. Empty ones say nothing (R4 search.html 3.1.1.3); where requests are judged, they
+        stay, and are refused."""
+        pairs = pairs_of(text)
+        return tuple(pair for pair in pairs if pair[1]) if self._trusted else pairs
+
     def _form(self) -> Pairs:
-        """The parameters of a search by POST: those in its address, and those in its form."""
+        """The parameters of a search by POST: those in its address (of a trusted caller), and those in its form."""
         request = self._request
         self._only("POST")
+        if request.query and not self._trusted:
+            raise Invalid(
+                "a search by POST takes its parameters from the form alone; the query must be empty"
+            )
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media != FORM and (request.body or media):
             raise UnsupportedMedia(f"a search by POST needs Content-Type {FORM}")
         try:
-            return (*pairs_of(request.query), *pairs_of(request.body.decode("utf-8")))
+            return (*self._asked(request.query), *self._asked(request.body.decode("utf-8")))
         except UnicodeDecodeError as error:
             raise Invalid("the form is not UTF-8") from error
 
@@ -231,13 +247,13 @@ class _Parsing:
         self._only("GET", "POST")
         if request.method == "POST":
             return Interaction(request.version, "transaction", format=self._format_only())
-        query = self._parser.parse("", pairs_of(request.query), handling=self._handling)
+        query = self._parser.parse("", self._asked(request.query), handling=self._handling)
         return self._search("search-system", query)
 
     def _on_type(self, kind: str) -> Interaction:
         request = self._request
         if request.method == "GET":
-            query = self._parser.parse(kind, pairs_of(request.query), handling=self._handling)
+            query = self._parser.parse(kind, self._asked(request.query), handling=self._handling)
             return self._search("search", query)
         self._only("GET", "POST", *(_WRITES if request.query else ()))
         if request.method != "POST":
@@ -287,7 +303,7 @@ class _Parsing:
         operation = operation_of(name.removeprefix("$"), request.version, kind, instance)
         self._only(*sorted(operation.methods))
         if operation.run is None:
-            return self._search("search", self._parser.parse(kind, pairs_of(request.query), last=True))
+            return self._search("search", self._parser.parse(kind, self._asked(request.query), last=True))
         return Interaction(
             request.version,
             "operation",

@@ -14,11 +14,13 @@ from typing import Any
 
 _CONDITIONAL = re.compile(r"[A-Z][A-Za-z]+\?.+")
 _RESTFUL = re.compile(r"(https?://.+/)[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}")
+_VERSIONED = re.compile(r"(.+)/_history/[A-Za-z0-9\-.]{1,64}")
 _LINK = re.compile(r"""(\s(?:href|src)\s*=\s*)(?:"([^"]*)"|'([^']*)')""")
 _ADDRESSES = frozenset(
     f"{start}{kind}" for start in ("value", "defaultValue", "fixed") for kind in ("Uri", "Url", "Oid", "Uuid")
 )
 
+_NONE: Mapping[str, str] = {}
 _ATTACHMENT = frozenset(
     {"id", "extension", "contentType", "language", "data", "url", "size", "hash", "title", "creation"}
 )
@@ -45,21 +47,21 @@ def conditional_references(value: Any) -> set[str]:
     return found
 
 
-def linked(value: Any, ids: Mapping[str, str], base: str = "") -> Any:
-    """`value` with every reference that is a key of `ids`, as it stands or below `base`, replaced. What holds none
-    is the same object; nothing is changed in place."""
+def linked(value: Any, ids: Mapping[str, str], base: str = "", versions: Mapping[str, str] = _NONE) -> Any:
+    """`value` with every reference that is a key of `ids`, as it stands or below `base`, replaced; one to a version
+    of it becomes one to the version in `versions`. What holds none is the same object; nothing is changed in place."""
     if type(value) is list:
-        items = [linked(item, ids, base) if type(item) in _CONTAINERS else item for item in value]
+        items = [linked(item, ids, base, versions) if type(item) in _CONTAINERS else item for item in value]
         return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
     changed = None
     for name, member in value.items():
         kind = type(member)
         if kind is str:
-            new = _text(name, member, ids, base)
+            new = _text(name, member, ids, base, versions)
             if name == "url" and member in ids and value.keys() <= _ATTACHMENT:
                 new = ids[member]
         elif kind in _CONTAINERS:
-            new = linked(member, ids, base)
+            new = linked(member, ids, base, versions)
         else:
             continue
         if new is not member:
@@ -71,14 +73,24 @@ def linked(value: Any, ids: Mapping[str, str], base: str = "") -> Any:
 _CONTAINERS = (dict, list)
 
 
-def _text(name: str, text: str, ids: Mapping[str, str], base: str) -> str:
+def _text(name: str, text: str, ids: Mapping[str, str], base: str, versions: Mapping[str, str]) -> str:
     if name == "reference":
-        return ids.get(text) or (base and ids.get(base + text)) or text
+        return _reference(text, ids, base, versions) or text
     if name in _ADDRESSES:
         return ids.get(text, text)
     if name == "div" and ("href" in text or "src" in text):
         return _LINK.sub(lambda match: _attribute(match, ids), text)
     return text
+
+
+def _reference(text: str, ids: Mapping[str, str], base: str, versions: Mapping[str, str]) -> str:
+    """What a reference becomes; empty when it stays. One that names a version goes on naming one (R4 http.html,
+    transaction processing rules), even where the client chose that version freely."""
+    if found := ids.get(text) or (base and ids.get(base + text)):
+        return found
+    version = _VERSIONED.fullmatch(text) if "/_history/" in text else None
+    target = _reference(version[1], ids, base, versions) if version else ""
+    return f"{target}/_history/{versions[target]}" if target in versions else ""
 
 
 def _attribute(match: re.Match[str], ids: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from schakel.fhir import definitions, json, structure
-from schakel.fhir.definitions import Version
+from schakel.fhir.definitions import Definitions, Version
 from schakel.fhir.json import Resource
 from schakel.fhir.patch import PatchLimits
 from schakel.fhir.search import QueryParser, SearchLimits, pairs_of
@@ -62,23 +62,32 @@ class FhirService:
         self.reach = reach or ReachLimits()
         self.rules = rules
         self.versions = versions
+        self._limits = limits
         self._parsers = {v: QueryParser(definitions(v), limits) for v in versions}
+        self._own_parsers: dict[Version, tuple[Definitions, QueryParser]] = {}
 
     def parser(self, version: Version) -> QueryParser:
-        """The parser of searches in a FHIR version."""
-        return self._parsers[version]
+        """The parser of a trusted caller's searches in a FHIR version: it knows the parameters that the organisation
+        has of its own."""
+        table = self.source.definitions(version)
+        known = self._own_parsers.get(version)
+        if known is None or known[0] is not table:
+            known = self._own_parsers[version] = (table, QueryParser(table, self._limits))
+        return known[1]
 
     def types(self, version: Version) -> frozenset[str]:
         """The resource types of a FHIR version."""
         return definitions(version).resource_types
 
     def parse(self, request: Request) -> Interaction:
-        """The interaction that a request asks. What is not known in a search is refused, whatever is preferred."""
+        """The interaction that a request asks. What the standard does not know in a search is refused, whatever is
+        preferred."""
         return parse(request, self._parsers[request.version])
 
     def parse_trusted(self, request: Request) -> Interaction:
         """As `parse`, for a caller who may leave out what is not known in a search (`Prefer: handling=lenient`)."""
-        return parse(request, self._parsers[request.version], handling=handling(request.headers))
+        parser, asked = self.parser(request.version), handling(request.headers)
+        return parse(request, parser, handling=asked, trusted=True)
 
     async def answer(self, request: Request, base: str, caller: str) -> Answer:
         """Parses, executes and renders a request of a trusted caller (the internal door)."""
@@ -90,8 +99,10 @@ class FhirService:
         """Executes and renders an interaction that was parsed from `request`; `bare_id` as in `planned`."""
         match interaction.kind:
             case "capabilities":
-                told = capabilities.statement(interaction.version, base, self.rules)
-                return Answer(200, _part(told, interaction.version, interaction.subset))
+                told = capabilities.statement(
+                    interaction.version, base, self.rules, self.source.definitions(interaction.version)
+                )
+                return answer.capabilities(_part(told, interaction.version, interaction.subset))
             case "read" | "vread":
                 stored = await self.read(interaction)
                 return _unchanged(interaction, stored) or answer.resource(

@@ -31,7 +31,8 @@ class Read:
 
 class Transaction:
     """What the entries of a transaction ask: `plans` (each from the entry at `places`) and `reads` by entry, with
-    the `lookups` of conditional references.
+    the `lookups` of conditional references. `base` is the FHIR base to which relative references belong that stand in
+    an entry without one of its own.
 
     Raises the refusal of the first entry that is not right, naming it.
     """
@@ -43,12 +44,14 @@ class Transaction:
         parse: Callable[[Request], Interaction],
         plan: Callable[[Interaction, Request], Planned],
         criteria: Callable[[str], Query],
+        base: str,
     ) -> None:
         self.plans: list[Planned] = []
         self.places: list[int] = []
         self.reads: dict[int, Read] = {}
         self.lookups: list[Lookup] = []
         self._criteria = criteria
+        self._base = f"{base}/"
         self._texts: list[str] = []
         self._full_urls: dict[str, int] = {}
         self._bases: list[str] = []
@@ -88,18 +91,19 @@ class Transaction:
         for text in sorted(conditional_references(write.resource or {}) - set(self._texts)):
             self.lookups.append(Lookup(self._criteria(text), number))
             self._texts.append(text)
-        self._bases.append("" if write.method == "PATCH" else base_of(full_url))
+        self._bases.append("" if write.method == "PATCH" else base_of(full_url) or self._base)
         self.plans.append(planned)
         self.places.append(place)
 
-    def settle(self, ids: Sequence[str], targets: Sequence[str]) -> Linker:
+    def settle(self, ids: Sequence[str], versions: Sequence[int], targets: Sequence[str]) -> Linker:
         """The function that puts the settled ids into the resources; see `schakel.sources.Settle`."""
         links = {url: f"{self.plans[n].write.type}/{ids[n]}" for url, n in self._full_urls.items()}
+        current = {links[url]: str(versions[n]) for url, n in self._full_urls.items()}
         for text, lookup, target in zip(self._texts, self.lookups, targets, strict=True):
             links[text] = f"{lookup.query.type}/{target}"
 
         def link(number: int, resource: Resource) -> Resource:
-            new: Resource = linked(resource, links, self._bases[number])
+            new: Resource = linked(resource, links, self._bases[number], current)
             return new
 
         return link

@@ -111,6 +111,10 @@ def answered(version: Version, base: str, plan: Planned, written: Written, wante
     """The answer to a write; a representation unless the caller wants something else."""
     stored = written.stored
     headers = answer.validators(stored)
+    told: list[Issue] = []
+    if written.job:
+        headers["X-Job"] = written.job
+        told.append(Issue("information", "informational", f"work on this goes on: see {written.job}"))
     if plan.write.method == "DELETE":
         if wanted != "OperationOutcome":
             return Answer(204, b"", {n: v for n, v in headers.items() if n == "ETag"}, stored)
@@ -124,10 +128,10 @@ def answered(version: Version, base: str, plan: Planned, written: Written, wante
     status = 201 if written.created else 200
     if wanted == "OperationOutcome":
         text = "created" if written.created else "changed" if written.changed else "it was here already"
-        body = _told(version, text, warnings)
+        body = _told(version, text, [*warnings, *told])
         return Answer(status, body, headers, stored, outcome=True)
     return Answer(
-        status, b"" if wanted == "minimal" else stored.body, headers, stored, issues=tuple(warnings)
+        status, b"" if wanted == "minimal" else stored.body, headers, stored, issues=(*warnings, *told)
     )
 
 

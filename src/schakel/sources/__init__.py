@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
-from schakel.fhir.definitions import Version
+from schakel.fhir.definitions import Definitions, Version
 from schakel.fhir.json import Resource
 from schakel.fhir.search import Query
 
@@ -83,11 +83,13 @@ class Write:
 @dataclass(frozen=True, slots=True)
 class Written:
     """What became of a change. `created` is True when a resource is there that was not; `changed` is False when
-    there was nothing to delete, or a conditional create found its resource."""
+    there was nothing to delete, or a conditional create found its resource. `job` is the address of the work that
+    goes on after it."""
 
     stored: Stored
     created: bool
     changed: bool = True
+    job: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +103,9 @@ class Lookup:
 Linker = Callable[[int, Resource], Resource]
 """The resource of the write at a place, with its references to the other writes and to what was looked up."""
 
-Settle = Callable[[Sequence[str], Sequence[str]], Linker]
-"""From the ids of the writes, and of what was looked up, to the function that puts them into the resources. Pure:
-a transaction that is tried again calls it again."""
+Settle = Callable[[Sequence[str], Sequence[int], Sequence[str]], Linker]
+"""From the ids of the writes and the versions they will have, and the ids of what was looked up, to the function that
+puts them into the resources. Pure: a transaction that is tried again calls it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,10 @@ class Changes:
 
 class Source(Protocol):
     """Resources of one organisation."""
+
+    def definitions(self, version: Version) -> Definitions:
+        """The definitions by which its own EHR searches: those of the version, and search parameters of its own."""
+        ...
 
     async def read(self, version: Version, kind: str, logical_id: str) -> Stored:
         """The current version. Raises `NotFound` and `Gone`."""

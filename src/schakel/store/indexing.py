@@ -296,7 +296,7 @@ class TypeIndexer:
                 added = False
                 for node in nodes:
                     added = add(rows, node, resource, own_bases) or added
-                if not added:
+                if not added and any(node.value is not None for node in nodes):
                     rows.token.add((present, "", ""))
             for composite in composites:
                 composite.add(rows, nodes, resource, own_bases)

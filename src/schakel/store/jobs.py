@@ -106,7 +106,7 @@ class Jobs:
         self._pool = pool
         self._tenant = tenant
 
-    async def list(self) -> list[Job]:
+    async def newest(self) -> list[Job]:
         """The newest first, at most 200."""
         async with acquire(self._pool) as connection:
             rows = await connection.fetch(

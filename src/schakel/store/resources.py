@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from schakel.fhir.definitions import Version
+from schakel.fhir.definitions import Definitions, Version
 from schakel.fhir.json import Resource
 from schakel.fhir.search import Query
 from schakel.kernel.outcomes import Gone, NotFound
@@ -20,17 +20,17 @@ from schakel.store.erasing import purge
 from schakel.store.history import Histories
 from schakel.store.indexing import FHIR_NUMBER
 from schakel.store.labels import labels
+from schakel.store.parameters import ParameterRules, ParameterSets
 from schakel.store.reaching import refers
 from schakel.store.searches import Limits, Searches
-from schakel.store.tables import Tables
 from schakel.store.writing import RidBlocks, Writer
 
 __all__ = ["Limits", "Store"]
 
 
 class Store:
-    """Implements `schakel.sources.Source`. `own_bases` are FHIR bases whose references are our own; `tables` are the
-    definitions by which resources are indexed and searched."""
+    """Implements `schakel.sources.Source`. `own_bases` are FHIR bases whose references are our own; `rules` bound the
+    search parameters that the organisation adds, which `parameters` knows."""
 
     def __init__(
         self,
@@ -39,14 +39,14 @@ class Store:
         rids: RidBlocks,
         own_bases: tuple[str, ...] = (),
         limits: Limits | None = None,
-        tables: Tables | None = None,
+        rules: ParameterRules | None = None,
     ) -> None:
         self._pool = pool
         self._tenant = tenant
         self.limits = limits or Limits()
-        self.tables = Tables() if tables is None else tables
-        self._writer = Writer(pool, tenant, rids, own_bases, self.tables)
-        self._searches = Searches(pool, tenant, own_bases, self.limits, self.tables)
+        self.parameters = ParameterSets(tenant, rules, own_bases)
+        self._writer = Writer(pool, tenant, rids, own_bases, self.parameters)
+        self._searches = Searches(pool, tenant, own_bases, self.limits, self.parameters)
         self._histories = Histories(pool, tenant, self.limits.page, self.limits.page_max)
 
     # -- reading -------------------------------------------------------------------------------------------
@@ -110,6 +110,9 @@ class Store:
                 *key,
             )
         return _present(row, kind, logical_id)
+
+    def definitions(self, version: Version) -> Definitions:
+        return self.parameters.table(version)
 
     # -- searching -----------------------------------------------------------------------------------------
 

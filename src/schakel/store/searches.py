@@ -23,7 +23,7 @@ from schakel.store import sql
 from schakel.store.connection import Connection, acquire
 from schakel.store.database import unpack
 from schakel.store.indexing import FHIR_NUMBER
-from schakel.store.tables import Tables
+from schakel.store.parameters import ParameterSets
 
 PAGE_MINUTES = 10
 _COMPARTMENT = re.compile(r"@([A-Za-z]+)/([A-Za-z0-9\-.]{1,64})")
@@ -47,13 +47,18 @@ class Searches:
     """Searches for one tenant. `own_bases` are FHIR bases whose references are our own."""
 
     def __init__(
-        self, pool: asyncpg.Pool, tenant: int, own_bases: tuple[str, ...], limits: Limits, tables: Tables
+        self,
+        pool: asyncpg.Pool,
+        tenant: int,
+        own_bases: tuple[str, ...],
+        limits: Limits,
+        parameters: ParameterSets,
     ) -> None:
         self._pool = pool
         self._tenant = tenant
         self._own_bases = own_bases
         self._limits = limits
-        self._tables = tables
+        self._parameters = parameters
 
     async def search(self, version: Version, query: Query, caller: str | None) -> Found:
         """See `schakel.sources.Source.search`."""
@@ -62,6 +67,7 @@ class Searches:
         limit = self._size(query)
         total = None
         async with acquire(self._pool) as connection:
+            await self._parameters.hold(connection, version, query)
             rows: list[asyncpg.Record] = []
             if limit > 0:
                 statement = self._statement(version)
@@ -95,7 +101,7 @@ class Searches:
         return self._limits.page if query.count is None else min(query.count, self._limits.page_max)
 
     def _statement(self, version: Version) -> sql.Statement:
-        return sql.Statement(self._tenant, version, self._own_bases, self._tables[version])
+        return sql.Statement(self._tenant, version, self._own_bases, self._parameters.table(version))
 
     async def _count(self, connection: Connection, version: Version, query: Query) -> int:
         statement = self._statement(version)
@@ -153,7 +159,7 @@ class Searches:
         """The query of a remembered page; see `_written`."""
         path, _, query = text.partition("?")
         kind, _, rest = path.partition("/")
-        parser, pairs = QueryParser(self._tables[version], _NO_LIMITS), pairs_of(query, 10_000)
+        parser, pairs = QueryParser(self._parameters.table(version), _NO_LIMITS), pairs_of(query, 10_000)
         if compartment := _COMPARTMENT.fullmatch(rest):
             return parser.parse_compartment(compartment[1], compartment[2], kind or "*", pairs)
         return parser.parse(kind, pairs, last=rest == "$lastn")
@@ -167,6 +173,7 @@ class Searches:
             if limited != query.limited_to:
                 raise _page_gone()  # Who has another patient now has no part in what was found then.
             asked = replace(self._parsed(version, row["query"]), limited_to=limited)
+            await self._parameters.hold(connection, version, asked)
             return await self._part(connection, version, asked, row, offset)
 
     async def _part(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,10 +20,13 @@ from schakel.store.conditional import Settled, Settling, Step, unconditional
 from schakel.store.connection import AWAY, Connection, acquire
 from schakel.store.database import pack, unpack
 from schakel.store.indexing import FHIR_NUMBER, IndexRows, indexer
+from schakel.store.parameters import ParameterSets
+from schakel.store.parameters.changing import Change, change
+from schakel.store.parameters.sets import ParameterSet
 from schakel.store.sql import INDEX_TABLES, moment
-from schakel.store.tables import Tables
 
 _ATTEMPTS = 3
+_PARAMETER = "SearchParameter"
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -87,17 +90,22 @@ class _Batch:
 
 
 class Writer:
-    """Writes for one tenant. `own_bases` are FHIR bases whose references are our own, `tables` the definitions by
-    which resources are indexed."""
+    """Writes for one tenant. `own_bases` are FHIR bases whose references are our own, `parameters` the search
+    parameters of the organisation's own."""
 
     def __init__(
-        self, pool: asyncpg.Pool, tenant: int, rids: RidBlocks, own_bases: tuple[str, ...], tables: Tables
+        self,
+        pool: asyncpg.Pool,
+        tenant: int,
+        rids: RidBlocks,
+        own_bases: tuple[str, ...],
+        parameters: ParameterSets,
     ) -> None:
         self._pool = pool
         self._tenant = tenant
         self._rids = rids
         self._own_bases = own_bases
-        self._tables = tables
+        self._parameters = parameters
 
     async def write(
         self,
@@ -111,7 +119,7 @@ class Writer:
             out = await self._attempt(connection, version, writes, lookups, settle)
             if self._rids.statistics_are_stale(len(writes)):
                 with suppress(asyncpg.PostgresError, *AWAY):  # They only help; the write itself is done.
-                    await connection.execute(f"ANALYZE resource, {', '.join(INDEX_TABLES)}")
+                    await connection.execute(f"ANALYZE resource, history, {', '.join(INDEX_TABLES)}")
         return out
 
     async def _attempt(
@@ -124,25 +132,40 @@ class Writer:
     ) -> list[Written]:
         """One transaction, tried again when another one was in the way."""
         conditional = bool(lookups) or any(w.criteria is not None for w in writes)
+        alone = any(w.type == _PARAMETER for w in writes)
         for attempt in range(_ATTEMPTS):
             # Outside the transaction: what a crash of the database undoes could be handed out again.
             rids = await self._rids.take(connection, len(writes))
             try:
                 async with connection.transaction():
                     if conditional:
-                        settling = Settling(
-                            connection, self._tenant, version, self._own_bases, self._tables[version]
-                        )
-                        settled = await settling.settle(writes, lookups)
+                        settled = await self._settled(connection, version, writes, lookups, alone)
                     else:
                         settled = unconditional(writes)
-                    link = settle(settled.ids, settled.targets) if settle else None
-                    done = await self._write(connection, version, settled.steps, rids, link)
-                    done.update(await self._kept(connection, version, writes, settled))
+                    kept = await self._kept(connection, version, writes, settled)
+                    done = await self._write(connection, version, settled, kept, rids, settle)
+                if alone:
+                    await self._parameters.refresh(connection)
                 return [done.get(place) or _nothing(write) for place, write in enumerate(writes)]
             except _RETRIED:
                 await asyncio.sleep(0.01 * (attempt + 1))
         raise Conflict("another change to the same resource came first; try again")
+
+    async def _settled(
+        self,
+        connection: Connection,
+        version: Version,
+        writes: Sequence[Write],
+        lookups: Sequence[Lookup],
+        alone: bool,
+    ) -> Settled:
+        """What conditional writes are about, by the search parameters that hold now."""
+        generation = await connection.fetchval("SELECT write_gate($1, $2)", self._tenant, alone)
+        table = (await self._parameters.at(connection, generation)).table(version)
+        for query in (*(w.criteria for w in writes if w.criteria is not None), *(k.query for k in lookups)):
+            await self._parameters.hold(connection, version, query)
+        settling = Settling(connection, self._tenant, version, self._own_bases, table)
+        return await settling.settle(writes, lookups)
 
     async def _kept(
         self, connection: Connection, version: Version, writes: Sequence[Write], settled: Settled
@@ -173,42 +196,51 @@ class Writer:
 
     async def _locked(self, connection: Connection, fhir: int, steps: Sequence[Step]) -> list[asyncpg.Record]:
         """The rows that are there already, locked, with the body of those that are patched. Each record has
-        `moment`, the time after the locks were had; when no row is there, one record has that alone.
+        `moment`, the time after the locks were had, and the `generation` of the organisation's search parameters;
+        when no row is there, one record has those alone.
 
-        The transaction gets its id here, before that moment: the feed of changes rests on it (see `history`).
+        The gate (migration 0006) is passed before a row is locked. The transaction gets its id here, before that
+        moment: the feed of changes rests on it (see `history`).
         """
         return await connection.fetch(
-            "WITH locked AS MATERIALIZED (SELECT r.type, r.id, r.version, r.rid, r.deleted, "
+            "WITH gate AS MATERIALIZED (SELECT write_gate($1, $6) AS generation), "
+            "locked AS MATERIALIZED (SELECT r.type, r.id, r.version, r.rid, r.deleted, "
             "CASE WHEN w.patched THEN r.body END AS body FROM resource r "
             "JOIN unnest($3::text[], $4::text[], $5::boolean[]) AS w (type, id, patched) "
             "ON r.type = w.type AND r.id = w.id WHERE r.tenant = $1 AND r.fhir = $2 "
-            "ORDER BY r.type, r.id FOR UPDATE OF r) "
-            "SELECT pg_current_xact_id(), clock_timestamp() AS moment, locked.* "
-            "FROM (SELECT) AS one LEFT JOIN locked ON true",
+            "AND (SELECT generation FROM gate) >= 0 ORDER BY r.type, r.id FOR UPDATE OF r) "
+            "SELECT pg_current_xact_id(), clock_timestamp() AS moment, gate.generation, locked.* "
+            "FROM gate LEFT JOIN locked ON true",
             self._tenant,
             fhir,
             [s.write.type for s in steps],
             [s.id for s in steps],
             [s.write.patch is not None for s in steps],
+            any(s.write.type == _PARAMETER for s in steps),
         )
 
     async def _write(
         self,
         connection: Connection,
         version: Version,
-        steps: Sequence[Step],
+        settled: Settled,
+        kept: dict[int, Written],
         rids: list[int],
-        link: Linker | None,
+        settle: Settle | None,
     ) -> dict[int, Written]:
-        fhir = FHIR_NUMBER[version]
+        """Writes every step. What became of each change by place, with what was kept as it is."""
+        fhir, steps = FHIR_NUMBER[version], settled.steps
         if not steps:
-            return {}
+            return kept
         rows = await self._locked(connection, fhir, steps)
         existing = {(r["type"], r["id"]): r for r in rows if r["id"] is not None}
+        link = settle(settled.ids, _versions(settled, kept, existing), settled.targets) if settle else None
         written_at = moment(rows[-1]["moment"])
+        parameters = await self._parameters.at(connection, rows[-1]["generation"])
         batch = _Batch()
+        changes: list[Change] = []
         fresh = iter(rids)
-        out: dict[int, Written] = {}
+        out = dict(kept)
         for number, step in enumerate(steps):
             if number % 25 == 24:
                 await asyncio.sleep(0)  # A long transaction must not hold up other requests.
@@ -220,7 +252,12 @@ class Writer:
                     continue
                 resource = _next(step, old, link)
                 rid = next(fresh) if old is None else old["rid"]
-                out[step.place] = self._add(batch, version, step, old, rid, resource, written_at)
+                out[step.place] = self._add(batch, version, step, old, rid, resource, written_at, parameters)
+                if step.write.type == _PARAMETER:
+                    changes.append(Change(step.place, step.id, resource))
+        if changes:
+            for place, job in (await change(connection, self._parameters, version, changes)).items():
+                out[place] = replace(out[place], job=f"{self._parameters.rules.jobs}/{job}")
         await self._apply(connection, fhir, batch)
         return out
 
@@ -233,6 +270,7 @@ class Writer:
         rid: int,
         resource: Resource | None,
         written_at: datetime,
+        parameters: ParameterSet,
     ) -> Written:
         """Adds the next version of one resource to the batch."""
         kind, fhir = step.write.type, FHIR_NUMBER[version]
@@ -242,7 +280,8 @@ class Writer:
         if resource is not None:
             stamp(resource, step.id, number, instant(written_at))
             body = dump(resource)
-            rows = indexer(self._tables[version], kind).rows(resource, self._own_bases)
+            rows = indexer(version, kind).rows(resource, self._own_bases)
+            parameters.add_rows(version, kind, rows, resource, self._own_bases)
             batch.add_index((self._tenant, fhir, kind, rows.patient), rid, rows)
         deleted = resource is None
         method = step.write.method
@@ -298,6 +337,17 @@ class Writer:
 def _nothing(write: Write, version: int = 0, moment_of: datetime = _NEVER) -> Written:
     """What a DELETE of what is not there came to."""
     return Written(Stored(write.type, write.id, version, moment_of, b"", True), created=False, changed=False)
+
+
+def _versions(
+    settled: Settled, kept: Mapping[int, Written], existing: Mapping[tuple[str, str], asyncpg.Record]
+) -> list[int]:
+    """The version that the resource of each write will have; 0 of nothing."""
+    versions = [kept[place].stored.version if place in kept else 0 for place in range(len(settled.ids))]
+    for step in settled.steps:
+        old = existing.get((step.write.type, step.id))
+        versions[step.place] = 1 if old is None else old["version"] + 1
+    return versions
 
 
 def _next(step: Step, old: asyncpg.Record | None, link: Linker | None) -> Resource | None:

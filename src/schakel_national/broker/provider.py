@@ -18,6 +18,7 @@ from joserfc.jwk import RSAKey
 from schakel.kernel.clock import new_id
 from schakel.kernel.outcomes import Invalid
 from schakel.kernel.values import Bsn
+from schakel_national.broker.texts import wanted
 
 LEVEL = "urn:oasis:names:tc:SAML:2.0:ac:classes:MobileTwoFactorContract"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -68,6 +69,7 @@ class Asked:
     state: str
     nonce: str
     challenge: str
+    language: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,14 @@ class Provider:
         if query.get("code_challenge_method") != "S256":
             raise Refused("invalid_request", "code_challenge_method must be S256")
         return self.waiting.put(
-            Asked(client, address, query["state"], query["nonce"], query["code_challenge"])
+            Asked(
+                client,
+                address,
+                query["state"],
+                query["nonce"],
+                query["code_challenge"],
+                wanted(query.get("ui_locales", "")),
+            )
         )
 
     def log_in(self, asked: Asked, bsn: Bsn) -> str:

@@ -17,13 +17,15 @@ from schakel.kernel.outcomes import Invalid
 from schakel.kernel.values import Bsn
 from schakel_national import configuration
 from schakel_national.broker.provider import LEVEL, Asked, Client, Provider, Refused
+from schakel_national.broker.texts import TEXTS, wanted
 
 NAME = "broker"
 _MOST_BYTES = 20_000
 _PRIVATE = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
 }
 
 
@@ -47,6 +49,7 @@ def application(folder: Path, address: str) -> ASGIApp:
             Route("/login", handlers.login, methods=["POST"]),
             Route("/token", handlers.token, methods=["POST"]),
             Route("/userinfo", handlers.userinfo),
+            Route("/style.css", handlers.style),
         ]
     )
 
@@ -55,7 +58,9 @@ class _Handlers:
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
         loader = PackageLoader("schakel_national.broker", "templates")
-        self._pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+        self._pages = Environment(
+            loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        )
 
     async def metadata(self, request: Request) -> Response:
         """What the broker offers and where."""
@@ -68,17 +73,18 @@ class _Handlers:
     async def authorize(self, request: Request) -> Response:
         """A client sends a person: the login page, or back with an error."""
         query = dict(request.query_params)
+        language = wanted(query.get("ui_locales", ""))
         try:
             _, address = self._provider.registered(query)
         except Refused as refusal:
-            return self._page("error", 400, message=refusal.message)
+            return self._page("error", 400, language, message=refusal.message)
         try:
             waiting = self._provider.ask(query)
         except Refused as refusal:
             return _back(
                 address, query.get("state", ""), error=refusal.word, error_description=refusal.message
             )
-        return self._page("login", 200, waiting=waiting, wrong=False, bsn="")
+        return self._page("login", 200, language, waiting=waiting, wrong=False, bsn="")
 
     async def login(self, request: Request) -> Response:
         """The login page's form: a BSN, or the button that cancels."""
@@ -86,7 +92,7 @@ class _Handlers:
         waiting = form.get("waiting", "")
         asked: Asked | None = self._provider.waiting.see(waiting)
         if asked is None:
-            return self._page("error", 400, message="this login took too long, or was used before")
+            return self._page("error", 400, "nl", message="this login took too long, or was used before")
         if form.get("action") == "cancel":
             self._provider.waiting.take(waiting)
             said = "Authentication cancelled"
@@ -94,7 +100,8 @@ class _Handlers:
         try:
             bsn = Bsn(form.get("bsn", "").strip())
         except Invalid:
-            return self._page("login", 400, waiting=waiting, wrong=True, bsn=form.get("bsn", ""))
+            typed = form.get("bsn", "")
+            return self._page("login", 400, asked.language, waiting=waiting, wrong=True, bsn=typed)
         self._provider.waiting.take(waiting)
         return _back(asked.redirect_uri, asked.state, code=self._provider.log_in(asked, bsn))
 
@@ -116,9 +123,16 @@ class _Handlers:
             return JSONResponse({"error": refusal.word}, 401, headers)
         return Response(sealed, headers=_PRIVATE, media_type="application/jwt")
 
-    def _page(self, name: str, status: int, **values: object) -> Response:
-        text = self._pages.get_template(f"{name}.html").render(**values)
-        return Response(text, status, _PRIVATE, "text/html")
+    async def style(self, request: Request) -> Response:
+        """The stylesheet of the pages."""
+        text, _, _ = self._pages.loader.get_source(self._pages, "style.css")  # type: ignore[union-attr]
+        return Response(text, headers=_PRIVATE, media_type="text/css")
+
+    def _page(self, name: str, status: int, language: str, **values: object) -> Response:
+        page = self._pages.get_template(f"{name}.html")
+        return Response(
+            page.render(language=language, text=TEXTS[language], **values), status, _PRIVATE, "text/html"
+        )
 
 
 def _back(address: str, state: str, **members: str) -> Response:

@@ -169,6 +169,10 @@ const steps = {
       name: "$meta", resourceType: "Patient", id: made.patient, method: "GET",
     });
     assert.equal(meta.parameter[0].valueMeta.versionId, "4");
+    const everything = await client.operation({
+      name: "everything", resourceType: "Patient", id: made.patient, method: "GET", input: { _count: 100 },
+    });
+    assert.equal(everything.entry.length, 6);
   },
 
   async resolve() {

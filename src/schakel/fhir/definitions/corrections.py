@@ -15,6 +15,11 @@ _CORRECTIONS: dict[Version, tuple[tuple[str, str, str], ...]] = {
         (".as(Date)", ".as(date)", _CASE),
         (".as(String)", ".as(string)", _CASE),
         (".as(Uri)", ".as(uri)", _CASE),
+        (
+            "Patient.deceased.exists()",
+            "Patient.deceased.exists() and Patient.deceased != false",
+            "who is said not to be deceased is not (R4 has it so)",
+        ),
     ),
     # The second part of the composite parameter Observation code-value-date.
     "r4": ((".as(DateTime)", ".as(dateTime)", _CASE),),

@@ -14,7 +14,7 @@ from schakel.fhir.definitions import Definitions, SearchParameter
 from schakel.fhir.moments import interval
 from schakel.fhir.search.model import Condition
 from schakel.fhir.search.values import fold, number, quantity, split, split_prefix, unescape
-from schakel.kernel.outcomes import Invalid, NotSupported, TooCostly
+from schakel.kernel.outcomes import Invalid, NotSupported, TooCostly, naming
 
 KINDS = frozenset(
     {"token", "reference", "string", "date", "uri", "number", "quantity", "composite", "special"}
@@ -35,7 +35,10 @@ MODIFIERS = {
 _PLAIN = frozenset({"", "not", "missing"})
 _COLUMNED = frozenset({"_id", "_lastUpdated"})
 _POSITION = "Location.position"
+_TRUE_AND_FALSE = "http://hl7.org/fhir/special-values"
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+_LOST_PLUS = re.compile(r"(?<=[0-9]) (?=[0-9]{2}:[0-9]{2}(?:,|$))")
+"""The sign of a time zone that came as a space, because it was not percent-encoded; it can only be meant so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,9 @@ def supported(parameter: SearchParameter) -> bool:
 def implied_systems(
     table: Definitions, resource_types: Collection[str], parameter: SearchParameter
 ) -> frozenset[str]:
-    """The code systems that a token parameter means when its elements are of type `code`: such a value has no
-    system of its own, the required binding says it (STU3 3.1.1.4.11, table of token types)."""
+    """The code systems that a token parameter means when its elements are of type `code` or `boolean`: such a value
+    has no system of its own, the required binding or the specification says it (STU3 3.1.1.4.11 and R4 3.1.1.4.10,
+    table of token types)."""
     found: set[str] = set()
     for path in parameter.expression.split("|"):
         kind, *names = path.strip().split(".")
@@ -73,6 +77,8 @@ def implied_systems(
             kind = element.types[0]
             if kind == "code":
                 found.update(table.value_sets.get(element.binding, ()))
+            elif kind == "boolean":
+                found.add(_TRUE_AND_FALSE)
     return frozenset(found)
 
 
@@ -152,7 +158,9 @@ class ConditionParser:
         if parameter.type == "reference" and modifier in self._table.resource_types:
             return self._typed(kinds, parameter, modifier, name, value)
         if parameter.type == "special" and depth:
-            raise NotSupported(f"{code} says something of a whole search, and not in a chain", expression=code)
+            raise NotSupported(
+                f"{code} says something of a whole search, and not in a chain", expression=code
+            )
         self._check_modifier(parameter, modifier, name)
         if modifier == "missing":
             if value not in ("true", "false"):
@@ -160,6 +168,8 @@ class ConditionParser:
             return Condition(parameter, modifier, (value,))
         if parameter.type == "composite":
             return self._composite(kinds, parameter, value)
+        if parameter.type == "date":
+            value = _LOST_PLUS.sub("+", value)
         condition = Condition(parameter, modifier, self._values(name, value, _has_parts(parameter, modifier)))
         self._check(kinds, condition)
         return condition
@@ -214,7 +224,8 @@ class ConditionParser:
         code = parameter.code
         match parameter.type, modifier:
             case "date", _:
-                interval(split_prefix(value)[1])
+                with naming(code):
+                    interval(split_prefix(value)[1])
             case "number", _:
                 number(split_prefix(value)[1], code)
             case "quantity", _:

@@ -20,7 +20,7 @@ from schakel.kernel.outcomes import Invalid, NotSupported, TooCostly, naming
 Handling = Literal["strict", "lenient"]
 
 ONCE = frozenset(
-    ("_count", "_total", "_sort", "_format", "_page", "_summary", "_elements", "_contained", "_type", "max")
+    ("_count", "_total", "_format", "_page", "_summary", "_elements", "_contained", "_type", "max")
 )
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _PAGE_KEY = re.compile(r"[0-9a-f-]{36}")
@@ -143,7 +143,7 @@ class QueryParser:
                     raise Invalid("_total is none, estimate or accurate", expression="_total")
                 return replace(query, total=value)
             case "_sort":
-                return replace(query, sort=self._sort(query.kinds, value))
+                return replace(query, sort=self._sort(query, value))
             case "_format":
                 return replace(query, format=value)
             case "_summary":
@@ -197,11 +197,12 @@ class QueryParser:
             raise Invalid(f"{name}: {code} of {source} never refers to {target[:40]!r}", expression=name)
         return Include(source, parameter, target, iterate)
 
-    def _sort(self, kinds: tuple[str, ...], value: str) -> tuple[Sort, ...]:
-        keys: list[Sort] = []
+    def _sort(self, query: Query, value: str) -> tuple[Sort, ...]:
+        """The sort keys with those of `value` behind them: `_sort` may repeat, for inner orders (3.1.1.9)."""
+        keys = list(query.sort)
         for part in value.split(","):
             code = part.strip().removeprefix("-")
-            parameter = self._conditions.parameter(kinds, code)
+            parameter = self._conditions.parameter(query.kinds, code)
             if parameter.type in ("composite", "special"):
                 raise NotSupported(f"_sort: {code} ({parameter.type}) has no order", expression="_sort")
             keys.append(Sort(parameter, part.strip().startswith("-")))

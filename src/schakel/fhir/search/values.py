@@ -98,7 +98,7 @@ def approximately(text: str) -> tuple[datetime, datetime]:
 @dataclass(frozen=True, slots=True)
 class Amount:
     """A number or quantity that is searched: the value, how far its written precision reaches to both sides, and
-    the unit (`coded` when a system or unit was given)."""
+    the unit (`coded` when a system or unit was given; without a unit any of the system will do)."""
 
     value: Decimal
     margin: Decimal
@@ -134,14 +134,15 @@ def number(text: str, name: str) -> Amount:
 
 
 def quantity(text: str, name: str) -> Amount:
-    """A quantity as it is searched: `value`, `value|system|code` or `value||code`. Raises `Invalid`."""
+    """A quantity as it is searched: `value`, `value|system|code`, `value||code` or `value|system|`; of these parts
+    both are optional (R4 3.1.1.4.11). Raises `Invalid`."""
     parts = [unescape(part) for part in split(text, "|")]
     amount = number(parts[0].strip(), name)
     if len(parts) == 1:
         return amount
-    if len(parts) != 3 or not parts[2] or len(parts[2]) > _MAX_UNIT:
+    if len(parts) != 3 or len(parts[2]) > _MAX_UNIT:
         raise Invalid(f"{name} takes value, value|system|code or value||code", expression=name)
-    return Amount(amount.value, amount.margin, True, parts[1], parts[2])
+    return Amount(amount.value, amount.margin, any(parts[1:]), parts[1], parts[2])
 
 
 def in_base_units(value: Decimal, unit: str) -> tuple[Decimal, str] | None:

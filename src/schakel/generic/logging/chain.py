@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 import asyncpg
@@ -45,6 +45,8 @@ ChainType: TypeAlias = Literal[
 ]
 
 _CLEANING_SECONDS = 3600.0
+_NEXT = timedelta(microseconds=1)
+"""Between two events that are written together, which keeps their order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +80,11 @@ class ChainLog:
 
     async def write(self, *events: ChainEvent) -> None:
         """Writes `events` down, together and in this order. Raises `Busy`."""
-        moment = now()
+        started = now()
+        moments = [started + place * _NEXT for place in range(len(events))]
         rows = [
             (self._tenant, moment, uuid.uuid4(), one.type, one.session, self._body(one, moment))
-            for one in events
+            for one, moment in zip(events, moments, strict=True)
         ]
         async with acquire(self._pool) as connection:
             await connection.executemany(

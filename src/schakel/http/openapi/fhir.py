@@ -79,6 +79,7 @@ _PATCH = {
                 ),
             }
         },
+        "application/merge-patch+json": {"schema": {"type": "object"}},
         FHIR_JSON: {"schema": {**ref("Resource"), "description": "Parameters, of FHIRPath Patch."}},
     },
 }

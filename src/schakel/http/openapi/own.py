@@ -49,6 +49,47 @@ SCHEMAS: dict[str, Json] = {
         ),
         "additionalProperties": False,
     },
+    "JobsToStart": {
+        "description": "Build a search parameter of the organisation's own again: its url; all of them without.",
+        **table((), **texts("parameter")),
+        "additionalProperties": False,
+    },
+    "Job": {
+        "description": "Work that goes on after the answer. `total` is null until it is known; `failing` is on how "
+        "many resources the expression of the parameter fails now.",
+        **table(
+            (
+                "id",
+                "kind",
+                "parameter",
+                "state",
+                "done",
+                "total",
+                "attempts",
+                "error",
+                "made",
+                "started",
+                "ended",
+            ),
+            **texts("id", "kind"),
+            parameter=table(
+                ("url", "code", "fhir", "state", "failing"),
+                **texts("url", "code"),
+                fhir={"enum": ["stu3", "r4"]},
+                state={"enum": ["building", "ready", "failed", "removed"]},
+                failing={"type": "integer"},
+            ),
+            state={"enum": ["waiting", "running", "done", "failed"]},
+            done={"type": "integer"},
+            total={"type": ["integer", "null"]},
+            attempts={"type": "integer"},
+            error={"type": ["string", "null"]},
+            made=_MOMENT,
+            started={"type": ["string", "null"], "format": "date-time"},
+            ended={"type": ["string", "null"], "format": "date-time"},
+        ),
+    },
+    "Jobs": table(("jobs",), jobs={"type": "array", "items": ref("Job")}),
     "Token": table(
         ("access_token", "token_type", "expires_in"),
         **texts("access_token", "token_type", "scope", "refresh_token"),
@@ -162,6 +203,12 @@ OPERATIONS: dict[tuple[str, str], Json] = {
     ("DELETE", "/{organisation}/grounds/{id}"): {
         "responses": {"200": said("Ended.", schema=ref("Ground"))},
     },
+    ("GET", "/{organisation}/jobs"): {"responses": {"200": said("The newest.", schema=ref("Jobs"))}},
+    ("POST", "/{organisation}/jobs"): {
+        "requestBody": body(ref("JobsToStart")),
+        "responses": {"202": said("They go on, or begin.", schema=ref("Jobs"))},
+    },
+    ("GET", "/{organisation}/jobs/{id}"): {"responses": {"200": said("How far it is.", schema=ref("Job"))}},
     ("GET", "/{organisation}/log/fhir/r4/AuditEvent"): {
         "parameters": [
             parameter(

@@ -8,7 +8,7 @@ is fetched from elsewhere, so the content policy allows neither.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from io import BytesIO
 from urllib.parse import urlsplit
@@ -129,10 +129,12 @@ def _texts(language: str) -> dict[str, str]:
     if language == "en":
         return {}
     catalogue = read_po(BytesIO((_HERE / "locale" / f"{language}.po").read_bytes()), locale=language)
-    found: dict[str, str] = {}
-    for message in catalogue:
-        if isinstance(message.id, str):
-            found[message.id] = str(message.string)
-        else:
-            found |= zip(message.id, message.string, strict=True)
-    return {name: text for name, text in found.items() if name and text}
+    pairs = (
+        pair for message in catalogue for pair in zip(_forms(message.id), _forms(message.string), strict=True)
+    )
+    return {name: text for name, text in pairs if name and text}
+
+
+def _forms(text: str | Sequence[str] | None) -> Sequence[str]:
+    """A text of a catalogue in its forms: one, or singular and plural."""
+    return [text or ""] if text is None or isinstance(text, str) else text

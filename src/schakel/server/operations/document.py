@@ -5,7 +5,7 @@ in the document, as the standard asks; and, as it allows, what those resources r
 standard (by extensions they lead to more and more of the record). Other compositions that it replaces or appends are
 no part of it. A reference that leads nowhere stays as it is, and is named in the `Warning` of the answer: a document
 holds nothing but what its composition speaks of. It is kept only when that is asked (`persist`); each document is
-another one, with an identifier of its own.
+another one, with an identifier of its own. Documents by a GraphDefinition (`graph`, R4) are not supported.
 """
 
 from __future__ import annotations
@@ -31,15 +31,13 @@ from schakel.store.index_values import parse_literal
 if TYPE_CHECKING:
     from schakel.server.service import FhirService
 
-TAKES = (Parameter("id", "uri"), Parameter("persist", "boolean"), Parameter("graph", "uri"))
+TAKES = (Parameter("id", "uri"), Parameter("persist", "boolean"))
 
 
 async def run(service: FhirService, call: Call) -> Answer:
     """Raises `NotFound` and `Gone` for the composition, `Invalid`, `NotSupported` and `TooCostly`."""
     asked = call.interaction
     parameters = given(service, call, TAKES)
-    if parameters.one("graph") is not None:
-        raise NotSupported("documents by a GraphDefinition are not supported", expression="graph")
     logical_id = _composition(service, asked.id, parameters.one("id"))
     composition = await service.source.read(asked.version, "Composition", logical_id)
     most = service.reach.document

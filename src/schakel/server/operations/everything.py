@@ -85,7 +85,7 @@ async def run(service: FhirService, call: Call) -> Answer:
     def wanted(stored: Stored, targets: frozenset[Target]) -> bool:
         if stored.type == "Patient":
             return asked.type != "Patient" and stored.id in patients
-        if asked.type != "Patient" and owner in targets:
+        if owner in (targets | {Target(stored.type, stored.id)}):
             return False  # A match in its own right, on this page or another.
         others = set() if asked.type == "Patient" else patients
         return {target.id for target in targets if target.type == "Patient"} <= others

@@ -16,7 +16,7 @@ import orjson
 
 from schakel.fhir.definitions import Version
 from schakel.fhir.search import Query
-from schakel.kernel.clock import AMSTERDAM, now
+from schakel.kernel.clock import instant, now
 from schakel.kernel.outcomes import Invalid, NotSupported, TooCostly
 from schakel.server import answer
 from schakel.server.answer import Answer
@@ -93,8 +93,8 @@ class _Search:
 
     async def active_or_latest_stop(self, kind: Kind) -> list[Stored]:
         """The blocks of a kind that have not ended, and the latest stop of each treatment."""
-        today = now().astimezone(AMSTERDAM).date().isoformat()
-        found = await self._found(kind, ("period-of-use", f"ge{today}"), ("is-latest-stop", "true"))
+        running = ("period-of-use", f"gt{instant(now())}")
+        found = await self._found(kind, running, ("is-latest-stop", "true"))
         timeless = await self._found(kind, ("period-of-use:missing", "true"))
         return [*found, *(stored for stored in timeless if not _stops(stored))]
 

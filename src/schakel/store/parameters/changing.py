@@ -7,7 +7,7 @@ that a process that has not heard of the change still finds them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -182,9 +182,7 @@ async def restart(connection: Connection, sets: ParameterSets, url: str = "") ->
         if own.number in going:
             jobs.append(going[own.number])
             continue
-        job = await enqueue(
-            connection, sets.tenant, BUILD, _argument(own.version, own.number, own.parameter)
-        )
+        job = await enqueue(connection, sets.tenant, BUILD, _argument(own.version, own.number, own.parameter))
         await connection.execute(
             "UPDATE search_parameter SET job = $3, "
             "state = CASE state WHEN 'ready' THEN 'ready' ELSE 'building' END "
@@ -196,15 +194,3 @@ async def restart(connection: Connection, sets: ParameterSets, url: str = "") ->
         jobs.append(job)
     await bump(connection, sets.tenant)
     return jobs
-
-
-async def failures(connection: Connection, tenant: int, numbers: Iterable[int]) -> dict[int, int]:
-    """How many resources there are on which each of these parameters failed."""
-    names = {f"+{number}:failed": number for number in numbers}
-    rows = await connection.fetch(
-        "SELECT param, count(*) AS resources FROM index_token WHERE tenant = $1 AND param = ANY($2) "
-        "AND param LIKE '+%:failed' GROUP BY param",
-        tenant,
-        list(names),
-    )
-    return {names[row["param"]]: row["resources"] for row in rows}

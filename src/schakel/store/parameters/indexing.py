@@ -43,7 +43,7 @@ class ParameterIndexer:
         nodes = self._expression.evaluate(resource, steps=self._steps)
         for node in nodes:
             added = self._adder(found, node, resource, own_bases) or added
-        if nodes and not added:
+        if not added and any(node.value is not None for node in nodes):
             found.token.add((f"{self._name}:present", "", ""))
         rows = [row for _, table in found.tables() for row in table]
         if len(rows) > _MOST_ROWS:

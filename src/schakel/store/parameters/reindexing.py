@@ -34,11 +34,10 @@ KINDS = (BUILD, REMOVE)
 
 
 class Reindexing:
-    """Both kinds of job; `sets` are those of each tenant, `own_bases` the FHIR bases whose references are its own."""
+    """Both kinds of job; `sets` are those of each tenant."""
 
-    def __init__(self, sets: Mapping[int, ParameterSets], own_bases: Mapping[int, tuple[str, ...]]) -> None:
+    def __init__(self, sets: Mapping[int, ParameterSets]) -> None:
         self._sets = sets
-        self._own_bases = own_bases
 
     def kinds(self) -> dict[str, Kind]:
         """For a `Worker`."""
@@ -95,9 +94,11 @@ class Reindexing:
         rids = [row["rid"] for row in resources]
         own = holds.of(number)
         indexer = holds.indexer(own, kind) if own is not None and kind in own.types else None
-        bases = self._own_bases.get(job.tenant, ())
+        bases = self._sets[job.tenant].own_bases
         found: dict[int, IndexRows] = {}
-        for row in resources if indexer is not None else ():
+        for row in resources:
+            if indexer is None:
+                break
             rows = IndexRows(row["patient"])
             indexer.add(rows, parse(unpack(row["body"]), max_depth=STORED_DEPTH), bases)
             found[row["rid"]] = rows
@@ -135,7 +136,7 @@ class Reindexing:
             f"SELECT rid, words FROM {_WORDS} WHERE tenant = $1 AND rid = ANY($2)", tenant, rids
         )
         own = f"\n{name}\x1f"
-        changed = []
+        changed: list[tuple[int, str | None]] = []
         for row in kept:
             lines = _lines(row["words"])
             if row["rid"] in found and found[row["rid"]].words:

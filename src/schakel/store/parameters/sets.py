@@ -110,10 +110,14 @@ def _unready(own: OwnParameter, jobs: str) -> str:
 
 
 class ParameterSets:
-    """What this process knows of the parameters of one tenant."""
+    """What this process knows of the parameters of one tenant. `own_bases` are FHIR bases whose references are its
+    own."""
 
-    def __init__(self, tenant: int, rules: ParameterRules | None = None) -> None:
+    def __init__(
+        self, tenant: int, rules: ParameterRules | None = None, own_bases: tuple[str, ...] = ()
+    ) -> None:
         self.tenant = tenant
+        self.own_bases = own_bases
         self.rules = rules or ParameterRules()
         self._current = ParameterSet(0, (), self.rules)
 
@@ -197,5 +201,3 @@ def _own(row: asyncpg.Record) -> OwnParameter:
     return OwnParameter(
         row["number"], _VERSION[row["fhir"]], row["id"], parameter, row["state"], str(row["job"])
     )
-
-

@@ -13,6 +13,7 @@ from schakel.fhir.fhirpath.units import UCUM
 from schakel.fhir.moments import interval
 from schakel.fhir.search import (
     Condition,
+    During,
     approximately,
     fold,
     implied_systems,
@@ -168,8 +169,8 @@ def words(s: Statement, column: str, codes: Iterable[str], values: Iterable[str]
 
 
 def _uri(s: Statement, alias: str, modifier: str, value: str) -> str:
-    """A URI; `:below` what is below it in the path or, for a canonical with version, a version below it; `:above`
-    what it is below (STU3 and R4 3.1.1.4.13)."""
+    """A URI, or `url|version` of the resource that has both (R4 3.1.1.4.9); `:below` what is below it in the path or,
+    for a canonical with version, a version below it; `:above` what it is below (STU3 and R4 3.1.1.4.13)."""
     if modifier == "below":
         exact = value.rstrip("/") or value
         edge = "." if "|" in value else "/"
@@ -179,7 +180,16 @@ def _uri(s: Statement, alias: str, modifier: str, value: str) -> str:
         )
     if modifier == "above":
         return f"{alias}.code = ANY({s.argument(_ancestors(value))})"
-    return f"{alias}.code = {s.argument(key(value))}"
+    same = f"{alias}.code = {s.argument(key(value))}"
+    url, bar, number_of = value.rpartition("|")
+    if not bar:
+        return same
+    version = s.alias()
+    return (
+        f"({same} OR ({alias}.code = {s.argument(key(url))} AND EXISTS (SELECT FROM "
+        f"{s.rows('index_token', version)} AND {version}.rid = {alias}.rid AND {version}.param = 'version' "
+        f"AND {version}.code = {s.argument(key(number_of))})))"
+    )
 
 
 def _ancestors(value: str) -> list[str]:
@@ -227,13 +237,34 @@ def dates(s: Statement, low: str, high: str, text: str) -> str:
             return f"({low} < {after()} AND {high} > {first()})"
 
 
+def care(s: Statement, alias: str, during: During) -> list[str]:
+    """What a time of care asks of the resource `alias`: none of its dates that count, or one that is not past (or still
+    to come)."""
+    parts = []
+    inner = s.alias()
+    for counted, moment, fits in (
+        (during.ends, during.start, "high >"),
+        (during.begins, during.end, "low <"),
+    ):
+        if moment is not None:
+            kinds, codes = s.argument([k for k, _ in counted]), s.argument([c for _, c in counted])
+            rows = (
+                f"SELECT FROM {s.rows('index_date', inner)} AND {inner}.rid = {alias}.rid AND ({inner}.type, "
+                f"{inner}.param) IN (SELECT * FROM unnest({kinds}::text[], {codes}::text[]))"
+            )
+            parts.append(f"(NOT EXISTS ({rows}) OR EXISTS ({rows} AND {inner}.{fits} {s.argument(moment)}))")
+    return parts
+
+
 def _amount(s: Statement, alias: str, condition: Condition, text: str) -> str:
     """A number or quantity; with a UCUM unit in base units, so that what is equal is found in any unit."""
     code = condition.parameter.code
     prefix, rest = split_prefix(text)
     amount = (number if condition.parameter.type == "number" else quantity)(rest, code)
     least, most, unit, base = f"{alias}.least", f"{alias}.most", "", False
-    if amount.coded and amount.system == UCUM:
+    if amount.coded and not amount.unit:
+        unit = f"{alias}.system = {s.argument(key(amount.system))}"
+    elif amount.coded and amount.system == UCUM:
         least, most, base = f"{alias}.base_least", f"{alias}.base_most", True
     elif amount.coded and amount.system:
         unit = f"{alias}.system = {s.argument(key(amount.system))} AND {alias}.code = {s.argument(key(amount.unit))}"

@@ -7,15 +7,13 @@ holds for every resource that a chain goes through.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 
 from schakel.fhir.definitions import SearchParameter
 from schakel.fhir.definitions.added import LATEST_STOP, TIME_INTERVAL
-from schakel.fhir.search import Condition, Query, Sort, component_parameters, parts_of
+from schakel.fhir.search import Condition, Query, component_parameters, parts_of
 from schakel.store.indexing import COLUMNED, patient_codes
-from schakel.store.sql.comparing import TABLES, dates, literal, place, test, words
+from schakel.store.sql.comparing import TABLES, care, dates, literal, place, test, words
 from schakel.store.sql.statement import Statement, any_of
 
 Kinds = tuple[str, ...]
@@ -85,7 +83,7 @@ class Search:
         """The start of a subquery on an index table: rows of one parameter, with `after` behind its name."""
         return (
             f"SELECT {alias}.rid FROM {self.s.rows(table, alias)} AND {self.s.one_of(f'{alias}.type', kinds)}"
-            f"{self.within(alias, kinds, scoped)} AND {self._named(alias, kinds, code, after)}"
+            f"{self.within(alias, kinds, scoped)} AND {self.named(alias, kinds, code, after)}"
         )
 
     def _codes(self, kind: str, code: str) -> tuple[str, ...]:
@@ -95,7 +93,7 @@ class Search:
         parameter = self.s.table.search_parameters(kind).get(code)
         return (parameter.index_name if parameter is not None else code,)
 
-    def _named(self, alias: str, kinds: Kinds, code: str, after: str) -> str:
+    def named(self, alias: str, kinds: Kinds, code: str, after: str) -> str:
         """That a row of the index is one of the parameter `code`."""
         codes = [self._codes(kind, code) for kind in kinds]
         if all(found == codes[0] for found in codes):
@@ -110,21 +108,25 @@ class Search:
         """All conditions of the query on the resource `alias`, starting with AND or empty."""
         parts: list[str] = []
         periods: list[str] = []
+        sets: list[str] = []
         stops = any(c.parameter.special == LATEST_STOP and "true" in c.values for c in self.query.conditions)
         for condition in self.query.conditions:
             if condition.parameter.special == LATEST_STOP:
                 continue
-            text = self._condition(alias, self.kinds, condition)
-            (periods if stops and condition.parameter.special == TIME_INTERVAL else parts).append(text)
+            if stops and condition.parameter.special == TIME_INTERVAL:
+                periods.append(self._condition(alias, self.kinds, condition))
+            elif self.scope and _is_set(condition):
+                sets.append(self._set(self.kinds, condition))
+            else:
+                parts.append(self._condition(alias, self.kinds, condition))
+        if sets:  # Each among the patient's own rows; what they share is known before a resource is read.
+            parts.insert(0, f"{alias}.rid IN ({' INTERSECT '.join(sets)})")
         if periods:
             parts.append(f"(({' AND '.join(periods)}) OR {alias}.rid IN ({self._latest_stops()}))")
         if self.query.compartment is not None:
             parts.append(self._compartment(alias, *self.query.compartment))
-        if (during := self.query.during) is not None:
-            if during.start is not None:
-                parts.append(self._unless(alias, during.ends, "high <=", during.start))
-            if during.end is not None:
-                parts.append(self._unless(alias, during.begins, "low >=", during.end))
+        if self.query.during is not None:
+            parts += care(self.s, alias, self.query.during)
         return "".join(f" AND {p}" for p in parts)
 
     def _condition(self, alias: str, kinds: Kinds, condition: Condition, scoped: bool = True) -> str:
@@ -132,8 +134,6 @@ class Search:
         code, modifier = condition.parameter.code, condition.modifier
         if condition.reverse:
             return self._reverse(alias, kinds, condition)
-        if condition.inner is not None:
-            return self._chain(alias, kinds, condition, scoped)
         if modifier == "missing":
             present = self._present(alias, kinds, condition, scoped)
             return f"NOT {present}" if condition.values == ("true",) else present
@@ -147,11 +147,17 @@ class Search:
             return any_of(self._composite(alias, kinds, condition, c, scoped) for c in condition.components)
         if modifier == "text":
             return self._words(alias, kinds, condition, scoped)
+        negation = "NOT " if modifier in ("not", "not-in") else ""
+        return f"{alias}.rid {negation}IN ({self._set(kinds, condition, scoped)})"
+
+    def _set(self, kinds: Kinds, condition: Condition, scoped: bool = True) -> str:
+        """The keys of the resources that have a value of a condition, which is on one parameter or a chain."""
+        if condition.inner is not None:
+            return self._chain(kinds, condition, condition.inner, scoped)
         inner = self.s.alias()
         table, after = place(condition)
-        found = self.index(table, inner, kinds, code, scoped, after)
-        negation = "NOT " if modifier in ("not", "not-in") else ""
-        return f"{alias}.rid {negation}IN ({found} AND {test(self.s, inner, kinds, condition)})"
+        found = self.index(table, inner, kinds, condition.parameter.code, scoped, after)
+        return f"{found} AND {test(self.s, inner, kinds, condition)}"
 
     def _words(self, alias: str, kinds: Kinds, condition: Condition, scoped: bool) -> str:
         """What is said beside a code. Where types differ in what a parameter means, each is asked apart."""
@@ -237,21 +243,26 @@ class Search:
 
     # -- through references --------------------------------------------------------------------------------
 
-    def _chain(self, alias: str, kinds: Kinds, condition: Condition, scoped: bool) -> str:
-        assert condition.inner is not None
+    def _chain(self, kinds: Kinds, condition: Condition, inner: Condition, scoped: bool) -> str:
+        """The keys of the resources that refer to one for which `inner` holds."""
         reference, target = self.s.alias(), self.s.alias()
         found = self.index("index_reference", reference, kinds, condition.parameter.code, scoped)
         if scoped and condition is self._scoping:
             return (
-                f"{alias}.rid IN ({found} AND {reference}.target_type = 'Patient' "
-                f"AND {reference}.target_id = ANY((SELECT ids FROM scope)::text[]))"
+                f"{found} AND {reference}.target_type = 'Patient' "
+                f"AND {reference}.target_id = ANY((SELECT ids FROM scope)::text[])"
             )
+        targets = (
+            f"FROM {self.s.rows('resource', target)} AND NOT {target}.deleted "
+            f"AND {self.s.one_of(f'{target}.type', condition.targets)}{self.visible(target, condition.targets)} "
+            f"AND {self._condition(target, condition.targets, inner, scoped=False)}"
+        )
+        if scoped and self.scope:  # Each reference of the patient is followed (OFFSET 0), none is sought.
+            led = f"{target}.type = {reference}.target_type AND {target}.id = {reference}.target_id"
+            return f"{found} AND EXISTS (SELECT {targets} AND {led} OFFSET 0)"
         return (
-            f"{alias}.rid IN ({found} AND ({reference}.target_type, {reference}.target_id) IN "
-            f"(SELECT {target}.type, {target}.id FROM {self.s.rows('resource', target)} "
-            f"AND NOT {target}.deleted AND {self.s.one_of(f'{target}.type', condition.targets)}"
-            f"{self.visible(target, condition.targets)} "
-            f"AND {self._condition(target, condition.targets, condition.inner, scoped=False)}))"
+            f"{found} AND ({reference}.target_type, {reference}.target_id) IN "
+            f"(SELECT {target}.type, {target}.id {targets})"
         )
 
     def _reverse(self, alias: str, kinds: Kinds, condition: Condition) -> str:
@@ -285,17 +296,6 @@ class Search:
                 return list(condition.values)
         return sorted(self.query.limited_to) if self.query.limited_to is not None else None
 
-    def _unless(self, alias: str, dates: Sequence[tuple[str, str]], test: str, moment: datetime) -> str:
-        """Whether the resource has none of these dates (type, code), or one for which the test does not hold."""
-        inner = self.s.alias()
-        rows = (
-            f"SELECT FROM {self.s.rows('index_date', inner)} AND {inner}.rid = {alias}.rid "
-            f"AND ({inner}.type, {inner}.param) IN (SELECT * FROM unnest("
-            f"{self.s.argument([k for k, _ in dates])}::text[], {self.s.argument([c for _, c in dates])}::text[]))"
-        )
-        fails = f"NOT {inner}.{test} {self.s.argument(moment)}"
-        return f"(NOT EXISTS ({rows}) OR EXISTS ({rows} AND {fails}))"
-
     def _compartment(self, alias: str, owner: str, logical_id: str) -> str:
         """Whether the resource is in the compartment of `owner` (of any, without an id): it refers to the owner by
         one of the parameters that the definition of the compartment names, or is the owner."""
@@ -315,35 +315,12 @@ class Search:
         itself = f"{alias}.type = {self.s.argument(owner)}{f' AND {alias}.id = {one}' if one else ''}"
         return f"({found} OR ({itself}))"
 
-    # -- order and the whole -------------------------------------------------------------------------------
-
-    def order(self, alias: str) -> str:
-        """The ORDER BY of the query; ends with the resource's own key, so that it is total."""
-        keys = [self._sort(alias, s) for s in self.query.sort]
-        return ", ".join([*keys, f"{alias}.rid"])
-
-    def _sort(self, alias: str, sort: Sort) -> str:
-        direction = "DESC NULLS LAST" if sort.descending else "ASC NULLS LAST"
-        code = sort.parameter.code
-        if code == "_id":
-            return f"{alias}.id {direction}"
-        if code == "_lastUpdated":
-            return f"{alias}.updated {direction}"
-        table = TABLES[sort.parameter.type]
-        lower, upper = _SORTED[table]
-        inner = self.s.alias()
-        return (
-            f"(SELECT {'max' if sort.descending else 'min'}({inner}.{upper if sort.descending else lower}) "
-            f"FROM {self.s.rows(table, inner)} AND {inner}.rid = {alias}.rid "
-            f"AND {self._named(inner, self.kinds, code, '')}) {direction}"
-        )
+    # -- the whole -----------------------------------------------------------------------------------------
 
     def matching(self, columns: str) -> str:
         """SELECT of all matches, without order; ranked per code group for `$lastn`."""
-        text = f"SELECT {columns} FROM {self.s.rows('resource', 'r')} AND {self._candidates('r')}"
-        if self.query.last is not None:
-            text += f" AND r.rid IN ({self._latest()})"
-        return text
+        whole = f"r.rid IN ({self._latest()})" if self.query.last is not None else self._candidates("r")
+        return f"SELECT {columns} FROM {self.s.rows('resource', 'r')} AND {whole}"
 
     def _candidates(self, alias: str) -> str:
         return (
@@ -395,14 +372,11 @@ class Search:
         )
 
 
-_SORTED = {
-    "index_token": ("code", "code"),
-    "index_reference": ("target_id", "target_id"),
-    "index_string": ("folded", "folded"),
-    "index_date": ("low", "high"),
-    "index_quantity": ("base_least", "base_most"),
-}
-"""The columns by which each table is sorted, upwards and downwards."""
+def _is_set(condition: Condition) -> bool:
+    """Whether the resources that fit a condition are those of some rows of the index: see `Search._set`."""
+    if condition.reverse or condition.modifier in ("missing", "not", "not-in", "text"):
+        return False
+    return condition.parameter.code not in COLUMNED and condition.parameter.type != "composite"
 
 
 def _needs_resource(condition: Condition) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from schakel.fhir.search import WILDCARD, Include, Query
 from schakel.store.indexing import OWN
 from schakel.store.sql.matching import Search
+from schakel.store.sql.ordering import order
 from schakel.store.sql.statement import Statement
 
 COLUMNS = "rid, type, id, version, updated, body"
@@ -21,9 +22,9 @@ def search(statement: Statement, query: Query, limit: int, included: int) -> str
     led to an included one), patients (ids that the search was limited to, and '').
     """
     build = Search(statement, query)
-    order = build.order("r")
+    ordered = order(build, "r")
     found = build.matching(
-        f"r.rid, r.type, r.id, r.version, r.updated, r.body, row_number() OVER (ORDER BY {order}) AS place"
+        f"r.rid, r.type, r.id, r.version, r.updated, r.body, row_number() OVER (ORDER BY {ordered}) AS place"
     )
     text = (
         f"found AS MATERIALIZED ({found} ORDER BY place LIMIT {statement.argument(limit + 1)}), "
@@ -130,8 +131,8 @@ def iterated(
 def everything(statement: Statement, query: Query, most: int) -> str:
     """All matches in order, as type, id and version; at most `most` + 1."""
     build = Search(statement, query)
-    order = build.order("r")
-    found = build.matching(f"r.type, r.id, r.version, row_number() OVER (ORDER BY {order}) AS place")
+    ordered = order(build, "r")
+    found = build.matching(f"r.type, r.id, r.version, row_number() OVER (ORDER BY {ordered}) AS place")
     return build.with_scope(
         f"found AS ({found} ORDER BY place LIMIT {statement.argument(most + 1)}) "
         "SELECT type, id, version FROM found ORDER BY place"
