@@ -193,6 +193,19 @@ async def test_a_bundle_that_is_sent_again_is_written_once(node: RunningNode, an
     assert len(found["entry"]) == 1
 
 
+async def test_the_same_request_of_two_patients_is_two(node: RunningNode, anna: Person) -> None:
+    request_id, sent = str(uuid.uuid4()), bundle(entry(weight(None, "8867-4")))
+    ids = {}
+    async with person(node, "a", BRAM) as bram:
+        for who, bsn in ((anna, ANNA), (bram, BRAM)):
+            answer = await who.send("903", sent, MedMij_Request_ID=request_id)
+            assert answer.status_code == 200, answer.text
+            found = await inbox(node["a"], f"Observation?code=8867-4&patient.identifier={BSN_SYSTEM}|{bsn}")
+            [kept] = [e["resource"] for e in found.json()["entry"]]
+            ids[kept["id"]] = kept["meta"]["versionId"]
+    assert list(ids.values()) == ["1", "1"]
+
+
 async def test_a_questionnaire_is_read_accepted_and_answered(node: RunningNode, anna: Person) -> None:
     query = "Task?code=http://loinc.org|74468-0&status=requested"
     assert await anna.keys("904", query) == ["Task/task-anna"]

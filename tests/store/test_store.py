@@ -14,6 +14,7 @@ from tests.generated import resources
 from tests.nodes import databases
 
 from schakel.fhir import definitions
+from schakel.fhir.definitions import Version
 from schakel.fhir.json import dump, parse
 from schakel.fhir.search import QueryParser, pairs_of
 from schakel.kernel.clock import instant
@@ -310,6 +311,23 @@ async def test_erasing_spares_what_was_put_right_and_takes_the_wrong_version(sto
     assert (await store.read("stu3", "Observation", "moved")).version == 2
     with pytest.raises(NotFound):
         await store.read_version("stu3", "Observation", "moved", 1)
+
+
+@pytest.mark.parametrize("version", ["stu3", "r4"])
+async def test_a_document_is_erased_with_the_patient_that_it_is_about(store: Store, version: Version) -> None:
+    composition = {
+        "resourceType": "Composition",
+        "id": "c",
+        "subject": {"reference": "Patient/e8"},
+        "author": [{"reference": "Patient/e9"}],
+    }
+    entry = [{"fullUrl": "urn:uuid:8b6b1f0e-4c0f-4d0a-9d2b-1d1f4a0c1e11", "resource": composition}]
+    collected = put("Bundle", "collected", type="collection", entry=entry)
+    await store.write(version, [put("Bundle", "document", type="document", entry=entry), collected])
+    assert await store.purge(version, "e8", "r", "document") == 1
+    with pytest.raises(NotFound):
+        await store.read(version, "Bundle", "document")
+    assert (await store.read(version, "Bundle", "collected")).version == 1
 
 
 async def test_a_provenance_stays_while_one_of_its_targets_does(store: Store) -> None:

@@ -238,7 +238,7 @@ class MedMijDoor:
         access.subtype = "update" if request.method == "PUT" else "transaction"
         subject = await self._whose.subject(service.version, access.grant.patient)
         received = await self._inbox.receive(
-            request, service, subject, access.base, f"{access.grant.client} {access.request_id}"
+            request, service, subject, access.base, f"{access.grant.consent} {access.request_id}"
         )
         given = received.answer
         if given.body:

@@ -6,8 +6,8 @@ internal door. What comes in is executed in full, after this:
 * it must be about the patient of the token: a Patient in it has this BSN or none, and gets it; every other
   resource that names a patient names this one. A subject that is missing, or that is the patient as known in the
   organisation's own data, becomes the Patient in the inbox;
-* new resources get ids that follow from the client, the request id and the body, so that a request that is sent
-  again after a lost answer writes nothing twice;
+* new resources get ids that follow from the consent (one patient, one client), the request id and the body, so that
+  a request that is sent again after a lost answer writes nothing twice;
 * references to what is not in the Bundle lead to the organisation's own data, by whole address;
 * what a person updates (a Task of a questionnaire) must be the patient's own; its current version is put in the
   inbox first, so that its history there shows what changed.
@@ -87,7 +87,7 @@ class Inbox:
     async def receive(
         self, request: Request, service: Service, subject: Subject, base: str, sender: str
     ) -> Received:
-        """Puts what a patient sends in the inbox. `sender` is the client and the id of its request.
+        """Puts what a patient sends in the inbox. `sender` is the consent and the id of the request.
 
         Raises `Unprocessable` for what is about somebody else, `NotFound` for an update of what is not this
         patient's, and what `FhirService.answer` raises.

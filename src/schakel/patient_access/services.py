@@ -144,7 +144,7 @@ _TABLE = (
         "r4",
         takes=_types(
             f"Patient {_MEDICATION} MedicationAdministration Medication Communication Organization Location "
-            "Practitioner PractitionerRole RelatedPerson Observation Condition"
+            "Practitioner PractitionerRole RelatedPerson Observation Specimen Condition"
         ),
     ),
     Service(

@@ -32,7 +32,18 @@ def _moment_of_stop(base: str, moment: str) -> str:
     )
 
 
+_DOCUMENT = SearchParameter(
+    code="patient",
+    base=("Bundle",),
+    type="reference",
+    expression="Bundle.where(type = 'document').entry[0].resource.as(Composition).subject",
+    url=f"{_OWN}document-patient",
+    targets=("Patient",),
+)
+"""Whose a document is: it is erased with its patient."""
+
 _STU3 = (
+    _DOCUMENT,
     SearchParameter(
         code="category",
         base=(_DISPENSE, _ADMINISTRATION),
@@ -90,6 +101,7 @@ _STU3 = (
 )
 
 _R4 = (
+    _DOCUMENT,
     SearchParameter(
         code="pharmaceutical-treatment-identifier",
         base=(_REQUEST, _DISPENSE, _STATEMENT, _ADMINISTRATION),
