@@ -38,7 +38,7 @@ from schakel.server.service import WriteRules
 from schakel.store.connection import acquire
 from schakel.store.database import connect, disconnect
 from schakel.store.jobs import Worker
-from schakel.store.parameters import ParameterJobs, ParameterRules, Reindexing, kept_fresh
+from schakel.store.parameters import ParameterRules, ParameterSets, Reindexing, StoredJobs, kept_fresh
 from schakel.store.resources import Limits, Store
 from schakel.store.writing import RidBlocks
 
@@ -66,8 +66,8 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
         if (at := medmij.broker) is not None:
             opened = Broker.open(at.issuer, at.client_id, at.key, at.levels)
             broker = await stack.enter_async_context(opened)
-        composed = await _compose(settings, pool, peers, lists, broker)
-        parameters = {o.jobs.sets.tenant: o.jobs.sets for o in composed.organisations.values()}
+        parameters: dict[int, ParameterSets] = {}
+        composed = await _compose(settings, pool, peers, lists, broker, parameters)
         await stack.enter_async_context(kept_fresh(pool, parameters.values()))
         worker = Worker(pool, parameters, Reindexing(parameters).kinds())
         await stack.enter_async_context(worker.working())
@@ -75,8 +75,14 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
 
 
 async def _compose(
-    settings: Settings, pool: asyncpg.Pool, peers: Peers, lists: MedmijLists, broker: Broker | None
+    settings: Settings,
+    pool: asyncpg.Pool,
+    peers: Peers,
+    lists: MedmijLists,
+    broker: Broker | None,
+    parameters: dict[int, ParameterSets],
 ) -> Node:
+    """The node; `parameters` gets the search parameters of each organisation's own, by tenant."""
     directory = ConfiguredDirectory(
         Address(p.ura, p.name, p.issuer, p.token_endpoint, {str(v): url for v, url in p.fhir.items()}, p.jwks)
         for p in settings.directory
@@ -89,7 +95,8 @@ async def _compose(
     for organisation in settings.organisations:
         tenant = await _tenant(pool, organisation)
         log = AuditLog(writer, tenant)
-        services = _organisation(settings, organisation, tenant, pool, peers, directory, rids, log)
+        added = parameters[tenant] = _parameters(settings, organisation.slug, tenant)
+        services = _organisation(settings, organisation, added, pool, peers, directory, rids, log)
         inbox = await _tenant(pool, organisation, "/inbox")
         tokens = _patient_tokens(settings, organisation, tenant, pool, lists)
         whose = Whose(services.service, _own_bases(settings, organisation.slug))
@@ -146,23 +153,27 @@ def _search_limits(limits: config.Limits) -> SearchLimits:
     return SearchLimits(page_max=limits.page_max, values=limits.values, chain_depth=limits.chain_depth)
 
 
+def _parameters(settings: Settings, slug: str, tenant: int) -> ParameterSets:
+    """The search parameters of an organisation's own."""
+    limits, jobs = settings.limits, f"{settings.internal_url}/{slug}/jobs"
+    rules = ParameterRules(limits.search_parameters, limits.search_parameter_steps, jobs)
+    return ParameterSets(tenant, rules, _own_bases(settings, slug))
+
+
 def _organisation(
     settings: Settings,
     organisation: Organisation,
-    tenant: int,
+    parameters: ParameterSets,
     pool: asyncpg.Pool,
     peers: Peers,
     directory: ConfiguredDirectory,
     rids: RidBlocks,
     log: AuditLog,
 ) -> OrganisationServices:
-    slug, ura, name = organisation.slug, organisation.ura, organisation.name
+    slug, ura, name, tenant = organisation.slug, organisation.ura, organisation.name, parameters.tenant
     own_bases = _own_bases(settings, slug)
     limits = settings.limits
-    added = ParameterRules(
-        limits.search_parameters, limits.search_parameter_steps, f"{settings.internal_url}/{slug}/jobs"
-    )
-    store = Store(pool, tenant, rids, own_bases, _store_limits(limits), added)
+    store = Store(pool, tenant, rids, own_bases, _store_limits(limits), parameters)
     rules = WriteRules(
         organisation.write_check,
         organisation.erasure,
@@ -210,7 +221,7 @@ def _organisation(
         grounds=grounds,
         log=log,
         bgz=bgz,
-        jobs=ParameterJobs(pool, store.parameters),
+        jobs=StoredJobs(pool, parameters),
     )
 
 
@@ -234,7 +245,8 @@ def _data_door(
     """The MedMij resource interface of an organisation, with its inbox."""
     slug, limits = organisation.slug, settings.limits
     bases = _own_bases(settings, slug, "inbox/fhir")
-    store = Store(pool, inbox_tenant, rids, bases, _store_limits(limits), ParameterRules(most=0))
+    none = ParameterSets(inbox_tenant, ParameterRules(most=0), bases)
+    store = Store(pool, inbox_tenant, rids, bases, _store_limits(limits), none)
     own = organisation.service
     inbox = FhirService(store, own.rules, VERSIONS, _search_limits(limits), bases, own.reach)
     own_base = f"{settings.internal_url}/{slug}/fhir"

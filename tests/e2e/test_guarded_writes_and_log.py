@@ -87,6 +87,12 @@ async def test_a_preference_for_leniency_changes_nothing_at_this_door(door: Door
     assert answer.status_code == 400 and "naam" in answer.text
 
 
+async def test_an_empty_parameter_is_not_left_out_at_this_door(door: Door) -> None:
+    assert keys(await door.send("GET", SEARCH)) == {"Condition/c1"}
+    answer = await door.send("GET", f"{SEARCH}&category=")
+    assert answer.status_code == 400 and "category" in answer.text
+
+
 async def test_head_is_judged_and_logged_like_the_get_it_stands_for(door: Door) -> None:
     head = await door.send("HEAD", "Condition/c1")
     assert (head.status_code, head.content) == (200, b"")

@@ -65,11 +65,6 @@ def binary(logical_id: str) -> dict[str, Any]:
     return {"resourceType": "Binary", "id": logical_id, "contentType": "application/pdf", "content": content}
 
 
-def use_period(start: str, end: str | None = None) -> dict[str, Any]:
-    period = {"start": start} | ({"end": end} if end else {})
-    return {"url": f"{EXTENSION}zib-MedicationUse-Period", "valuePeriod": period}
-
-
 def agreement(logical_id: str, start: str, treatment: str) -> dict[str, Any]:
     """A medication agreement of 9.0.7."""
     identifier = {"system": "urn:oid:2.999.77", "value": treatment}
@@ -232,6 +227,7 @@ RECORD: list[dict[str, Any]] = [
         category=coded(SCT, "373784005"),
         medicationReference={"reference": "Medication/paracetamol", "display": "paracetamol"},
         whenHandedOver="2026-01-05",
+        extension=[{"url": f"{EXTENSION}zib-Dispense-RequestDate", "valueDateTime": "2026-01-04"}],
     ),
 ]
 
@@ -367,6 +363,12 @@ SEARCHES = [
         "&whenhandedover=ge2026-01-01",
         ["+Medication/paracetamol", "MedicationDispense/handed"],
     ),
+    (
+        "31",
+        "MedicationDispense?requestdate=ge2026-01-04&requestdate=le2026-01-04",
+        ["MedicationDispense/handed"],
+    ),
+    ("31", "MedicationDispense?requestdate=gt2026-01-04", []),
     ("65", f"EpisodeOfCare?type={SCT}|364320009&status=active,finished", ["EpisodeOfCare/pregnancy"]),
     (
         "65",

@@ -206,6 +206,24 @@ async def test_the_same_request_of_two_patients_is_two(node: RunningNode, anna: 
     assert list(ids.values()) == ["1", "1"]
 
 
+@pytest.mark.parametrize("code", ["8302-2", "never-sent"])
+async def test_a_reference_by_condition_is_no_question_about_what_others_sent(
+    node: RunningNode, anna: Person, code: str
+) -> None:
+    async with person(node, "a", BRAM) as bram:
+        assert (await bram.send("903", bundle(entry(weight(None, "8302-2"))))).status_code == 200
+    by_condition = {"reference": f"Patient?identifier={BSN_SYSTEM}|{BRAM}"}
+    for base in ("", f"{anna.base('903')}/"):
+        target = {"reference": f"{base}Observation?code=http://loinc.org|{code}"}
+        asking = {**weight(None, "3137-7"), "related": [{"target": target}]}
+        for kind in ("transaction", "batch"):
+            for resource in (asking, {**SENT_PATIENT, "link": [{"other": by_condition, "type": "seealso"}]}):
+                answer = await anna.send("903", bundle(entry(resource), kind=kind))
+                assert answer.status_code == 400, answer.text
+                assert answer.json()["issue"][0]["details"]["coding"][0]["code"] == "reference-conditional"
+    assert "entry" not in (await inbox(node["a"], "Observation?code=http://loinc.org|3137-7")).json()
+
+
 async def test_a_questionnaire_is_read_accepted_and_answered(node: RunningNode, anna: Person) -> None:
     query = "Task?code=http://loinc.org|74468-0&status=requested"
     assert await anna.keys("904", query) == ["Task/task-anna"]

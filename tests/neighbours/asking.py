@@ -18,7 +18,6 @@ import orjson
 from schakel.fhir.definitions import SearchParameter, Version, definitions
 from schakel.fhir.search import component_parameters, supported
 from schakel.fhir.search.conditions import MODIFIERS
-from schakel.kernel.outcomes import Outcome
 from schakel.server import Request
 from schakel.server.operations import OPERATIONS, Operation
 from schakel.store.indexing import TypeIndexer
@@ -300,7 +299,7 @@ class Asking:
 
     # -- conditions ----------------------------------------------------------------------------------------
 
-    def conditional(self, kind: str, refused: type[Outcome] = Outcome) -> Iterator[Request]:
+    def conditional(self, kind: str) -> Iterator[Request]:
         """Conditional reads, creates, updates, patches and deletes by what the other has, and their Bundles."""
         version, basic = self.version, {"resourceType": kind}
         patch: dict[str, Any] = _parameters()
@@ -315,10 +314,10 @@ class Asking:
             yield send(version, "PUT", kind, basic, f"{text}&_id={self.ids[-1]}", if_match='W/"2"')
             if number % 4 == 0:
                 yield send(version, "POST", kind, basic, if_none_exist=text)
-                reference = {"reference": f"{kind}?{text}"}
-                linked = {"resourceType": "Basic", "code": {"text": "own"}, "subject": reference}
+                pointing = {"url": "urn:own", "valueReference": {"reference": f"{kind}?{text}"}}
+                linked = {"resourceType": "Patient", "extension": [pointing]}
                 for word in ("transaction", "batch"):
-                    yield send(version, "POST", "", bundle(word, entry("POST", "Basic", linked)))
+                    yield send(version, "POST", "", bundle(word, entry("POST", "Patient", linked)))
                 yield send(version, "POST", "", bundle("batch", *self._entries(kind, text)))
         for name in self.ids:
             yield send(version, "PUT", f"{kind}/{name}", {**basic, "id": name}, if_match='W/"3"')

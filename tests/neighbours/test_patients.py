@@ -84,7 +84,10 @@ async def worlds(cluster: EmbeddedServer) -> AsyncIterator[Worlds]:
             others = second(version)
             for node in nodes:
                 await fill(node.node.organisations["a"].service, version, first(version))
-            await fill(made.crowded.node.organisations["a"].service, version, others)
+            holder = made.crowded.node.organisations["a"]
+            assert holder.data is not None
+            for service in (holder.service, holder.data.inbox):
+                await fill(service, version, others)
             ids = (*IDS, "bram", "both-b0", "gone")
             made.asking[version] = Asking(version, others, ids)
         for node in nodes:

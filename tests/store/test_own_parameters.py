@@ -11,80 +11,16 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from tests.nodes import databases
-from tests.parameters import VERSIONS, search_parameter, shoe
+from tests.parameters import VERSIONS, Organisation, search_parameter, shoe
 
 from schakel.fhir.definitions import Version, definitions
-from schakel.fhir.search import Handling, QueryParser, pairs_of
+from schakel.fhir.search import QueryParser, pairs_of
 from schakel.kernel.outcomes import Conflict, NotFound, NotSupported, Unprocessable
-from schakel.sources import Write, Written
+from schakel.sources import Write
 from schakel.store.database import connect
 from schakel.store.embedded import EmbeddedServer
-from schakel.store.jobs import MOST_ATTEMPTS, Job, Step, Worker, enqueue
-from schakel.store.parameters import ParameterJobs, ParameterRules, Reindexing, kept_fresh
-from schakel.store.resources import Store
-from schakel.store.sql import INDEX_TABLES
-from schakel.store.writing import RidBlocks
-
-
-class Organisation:
-    """The store of one tenant, with the worker that does its jobs when told to."""
-
-    def __init__(self, pool: asyncpg.Pool, tenant: int, rules: ParameterRules) -> None:
-        self.pool = pool
-        self.tenant = tenant
-        self.store = Store(pool, tenant, RidBlocks(), (), rules=rules)
-        sets = self.store.parameters
-        self.jobs = ParameterJobs(pool, sets)
-        self.worker = Worker(pool, [tenant], Reindexing({tenant: sets}).kinds())
-
-    async def write(self, *writes: Write, version: Version = "r4") -> list[Written]:
-        return await self.store.write(version, writes)
-
-    async def put(self, resource: dict[str, Any], version: Version = "r4", method: str = "PUT") -> Written:
-        kind, name = resource["resourceType"], resource["id"]
-        [written] = await self.write(Write("PUT", kind, name, dict(resource)), version=version)
-        return written
-
-    async def delete(self, kind: str, name: str) -> Written:
-        [written] = await self.write(Write("DELETE", kind, name))
-        return written
-
-    async def hurry(self) -> None:
-        """Lets every job begin that waits for its time."""
-        await self.pool.execute("UPDATE job SET run_after = now() WHERE tenant = $1", self.tenant)
-
-    async def work(self, removals: bool = False) -> None:
-        """Does all jobs; those that take rows away only when asked, and then at once."""
-        if removals:
-            await self.hurry()
-        while await self.worker.turn():
-            pass
-        async with self.pool.acquire() as connection:
-            await self.store.parameters.refresh(connection)
-
-    async def found(
-        self, kind: str, text: str, version: Version = "r4", handling: Handling = "strict"
-    ) -> list[str]:
-        parser = QueryParser(self.store.definitions(version))
-        query = parser.parse(kind, pairs_of(text), handling=handling)
-        return sorted(stored.id for stored in (await self.store.search(version, query, "me")).matches)
-
-    async def own_rows(self) -> dict[str, int]:
-        """How many rows stand under names of added parameters, by table."""
-        counts = {
-            table: await self.pool.fetchval(
-                f"SELECT count(*) FROM {table} WHERE tenant = $1 AND param LIKE '+%'",
-                self.tenant,
-            )
-            for table in INDEX_TABLES
-            if table != "index_text"
-        }
-        counts["index_text"] = await self.pool.fetchval(
-            "SELECT count(*) FROM index_text WHERE tenant = $1 AND words LIKE '%' || chr(10) || '+%'",
-            self.tenant,
-        )
-        return {table: number for table, number in counts.items() if number}
-
+from schakel.store.jobs import MOST_ATTEMPTS
+from schakel.store.parameters import ParameterRules, Reindexing, kept_fresh
 
 _tenants = itertools.count(1)
 
@@ -434,14 +370,14 @@ async def test_an_expression_that_fails_never_stops_a_write_and_is_counted(
     await own.put(patient("after", name=many))
     await own.work()
     [status] = await own.jobs.newest()
-    assert (status.job.state, status.failing) == ("done", 2)
+    assert (status.state, status.parameter.failing) == ("done", 2)
     assert await own.found("Patient", "_id=before,after,fine") == ["after", "before", "fine"]
     await own.put(patient("before"))
     [status] = await own.jobs.newest()
-    assert status.failing == 1
+    assert status.parameter.failing == 1
     await own.delete("Patient", "after")
     [status] = await own.jobs.newest()
-    assert status.failing == 0
+    assert status.parameter.failing == 0
 
 
 # -- jobs ------------------------------------------------------------------------------------------------------------
@@ -454,8 +390,7 @@ async def test_a_job_says_how_far_it_is(own: Organisation) -> None:
     seen = []
     for _ in range(4):
         status = await own.jobs.get(name)
-        assert status.parameter is not None
-        seen.append((status.job.state, status.job.done, status.job.total, status.parameter.state))
+        seen.append((status.state, status.done, status.total, status.parameter.state))
         await own.worker.turn()
     assert seen == [
         ("waiting", 0, None, "building"),
@@ -464,8 +399,8 @@ async def test_a_job_says_how_far_it_is(own: Organisation) -> None:
         ("running", 450, 450, "building"),
     ]
     done = await own.jobs.get(name)
-    assert (done.job.state, done.parameter and done.parameter.state) == ("done", "ready")
-    assert done.job.started is not None and done.job.ended is not None
+    assert (done.state, done.parameter.state) == ("done", "ready")
+    assert done.started is not None and done.ended is not None
     for unknown in ("x", "00000000-0000-0000-0000-000000000000"):
         with pytest.raises(NotFound):
             await own.jobs.get(unknown)
@@ -485,15 +420,15 @@ async def test_a_step_that_fails_is_tried_again_and_then_given_up(
         for attempt in range(1, MOST_ATTEMPTS + 1):
             await own.hurry()
             assert await own.worker.turn()
-            assert (await own.jobs.get(name)).job.attempts == attempt
+            assert (await own.jobs.get(name)).attempts == attempt
     status = await own.jobs.get(name)
-    assert (status.job.state, status.job.error) == ("failed", "RuntimeError")
-    assert status.parameter is not None and status.parameter.state == "failed"
+    assert (status.state, status.error) == ("failed", "RuntimeError")
+    assert status.parameter.state == "failed"
     with pytest.raises(NotSupported, match="could not be built"):
         await own.found("Patient", "shoe=big")
     await patients(own, ["big"])
     [again] = await own.jobs.restart(search_parameter()["url"])
-    assert again.parameter is not None and again.parameter.state == "building"
+    assert again.parameter.state == "building"
     await own.work()
     assert await own.found("Patient", "shoe=big") == ["p0"]
 
@@ -509,51 +444,12 @@ async def test_building_again_mends_the_index_and_leaves_searching_open(own: Org
     )
     assert await own.found("Patient", "shoe=big") == ["p1"]
     first, second = await own.jobs.restart(), await own.jobs.restart()
-    assert [s.job.id for s in first] == [s.job.id for s in second], "it goes on already"
+    assert [s.id for s in first] == [s.id for s in second], "it goes on already"
     assert await own.found("Patient", "shoe=big") == ["p1"]
     await own.work()
     assert await own.found("Patient", "shoe=big") == ["p0", "p1"]
     with pytest.raises(NotFound, match="no active search parameter"):
         await own.jobs.restart("http://example.org/unknown")
-
-
-class Counting:
-    """A kind of job that counts to three, one step at a time."""
-
-    def __init__(self) -> None:
-        self.steps: list[tuple[int, str]] = []
-
-    async def step(self, connection: Any, job: Job) -> Step:
-        self.steps.append((job.tenant, job.place))
-        place = int(job.place or 0) + 1
-        return Step(str(place), 1, finished=place == 3)
-
-    async def failed(self, connection: Any, job: Job) -> None:
-        raise AssertionError("it never fails")
-
-
-async def test_jobs_take_turns_and_a_worker_leaves_those_of_others_alone(pool: asyncpg.Pool) -> None:
-    counting, (first, second, other) = Counting(), (next(_tenants) for _ in range(3))
-    async with pool.acquire() as connection:
-        for tenant in (first, second, other):
-            await enqueue(connection, tenant, "count", {})
-        await enqueue(connection, first, "unknown", {})
-        await enqueue(connection, first, "count", {}, after_seconds=60)
-    worker = Worker(pool, [first, second], {"count": counting})
-    while await worker.turn():
-        pass
-    assert counting.steps == [(tenant, place) for place in ("", "1", "2") for tenant in (first, second)]
-
-
-async def test_two_workers_never_do_the_same_step(pool: asyncpg.Pool) -> None:
-    tenant = next(_tenants)
-    worker = Worker(pool, [tenant], {"count": Counting()})
-    async with pool.acquire() as connection:
-        await enqueue(connection, tenant, "count", {})
-        async with connection.transaction():
-            await connection.fetch("SELECT FROM job WHERE tenant = $1 FOR UPDATE", tenant)
-            assert not await worker.turn()
-    assert await worker.turn()
 
 
 # -- other processes, other organisations ----------------------------------------------------------------------------
@@ -600,7 +496,7 @@ async def test_a_neighbour_sees_nothing_of_it(pool: asyncpg.Pool, own: Organisat
     assert await neighbour.jobs.newest() == []
     [job] = await own.jobs.newest()
     with pytest.raises(NotFound):
-        await neighbour.jobs.get(job.job.id)
+        await neighbour.jobs.get(job.id)
     with pytest.raises(NotSupported):
         await neighbour.found("Patient", "shoe=big")
     await neighbour.put(search_parameter())

@@ -52,6 +52,7 @@ REASONS: dict[str, str] = {
     "too-large": "the body is larger than a limit allows",
     "packing-damaged": "the packed body cannot be unpacked",
     "packing-cut-off": "the packed body ends too early",
+    "reference-conditional": "a reference is a search, which this request cannot resolve",
     "compartment-unknown": "the request names a compartment that does not exist",
     "invalid-regex": "a regular expression cannot be run",
     "search-parameter-building": "a search parameter of the organisation's own is still being built",

@@ -11,7 +11,7 @@ from schakel.http.node import Node
 from schakel.http.reading import as_json, json_object, read_limited
 from schakel.kernel.clock import instant
 from schakel.kernel.outcomes import Invalid
-from schakel.store.parameters import Status
+from schakel.sources.jobs import JobStatus
 
 
 class JobRoutes:
@@ -40,13 +40,18 @@ class JobRoutes:
         return as_json(_shown(await organisation.jobs.get(request.path_params["id"])))
 
 
-def _shown(status: Status) -> dict[str, Any]:
-    job, argument = status.job, status.job.argument
+def _shown(job: JobStatus) -> dict[str, Any]:
+    parameter = job.parameter
     return {
         "id": job.id,
         "kind": job.kind,
-        "parameter": {name: argument[name] for name in ("url", "code", "fhir")}
-        | {"state": status.parameter.state if status.parameter else "removed", "failing": status.failing},
+        "parameter": {
+            "url": parameter.url,
+            "code": parameter.code,
+            "fhir": parameter.version,
+            "state": parameter.state,
+            "failing": parameter.failing,
+        },
         "state": job.state,
         "done": job.done,
         "total": job.total,

@@ -22,7 +22,7 @@ from schakel.generic.logging import AuditLog, ChainLog, Event
 from schakel.kernel.outcomes import Forbidden, NotFound, Unauthenticated
 from schakel.patient_access import MedMijDoor
 from schakel.server import FhirService
-from schakel.store.parameters import ParameterJobs
+from schakel.sources.jobs import ParameterJobs
 
 
 @dataclass(frozen=True)

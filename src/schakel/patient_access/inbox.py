@@ -8,7 +8,8 @@ internal door. What comes in is executed in full, after this:
   organisation's own data, becomes the Patient in the inbox;
 * new resources get ids that follow from the consent (one patient, one client), the request id and the body, so that
   a request that is sent again after a lost answer writes nothing twice;
-* references to what is not in the Bundle lead to the organisation's own data, by whole address;
+* references to what is not in the Bundle lead to the organisation's own data, by whole address; one by condition is
+  refused, as it would be a question about what others sent;
 * what a person updates (a Task of a questionnaire) must be the patient's own; its current version is put in the
   inbox first, so that its history there shows what changed.
 """
@@ -42,6 +43,7 @@ from schakel.patient_access.services import Service
 from schakel.patient_access.whose import MOST_DEPTH
 from schakel.server import Answer, FhirService, Request
 from schakel.server.bodies import read_body
+from schakel.server.references import conditional_references
 from schakel.sources import Write
 from schakel.store.index_values import parse_literal
 from schakel.store.indexing import patient_codes
@@ -189,9 +191,11 @@ class Inbox:
         """
         kind, version, subject = str(resource.get("resourceType")), delivery.service.version, delivery.subject
         if kind == "Patient":
+            _check_unconditional(resource, where)
             return _with_bsn(resource, subject.bsn, where)
         links = _References(delivery, ids, patient, f"{self._own_base}/{version}")
         directed: Resource = links.directed(resource)
+        _check_unconditional(directed, where)
         if patient_codes(version, kind):
             _owned(version, kind, directed, patient)
         inbox_ids = frozenset({patient.partition("/")[2]})
@@ -290,6 +294,16 @@ def _owned(version: Version, kind: str, resource: Resource, patient: str) -> Non
     owner = next((name for name in _OWNERS if name in elements), None)
     if owner is not None:
         resource[owner] = {"reference": patient}
+
+
+def _check_unconditional(resource: Resource, where: str) -> None:
+    """Refuses references by condition: what they find tells of what others sent. Raises `NotSupported`."""
+    if conditional_references(resource):
+        raise NotSupported(
+            f"{where}: a reference by condition is not supported here",
+            code="reference-conditional",
+            expression=where,
+        )
 
 
 def _with_bsn(resource: Resource, bsn: str, where: str) -> Resource:

@@ -20,7 +20,7 @@ from schakel.store.erasing import purge
 from schakel.store.history import Histories
 from schakel.store.indexing import FHIR_NUMBER
 from schakel.store.labels import labels
-from schakel.store.parameters import ParameterRules, ParameterSets
+from schakel.store.parameters import ParameterSets
 from schakel.store.reaching import refers
 from schakel.store.searches import Limits, Searches
 from schakel.store.writing import RidBlocks, Writer
@@ -29,8 +29,8 @@ __all__ = ["Limits", "Store"]
 
 
 class Store:
-    """Implements `schakel.sources.Source`. `own_bases` are FHIR bases whose references are our own; `rules` bound the
-    search parameters that the organisation adds, which `parameters` knows."""
+    """Implements `schakel.sources.Source`. `own_bases` are FHIR bases whose references are our own; `parameters`
+    knows the search parameters that the organisation has of its own."""
 
     def __init__(
         self,
@@ -39,12 +39,12 @@ class Store:
         rids: RidBlocks,
         own_bases: tuple[str, ...] = (),
         limits: Limits | None = None,
-        rules: ParameterRules | None = None,
+        parameters: ParameterSets | None = None,
     ) -> None:
         self._pool = pool
         self._tenant = tenant
         self.limits = limits or Limits()
-        self.parameters = ParameterSets(tenant, rules, own_bases)
+        self.parameters = parameters or ParameterSets(tenant, own_bases=own_bases)
         self._writer = Writer(pool, tenant, rids, own_bases, self.parameters)
         self._searches = Searches(pool, tenant, own_bases, self.limits, self.parameters)
         self._histories = Histories(pool, tenant, self.limits.page, self.limits.page_max)

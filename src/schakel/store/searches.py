@@ -207,9 +207,10 @@ class Searches:
         rows = await connection.fetch(text, *statement.arguments)
         matches = [r for r in rows if r["via"] is None]
         total = None
-        if _counts(query):
-            found = len(row["ids"])
-            total = found if found <= most else await self._count(connection, version, query)
+        if query.total != "none" and len(row["ids"]) <= most:
+            total = len(row["ids"])
+        elif _counts(query):
+            total = await self._count(connection, version, query)
         return Found(
             query,
             tuple(_stored(m) for m in matches),

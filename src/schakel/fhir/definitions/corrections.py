@@ -17,7 +17,7 @@ _CORRECTIONS: dict[Version, tuple[tuple[str, str, str], ...]] = {
         (".as(Uri)", ".as(uri)", _CASE),
         (
             "Patient.deceased.exists()",
-            "Patient.deceased.exists() and Patient.deceased != false",
+            "Patient.deceased.where($this != false).exists()",
             "who is said not to be deceased is not (R4 has it so)",
         ),
     ),

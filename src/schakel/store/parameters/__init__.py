@@ -11,14 +11,13 @@ Standard: FHIR SearchParameter (STU3, R4).
 from schakel.store.parameters.keeping import kept_fresh
 from schakel.store.parameters.reindexing import Reindexing
 from schakel.store.parameters.sets import OwnParameter, ParameterRules, ParameterSets
-from schakel.store.parameters.status import ParameterJobs, Status
+from schakel.store.parameters.status import StoredJobs
 
 __all__ = [
     "OwnParameter",
-    "ParameterJobs",
     "ParameterRules",
     "ParameterSets",
     "Reindexing",
-    "Status",
+    "StoredJobs",
     "kept_fresh",
 ]

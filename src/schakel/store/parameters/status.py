@@ -1,63 +1,66 @@
-"""The jobs of an organisation as people look them up, and the parameters behind them."""
+"""The jobs behind an organisation's own search parameters, as people look them up."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import asyncpg
 
+from schakel.sources.jobs import JobStatus, ParameterStatus
 from schakel.store.connection import Connection, acquire
 from schakel.store.jobs import Job, Jobs
 from schakel.store.parameters.changing import restart
 from schakel.store.parameters.indexing import FAILED
-from schakel.store.parameters.sets import OwnParameter, ParameterSets
+from schakel.store.parameters.sets import ParameterSets
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
-    """A job; the parameter it is about, None when that is gone; and on how many resources the parameter fails now,
-    whoever wrote them."""
-
-    job: Job
-    parameter: OwnParameter | None
-    failing: int
-
-
-class ParameterJobs:
-    """The jobs behind the search parameters of one organisation."""
+class StoredJobs:
+    """Implements `schakel.sources.jobs.ParameterJobs` for the organisation with these parameters."""
 
     def __init__(self, pool: asyncpg.Pool, sets: ParameterSets) -> None:
         self._pool = pool
-        self.sets = sets
+        self._sets = sets
         self._jobs = Jobs(pool, sets.tenant)
 
-    async def newest(self) -> list[Status]:
-        """The newest first, at most 200."""
-        return await self._about(await self._jobs.newest())
+    async def newest(self) -> list[JobStatus]:
+        return await self._shown(await self._jobs.newest())
 
-    async def get(self, name: str) -> Status:
-        """Raises `NotFound`."""
-        [status] = await self._about([await self._jobs.get(name)])
+    async def get(self, name: str) -> JobStatus:
+        [status] = await self._shown([await self._jobs.get(name)])
         return status
 
-    async def restart(self, url: str = "") -> list[Status]:
-        """Builds the parameter with this URL again, or all of them. Raises `NotFound`."""
+    async def restart(self, url: str = "") -> list[JobStatus]:
         async with acquire(self._pool) as connection:
             async with connection.transaction():
-                names = await restart(connection, self.sets, url)
-            await self.sets.refresh(connection)
+                names = await restart(connection, self._sets, url)
+            await self._sets.refresh(connection)
         return [await self.get(name) for name in names]
 
-    async def _about(self, jobs: Sequence[Job]) -> list[Status]:
+    async def _shown(self, jobs: Sequence[Job]) -> list[JobStatus]:
         async with acquire(self._pool) as connection:
-            await self.sets.refresh(connection)
-            failing = await _failing(connection, self.sets)
-        out = []
-        for job in jobs:
-            number = job.argument.get("number", 0)
-            out.append(Status(job, self.sets.current.of(number), failing.get(number, 0)))
-        return out
+            await self._sets.refresh(connection)
+            failing = await _failing(connection, self._sets)
+        return [self._status(job, failing) for job in jobs]
+
+    def _status(self, job: Job, failing: dict[int, int]) -> JobStatus:
+        about, number = job.argument, job.argument["number"]
+        own = self._sets.current.of(number)
+        state = "removed" if own is None else own.state
+        return JobStatus(
+            id=job.id,
+            kind=job.kind,
+            parameter=ParameterStatus(
+                about["fhir"], about["url"], about["code"], state, failing.get(number, 0)
+            ),
+            state=job.state,
+            done=job.done,
+            total=job.total,
+            attempts=job.attempts,
+            error=job.error,
+            made=job.made,
+            started=job.started,
+            ended=job.ended,
+        )
 
 
 async def _failing(connection: Connection, sets: ParameterSets) -> dict[int, int]:
