@@ -6,13 +6,14 @@ import argparse
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import orjson
 
-from bench import exchange, feed, ingest, pair, patient, reading, report, searching
+from bench import exchange, feed, ingest, pair, patient, publish, reading, report, searching
+from bench.generator import Measured
 from bench.pair import Pair
 from bench.records import MOST, RECORD, REGION_MOST
 from schakel.demo.patients import Region, named_patients
@@ -21,14 +22,39 @@ from schakel.kernel.clock import instant, now
 SCENARIOS = ("ingest", "read", "guarded", "bgz", "memory", "search", "history", "lastn", "mp9")
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What was measured on what; `cost` is the generator against an endpoint that does nothing."""
+
+    hardware: str
+    setting: str
+    cost: Measured
+    figures: list[report.Figure]
+
+    def json(self) -> dict[str, object]:
+        """What `--json` writes."""
+        return {
+            "hardware": self.hardware,
+            "setting": self.setting,
+            "generator": asdict(self.cost),
+            "figures": [one.json() for one in self.figures],
+        }
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the benchmark. Exit code 0 also when goals are missed; they are printed as missed."""
     parser = argparse.ArgumentParser(
         prog="bench",
         description="Speed and memory of two real node processes on this machine, beside references of the same "
-        "run. Everything is on the loopback interface, in a temporary folder, and takes a minute or two.",
+        "run. Everything is on the loopback interface, in a temporary folder, and takes about ten minutes, "
+        "most of them to fill a store of a million resources (--resources).",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
+    parser.add_argument(
+        "--docs",
+        action="store_true",
+        help="write the figures into README and docs/explanation/performance.md",
+    )
     parser.add_argument("--only", choices=SCENARIOS, help="this scenario alone (the data are loaded anyhow)")
     parser.add_argument(
         "--patients", type=int, default=250, metavar="N", help="people in the synthetic region (250)"
@@ -46,14 +72,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     most = RECORD * MOST
     if not 2_000 <= options.resources <= most:
         parser.error(f"--resources is a number from 2000 to {most}")
-    document = asyncio.run(_run(options.only, options.patients, options.resources))
+    if options.docs and options.only:
+        parser.error("--docs takes a whole run")
+    run = asyncio.run(_run(options.only, options.patients, options.resources))
     if options.json is not None:
-        options.json.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        options.json.write_bytes(orjson.dumps(run.json(), option=orjson.OPT_INDENT_2))
+    if options.docs:
+        publish.publish(run.hardware, run.setting, run.figures)
     return 0
 
 
-async def _run(only: str | None, patients: int, resources: int) -> dict[str, object]:
-    """Measures and prints; returns what `--json` writes."""
+async def _run(only: str | None, patients: int, resources: int) -> _Run:
+    """Measures and prints."""
     hardware, began = report.hardware(), time.monotonic()
     people = ingest.region(patients)
     async with pair.running() as nodes:
@@ -80,24 +110,20 @@ async def _run(only: str | None, patients: int, resources: int) -> dict[str, obj
         figures += await _width(nodes, only, resources)
     number = sum(len(one) for one in ingest.transactions(people, nodes.holder.slug))
     setting = (
-        f"{number:,} resources of {len(people.known_at(nodes.holder.slug))} patients at the holder; two node "
-        "processes with one worker each, one PostgreSQL with fsync on, all on this machine"
+        f"{number:,} resources of {len(people.known_at(nodes.holder.slug))} patients at the holder, and what is "
+        "said in the table for the scenarios from `search` on; two node processes with one worker each, one "
+        "PostgreSQL with fsync on, all on this machine; the load generator spends "
+        f"{cost.own_cost:.0f} us of processor time on a request, on the same cores"
     )
     print(f"\n{hardware}\n{setting}\n")
     print(report.table(figures))
     print(
-        f"\nThe generator spends {cost.own_cost:.0f} us of processor time on a request, on the same cores. "
-        "The bare endpoint does the one indexed asyncpg read behind the same listener and Starlette, and sends "
+        "\nThe bare endpoint does the one indexed asyncpg read behind the same listener and Starlette, and sends "
         f"the bytes as stored, compressed. Whole run: {time.monotonic() - began:.0f} s."
     )
     missed = [one for one in figures if one.met is False]
     print("Missed: " + ("; ".join(f"{one.scenario} {one.name}" for one in missed) or "none"))
-    return {
-        "hardware": hardware,
-        "setting": setting,
-        "generator": asdict(cost),
-        "figures": [one.json() for one in figures],
-    }
+    return _Run(hardware, setting, cost, figures)
 
 
 async def _width(nodes: Pair, only: str | None, resources: int) -> list[report.Figure]:

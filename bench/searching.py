@@ -97,7 +97,7 @@ async def _compared(
     runs: tuple[list[Asked], list[Asked]] = ([], [])
     for _ in range(_ROUNDS):
         for found, (place, requests) in zip(runs, (small, large), strict=True):
-            found.append(await asked(place, requests, clients, _SECONDS))
+            found.append(await asked(place, requests, clients, _SECONDS, b'"mode":"match"'))
     less, more = (middle(found) for found in runs)
     beside, which = f"1/{TIMES} of it", f"{name}, {clients} clients"
 
