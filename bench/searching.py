@@ -1,7 +1,8 @@
 """Searches in the record of one patient, in a store of 62,500 and one of 1,000,000 resources (or other sizes, sixteen
 times apart). Both are asked in turns, so that what the machine does meanwhile concerns both.
 
-`NAMED` and `IDENTIFIED` give one laboratory test of a patient, `CHAINED` the results of one specimen.
+`NAMED` and `IDENTIFIED` give one laboratory test of a patient, `CHAINED` the results of one specimen. `BY_NUMBER`, which
+names no patient, stands beside them for what it is: it grows.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _SECONDS = 1.5
 _ROUNDS = 3
 _FEW, _MANY = 4, 16
 NAMED, IDENTIFIED, CHAINED = "patient + code", "patient.identifier + code", "chained to the specimen"
+BY_NUMBER = "specimen by number, without a patient"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class _Filled:
         """What is asked, by the name of the search."""
         patients = self.people[:: max(1, len(self.people) // _ASKED)]
         codes = [f"{test.code.system}|{test.code.code}" for test in TESTS.values()][:13]
-        queries: dict[str, list[str]] = {NAMED: [], IDENTIFIED: [], CHAINED: []}
+        queries: dict[str, list[str]] = {NAMED: [], IDENTIFIED: [], CHAINED: [], BY_NUMBER: []}
         for number, who in enumerate(patients):
             record = records.laboratory_record(records.person(who))
             patient, specimens = record[0], [r for r in record if r["resourceType"] == "Specimen"]
@@ -47,12 +49,13 @@ class _Filled:
             bsn = f"patient.identifier={quote(f'{BSN_SYSTEM}|{_identifier(patient)}')}"
             specimen = specimens[number % len(specimens)]
             of_specimen = f"{specimen['identifier'][0]['system']}|{_identifier(specimen)}"
-            queries[NAMED].append(f"patient={patient['id']}&{code}")
-            queries[IDENTIFIED].append(f"{bsn}&{code}")
-            queries[CHAINED].append(f"{bsn}&specimen.identifier={quote(of_specimen)}")
-        path = f"/{self.place.slug}/fhir/stu3/Observation"
+            queries[NAMED].append(f"Observation?patient={patient['id']}&{code}")
+            queries[IDENTIFIED].append(f"Observation?{bsn}&{code}")
+            queries[CHAINED].append(f"Observation?{bsn}&specimen.identifier={quote(of_specimen)}")
+            queries[BY_NUMBER].append(f"Specimen?identifier={quote(of_specimen)}")
+        base = f"/{self.place.slug}/fhir/stu3"
         return {
-            name: [request("GET", f"{path}?{query}", self.place.headers) for query in listed]
+            name: [request("GET", f"{base}/{query}", self.place.headers) for query in listed]
             for name, listed in queries.items()
         }
 
@@ -67,7 +70,7 @@ async def search(pair: Pair, resources: int) -> list[Figure]:
     large, figures = await _filled(pair.asker, resources)
     of_small, of_large = small.requests(), large.requests()
     for name in of_large:
-        for clients in (_FEW, _MANY):
+        for clients in (_FEW,) if name == BY_NUMBER else (_FEW, _MANY):
             figures += await _compared(
                 name, clients, (small.place, of_small[name]), (large.place, of_large[name])
             )
@@ -107,7 +110,7 @@ async def _compared(
         value, reference = getattr(more, kind), getattr(less, kind)
         return Figure("search", f"{which}{what}", value, unit, better, reference, beside, goal, of_ratio)
 
-    few, bound = clients == _FEW, name != CHAINED
+    few, bound = clients == _FEW, name in (NAMED, IDENTIFIED)
     figures = [
         figure("", "rate", 1000 if bound and not few else None),
         figure(": p50", "p50", 5 if bound and few else None),
@@ -115,7 +118,8 @@ async def _compared(
         figure(": p99", "p99"),
     ]
     if few:
-        figures.append(figure(": growth of p50", "p50", 1.2, of_ratio=True))
+        growth = None if name == BY_NUMBER else 1.2
+        figures.append(figure(": growth of p50", "p50", growth, of_ratio=growth is not None))
     else:
         figures += [figure(": processor time of the node", "node"), figure(": of the database", "database")]
     return figures
