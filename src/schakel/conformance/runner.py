@@ -33,7 +33,10 @@ from schakel.conformance.scope import (
 from schakel.conformance.script import Assertion, Fixture, Operation, Script, Test
 from schakel.kernel.outcomes import Outcome, Upstream
 
-_NOT_HEARD = "this needs a sender: the system under test must send the request itself, and this run does not listen for it"
+_NOT_HEARD = (
+    "this needs a sender: the system under test must send the request itself, "
+    "and this run does not listen for it"
+)
 _SHOWN_WITH_EXCHANGE = (Verdict.FAILED, Verdict.WARNING, Verdict.ERROR)
 _BROKEN = (Verdict.FAILED, Verdict.ERROR)
 
