@@ -19,6 +19,9 @@ from schakel.store.sql.statement import Statement, any_of
 Kinds = tuple[str, ...]
 
 
+_IDENTIFIER = "identifier"
+
+
 class Search:
     """Builds the parts of one query; not `scoped` when its conditions are not asked again."""
 
@@ -94,8 +97,11 @@ class Search:
         return (parameter.index_name if parameter is not None else code,)
 
     def named(self, alias: str, kinds: Kinds, code: str, after: str) -> str:
-        """That a row of the index is one of the parameter `code`."""
+        """That a row of the index is one of the parameter `code`. The identifier stands in the text itself, so that
+        its own index can be used (migration 0007)."""
         codes = [self._codes(kind, code) for kind in kinds]
+        if not after and all(found == (_IDENTIFIER,) for found in codes):
+            return f"{alias}.param = '{_IDENTIFIER}'"
         if all(found == codes[0] for found in codes):
             return self.s.one_of(f"{alias}.param", [f"{c}{after}" for c in codes[0]])
         pairs = [(kind, f"{c}{after}") for kind, found in zip(kinds, codes, strict=True) for c in found]
