@@ -339,10 +339,11 @@ def practitioner_name(who: Professional) -> Json:
     return shown | {"text": who.name, "given": [who.initials], "_given": shown["_given"][1:]}
 
 
-def _practitioner(who: Professional) -> Resource:
+def practitioner(who: Professional, profile: str) -> Resource:
+    """A professional under the UZI number; the content is the same in both generations of the profile."""
     return at(
         practitioner_link(who),
-        NL_CORE + "nl-core-practitioner",
+        profile,
         {
             "identifier": [{"system": "http://fhir.nl/fhir/NamingSystem/uzi-nr-pers", "value": who.number}],
             "active": True,
@@ -375,5 +376,5 @@ def shared(holder: Organisation) -> Iterable[Resource]:
         yield _insurer(insurer)
     for place in {place.slug: place for place in (holder, GENERAL_PRACTICE)}.values():
         for who in place.professionals:
-            yield _practitioner(who)
+            yield practitioner(who, NL_CORE + "nl-core-practitioner")
             yield _role(who, place)

@@ -33,6 +33,8 @@ _USE = Code("urn:oid:2.16.840.1.113883.2.4.3.11.60.20.77.5.3", "6", "Medicatiege
 _AGREEMENT = sct("16076005", "Prescription (procedure)")
 _ADMINISTRATION = sct("422037009", "Provider medication administration instructions (procedure)")
 
+ON_SCHEDULE = "volgens doseerschema"
+
 
 def product_link(product: Product) -> Link:
     return Link(f"Medication/product-{product.key}", product.name)
@@ -57,17 +59,29 @@ def _amount(product: Product, dose: str) -> Json:
     return quantity(dose, product.unit, f"{{{product.unit}}}")
 
 
-def dosage(entry: MedicineEntry) -> Json:
-    """zib-InstructionsForUse: the text a patient reads, and the same in structure."""
-    product = PRODUCTS[entry.product]
+def route(product: Product) -> Json:
+    """How a medicine is taken."""
+    return concept(product.route) if product.route else {"text": product.route_text}
+
+
+def directions(entry: MedicineEntry, on_schedule: Json) -> Json:
+    """The text a patient reads, and the same in structure, without the dose; `on_schedule` is the coded remark that
+    the doses stand in a schedule."""
     out: Json = {"sequence": 1, "text": instruction(entry)}
     if entry.schedule:
-        out["additionalInstruction"] = [other("volgens doseerschema")]
+        out["additionalInstruction"] = [on_schedule]
     elif entry.times:
         out["timing"] = {"repeat": {"frequency": entry.times, "period": 1, "periodUnit": entry.every}}
     else:
         out["asNeededBoolean"] = True
-    out["route"] = concept(product.route) if product.route else {"text": product.route_text}
+    out["route"] = route(PRODUCTS[entry.product])
+    return out
+
+
+def dosage(entry: MedicineEntry) -> Json:
+    """zib-InstructionsForUse."""
+    out = directions(entry, other(ON_SCHEDULE))
+    product = PRODUCTS[entry.product]
     if not entry.schedule:
         out["doseQuantity"] = _amount(product, entry.dose)
     return out

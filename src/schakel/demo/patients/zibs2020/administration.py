@@ -16,7 +16,7 @@ from schakel.demo.patients.zibs.administration import (
     contact,
     human_name,
     insurer_link,
-    practitioner_name,
+    practitioner,
 )
 from schakel.demo.patients.zibs2020.elements import TERMINOLOGY, address, phone, specified, typed
 from schakel.demo.people import Address
@@ -142,18 +142,6 @@ def _insurer(insurer: Payer) -> Resource:
     )
 
 
-def _practitioner(who: Professional) -> Resource:
-    return at(
-        practitioner_link(who),
-        NICTIZ + "nl-core-HealthProfessional-Practitioner",
-        {
-            "identifier": [{"system": "http://fhir.nl/fhir/NamingSystem/uzi-nr-pers", "value": who.number}],
-            "active": True,
-            "name": [practitioner_name(who)],
-        },
-    )
-
-
 def _role(who: Professional, place: Organisation) -> Resource:
     specialty = Code("http://fhir.nl/fhir/NamingSystem/uzi-rolcode", who.role_code, who.role)
     return at(
@@ -179,5 +167,5 @@ def shared(holder: Organisation) -> Iterable[Resource]:
         yield _insurer(insurer)
     for place in {place.slug: place for place in (holder, GENERAL_PRACTICE)}.values():
         for who in place.professionals:
-            yield _practitioner(who)
+            yield practitioner(who, NICTIZ + "nl-core-HealthProfessional-Practitioner")
             yield _role(who, place)

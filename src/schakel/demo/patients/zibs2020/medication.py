@@ -22,8 +22,8 @@ from schakel.demo.patients.elements import (
     sct,
 )
 from schakel.demo.patients.entries import MedicineEntry
-from schakel.demo.patients.formulary import PRODUCTS, Product, instruction
-from schakel.demo.patients.zibs.medication import product_link
+from schakel.demo.patients.formulary import PRODUCTS, instruction
+from schakel.demo.patients.zibs.medication import ON_SCHEDULE, directions, product_link, route
 from schakel.demo.patients.zibs2020.administration import location_link
 from schakel.demo.patients.zibs2020.elements import amount, identified, identifier, other, typed
 from schakel.fhir.json import Resource
@@ -117,7 +117,7 @@ def regimen(chart: Chart, entry: MedicineEntry, agreed: Link) -> Link:
                             "periodUnit": "d",
                         }
                     },
-                    "route": _route(product),
+                    "route": route(product),
                     "doseAndRate": [{"doseQuantity": amount(str(dose), product.unit)}],
                 }
                 for day, dose in enumerate(entry.schedule, 1)
@@ -244,21 +244,10 @@ def _described(chart: Chart, entry: MedicineEntry) -> list[Json]:
     return [_treatment(chart, entry), words]
 
 
-def _route(product: Product) -> Json:
-    return concept(product.route) if product.route else {"text": product.route_text}
-
-
 def _dosage(entry: MedicineEntry) -> Json:
-    """mp-InstructionsForUse.DosageInstructions: the text a patient reads, and the same in structure."""
+    """mp-InstructionsForUse.DosageInstructions."""
+    out = directions(entry, other(ON_SCHEDULE))
     product = PRODUCTS[entry.product]
-    out: Json = {"sequence": 1, "text": instruction(entry)}
-    if entry.schedule:
-        out["additionalInstruction"] = [other("volgens doseerschema")]
-    elif entry.times:
-        out["timing"] = {"repeat": {"frequency": entry.times, "period": 1, "periodUnit": entry.every}}
-    else:
-        out["asNeededBoolean"] = True
-    out["route"] = _route(product)
     if not entry.schedule:
         out["doseAndRate"] = [{"doseQuantity": amount(entry.dose, product.unit)}]
     return out
