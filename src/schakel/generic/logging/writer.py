@@ -27,6 +27,9 @@ from schakel.store.database import pack
 
 _MAX_GROUP = 500
 _COMMIT_SECONDS = 10.0
+_SLOW_SECONDS = 1.0
+"""A group that failed only after this long was waiting for the database; who waited behind it waits no longer."""
+
 _MAX_WAITING = 20_000
 """Most events that may wait for the disk, some 20 MB; beyond it callers are told to come back."""
 
@@ -81,6 +84,7 @@ class AuditWriter:
             self._waiting = []
 
     async def _commit(self, group: list[_Waiting]) -> None:
+        started = time.monotonic()
         try:
             async with acquire(self.pool) as connection:
                 columns = zip(*(one.row for one in group), strict=True)
@@ -88,6 +92,8 @@ class AuditWriter:
         except Exception as error:
             # Whatever it was, nobody may go on: all get their refusal, and the next group is tried. The text of
             # the error may hold the event.
+            if time.monotonic() - started > _SLOW_SECONDS:
+                group, self._waiting = group + self._waiting, []
             _refuse(group, (error.cause if isinstance(error, Outcome) else "") or type(error).__name__)
         except BaseException:
             _refuse(group, "the writer was stopped")
