@@ -11,7 +11,7 @@ the login service. `PatientTokens` gives the codes and tokens, `PatientGrant` is
 
 from schakel.generic.identity.errors import OAuthError
 from schakel.generic.identity.keys import new_key, read_key
-from schakel.generic.identity.model import Grant, User
+from schakel.generic.identity.model import Caller, Grant, PeerCertificate, User
 from schakel.generic.identity.patient import Holder, Lists, Passage, PatientGrant, PatientToken
 from schakel.generic.identity.patient_tokens import PatientTokens, TokenRules
 from schakel.generic.identity.server import AuthorisationServer, RequesterKeys, TokenAnswer
@@ -20,6 +20,7 @@ from schakel.generic.identity.signer import AssertionSigner
 __all__ = [
     "AssertionSigner",
     "AuthorisationServer",
+    "Caller",
     "Grant",
     "Holder",
     "Lists",
@@ -28,6 +29,7 @@ __all__ = [
     "PatientGrant",
     "PatientToken",
     "PatientTokens",
+    "PeerCertificate",
     "RequesterKeys",
     "TokenAnswer",
     "TokenRules",

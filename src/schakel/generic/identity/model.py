@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from schakel.kernel.outcomes import Invalid
@@ -86,11 +87,46 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerCertificate:
+    """The certificate that the other side of a connection proved to hold, as far as anything here needs it.
+
+    `der` is the certificate, `thumbprint` its SHA-256 in base64url (RFC 8705, x5t#S256), `hosts` its DNS names in
+    lower case. Chain, validity and revocation were judged before this value is made.
+    """
+
+    der: bytes
+    thumbprint: str
+    hosts: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What a listener knows of a request, for telling who sent it.
+
+    `url` is our own public address of what is asked, without query (never from the Host header), `authorization` and
+    `dpop` all headers of these names as they came, `certificate` the client's, None where it showed none.
+    """
+
+    method: str
+    url: str
+    authorization: tuple[str, ...] = ()
+    dpop: tuple[str, ...] = ()
+    certificate: PeerCertificate | None = None
+    network_address: str = ""
+    request_id: str = ""
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """What a valid access token says.
 
-    `requester` is the asking organisation's URA, `jti` the token's own id (not the token), `patient` a BSN
-    when the token is for one patient only, else ''.
+    `requester` is the asking organisation's URA, `facility_type` its type (a code of
+    2.16.840.1.113883.2.4.15.1060) when proved, `jti` the token's own id (not the token), `patient` a BSN when the
+    token is for one patient only, else ''. `assurance` is the level at which the user proved who they are (a URI such
+    as http://eidas.europa.eu/LoA/high), '' when only the organisation vouches. `claims` are the values that the
+    presented credentials proved, by field id of the presentation definition. `jkt` and `x5t` are the thumbprints of
+    the key (RFC 9449) and the certificate (RFC 8705) the token is bound to, '' when to none.
     """
 
     requester: str
@@ -101,6 +137,14 @@ class Grant:
     jti: str
     expires: datetime
     patient: str = ""
+    requester_name: str = ""
+    facility_type: str = ""
+    client_id: str = ""
+    assurance: str = ""
+    grant_type: str = ""
+    claims: Mapping[str, str] = field(default_factory=dict)
+    jkt: str = ""
+    x5t: str = ""
 
     @property
     def scopes(self) -> frozenset[str]:

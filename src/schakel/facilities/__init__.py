@@ -1,0 +1,9 @@
+"""The wire to a national facility: TLS with our own certificate, time-outs, size limits, a circuit breaker.
+
+A `Facility` sends a request and gives the answer, or says in one typed error that no usable answer came. What the
+facility means by it is the business of the generic function that asks.
+"""
+
+from schakel.facilities.client import Answer, Facility, FacilityAway, FacilityRules
+
+__all__ = ["Answer", "Facility", "FacilityAway", "FacilityRules"]

@@ -1,0 +1,148 @@
+"""A client of one facility. Made by `Facility.open`; one per facility and process.
+
+The breaker is closed (all requests go), open (none goes, the answer is `FacilityAway` at once) or half open (one
+request tries). It opens after `failures` without an answer in a row, and tries again after `pause` seconds. An answer
+with a status of 5xx counts as a failure, any other answer as life: what a facility refuses says nothing of its health.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from schakel.kernel.outcomes import Upstream
+
+
+class FacilityAway(Upstream):
+    """No usable answer came: the facility is down, slow, broken off or resting after failures. It says nothing of what
+    the answer would have been. `facility` is its name, `why` one word or two for logs."""
+
+    def __init__(self, facility: str, why: str) -> None:
+        super().__init__(
+            f"{facility} gave no usable answer ({why}); try again later", code="facility-away", cause=why
+        )
+        self.facility = facility
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True)
+class FacilityRules:
+    """`timeout` and `pause` are in seconds, `most` is in bytes of an answer."""
+
+    timeout: float = 5.0
+    failures: int = 5
+    pause: float = 10.0
+    most: int = 1_000_000
+    connections: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Facility:
+    """The facility `name` at `base` (no slash at the end)."""
+
+    def __init__(self, name: str, base: str, session: aiohttp.ClientSession, rules: FacilityRules) -> None:
+        self.name = name
+        self.base = base.rstrip("/")
+        self._session = session
+        self._rules = rules
+        self._failed = 0
+        self._until = 0.0
+        self._trying = False
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        name: str,
+        base: str,
+        tls: ssl.SSLContext | None = None,
+        rules: FacilityRules | None = None,
+    ) -> AsyncIterator[Facility]:
+        """The client, with its connections until the end of the block; `tls` has the certificates we trust and our
+        own, None for the system's trust and no certificate of ours."""
+        rules = rules or FacilityRules()
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=rules.connections, ssl=tls if tls is not None else True, keepalive_timeout=30
+            ),
+            timeout=aiohttp.ClientTimeout(total=rules.timeout, connect=rules.timeout),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        async with session:
+            yield cls(name, base, session, rules)
+
+    @property
+    def resting(self) -> bool:
+        """Whether the breaker is open: nothing is sent now."""
+        return self._failed >= self._rules.failures and (time.monotonic() < self._until or self._trying)
+
+    async def send(
+        self, method: str, path: str = "", *, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """The answer to one request; `path` is added to the base, or is an absolute address at the same facility.
+
+        Nothing is sent again and no redirect is followed: whether that is safe is known by who asks. Raises
+        `FacilityAway` when no answer came, when it was larger than `most`, and when the breaker is open.
+        """
+        if self.resting:
+            raise FacilityAway(self.name, "resting after failures")
+        probe = self._failed >= self._rules.failures
+        self._trying = self._trying or probe
+        try:
+            answer = await self._sent(method, path, body, headers or {})
+        except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError) as error:
+            self._failing()
+            raise FacilityAway(self.name, _word(error)) from error
+        except FacilityAway:
+            self._failing()
+            raise
+        finally:
+            if probe:
+                self._trying = False
+        if answer.status >= 500:
+            self._failing()
+        else:
+            self._failed = 0
+        return answer
+
+    async def _sent(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        address = path if urlsplit(path).scheme else f"{self.base}{path}"
+        async with self._session.request(
+            method, address, data=body or None, headers=dict(headers), allow_redirects=False
+        ) as response:
+            read = bytearray()
+            async for chunk in response.content.iter_any():
+                read += chunk
+                if len(read) > self._rules.most:
+                    raise FacilityAway(self.name, "an answer that is too large")
+            found = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(response.status, found, bytes(read))
+
+    def _failing(self) -> None:
+        self._failed += 1
+        if self._failed >= self._rules.failures:
+            self._until = time.monotonic() + self._rules.pause
+
+
+def _word(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "too slow"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError):
+        return "no trusted TLS"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "not reachable"
+    return type(error).__name__

@@ -1,0 +1,1 @@
+-- To be written by its owner in this issue.
