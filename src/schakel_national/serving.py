@@ -44,7 +44,7 @@ async def serving(host: str, facilities: Sequence[Facility]) -> AsyncIterator[No
                     one.app,
                     log_config=None,
                     access_log=False,
-                    lifespan="off",
+                    lifespan="auto",
                     interface="asgi3",
                     timeout_graceful_shutdown=3,
                 )

@@ -1,0 +1,217 @@
+"""Who is on the other side of a connection: the one place that believes a certificate, and the one that makes a
+`Caller`.
+
+`peers_known` stands before every listener's routes. It takes away all headers in which a proxy might tell of a client
+certificate, so that no handler can believe one that its caller wrote itself; on *back* it reads the certificate first
+(from TLS, or from the header when the connection comes from a named proxy), has it judged, and lets nobody in without
+one. It also settles the id of the request, which the answer carries.
+
+Source: RFC 8705 sections 2 and 6, RFC 9440 section 4 (headers taken away), W3C Trace Context section 3.2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Protocol
+
+import structlog
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from schakel.generic.identity import Caller, PeerCertificate
+from schakel.http.connections import CHAIN
+from schakel.http.errors import refused
+from schakel.http.shown import CLIENT_CERT, CLIENT_CERT_CHAIN, Chain, from_headers, peer_certificate
+from schakel.kernel.clock import new_id, now
+from schakel.kernel.outcomes import Busy, Forbidden, Outcome, Unauthenticated, Upstream
+
+CERTIFICATE = "schakel.certificate"
+_REQUEST_ID = "schakel.request_id"
+_TOLD = frozenset({CLIENT_CERT, CLIENT_CERT_CHAIN, "x-forwarded-tls-client-cert", "x-forwarded-client-cert"})
+"""Headers in which well-known proxies tell of a client certificate."""
+
+_MOST_VERDICTS = 10_000
+_ID = re.compile(rb"[!-~]{1,128}")
+_TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_log = structlog.get_logger("schakel.http")
+
+
+class CertificateJudge(Protocol):
+    """Judges what TLS does not: policy, time and revocation."""
+
+    async def judge(self, chain: Sequence[bytes]) -> None:
+        """Returns when the certificate (DER, first of its chain) may be believed now.
+
+        Raises `Forbidden` with the reason when it may not, and `Busy` or `Upstream` when that could not be found out.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Proxies:
+    """The machines that end TLS before us, and the header (lower case) in which they tell whom they met."""
+
+    networks: tuple[IPv4Network | IPv6Network, ...]
+    header: str
+
+    def named(self, address: str) -> bool:
+        """Whether a connection from `address` is from one of them."""
+        try:
+            ip = ip_address(address)
+        except ValueError:
+            return False
+        if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+            ip = ip.ipv4_mapped
+        return any(ip in network for network in self.networks)
+
+
+@dataclass
+class Verdicts:
+    """What the judge said, for `seconds`. One certificate is judged once at a time; what could not be found out is
+    not kept."""
+
+    judge: CertificateJudge
+    seconds: float
+    _known: dict[bytes, tuple[float, PeerCertificate | Forbidden]] = field(default_factory=dict)
+    _asking: dict[bytes, asyncio.Task[PeerCertificate]] = field(default_factory=dict)
+
+    async def believed(self, chain: Chain) -> PeerCertificate:
+        """The certificate of a chain. Raises `Forbidden`, and `Busy` when it could not be judged."""
+        digest = hashlib.sha256(b"".join(hashlib.sha256(one).digest() for one in chain)).digest()
+        until, verdict = self._known.get(digest, (0.0, None))
+        moment = now().timestamp()
+        if verdict is None or not until - self.seconds <= moment < until:
+            task = self._asking.get(digest)
+            if task is None:
+                task = self._asking[digest] = asyncio.ensure_future(self._judged(digest, chain))
+                task.add_done_callback(lambda _: self._asking.pop(digest, None))
+            return await asyncio.shield(task)
+        if isinstance(verdict, Forbidden):
+            raise _again(verdict)
+        return verdict
+
+    async def _judged(self, digest: bytes, chain: Chain) -> PeerCertificate:
+        certificate = peer_certificate(chain[0])
+        try:
+            await self.judge.judge(chain)
+        except Forbidden as refusal:
+            _log.info("certificate-refused", code=refusal.kind, thumbprint=certificate.thumbprint)
+            self._keep(digest, refusal)
+            raise
+        except (Busy, Upstream) as away:
+            raise Busy(
+                f"your client certificate could not be checked: {away.message}",
+                code="certificate-unchecked",
+                cause=away.cause or away.kind,
+                headers={"Retry-After": "5"},
+            ) from away
+        self._keep(digest, certificate)
+        return certificate
+
+    def _keep(self, digest: bytes, verdict: PeerCertificate | Forbidden) -> None:
+        if len(self._known) >= _MOST_VERDICTS:
+            self._known.pop(next(iter(self._known)))
+        self._known[digest] = now().timestamp() + self.seconds, verdict
+
+
+def peers_known(
+    app: ASGIApp, *, proxies: Proxies | None = None, header: str = "", verdicts: Verdicts | None = None
+) -> ASGIApp:
+    """`app` behind the rules of this module.
+
+    `header` is the name that any listener of this node takes such a header by: it is taken away here too. With
+    `verdicts` (on back) nobody comes in without a certificate that may be believed, but to ask for health.
+    """
+    taken = frozenset(name.encode() for name in {*_TOLD, header, proxies.header if proxies else ""} - {""})
+
+    async def known(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        told = [pair for pair in scope["headers"] if pair[0] in taken]
+        if told:
+            scope["headers"] = [pair for pair in scope["headers"] if pair[0] not in taken]
+        request_id = scope[_REQUEST_ID] = _request_id(scope["headers"])
+        given = request_id.encode()
+
+        async def with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", given)]
+            await send(message)
+
+        if verdicts is not None and not scope["path"].startswith("/health/"):
+            try:
+                scope[CERTIFICATE] = await verdicts.believed(_shown(scope, proxies, told))
+            except Exception as error:
+                await refused(Request(scope, receive), error)(scope, receive, with_id)
+                return
+        await app(scope, receive, with_id)
+
+    return known
+
+
+def certificate(request: Request) -> PeerCertificate | None:
+    """The certificate that this request's sender proved to hold; on back always there, elsewhere never."""
+    found: PeerCertificate | None = request.scope.get(CERTIFICATE)
+    return found
+
+
+def tls_chain(request: Request) -> Chain:
+    """The certificates that TLS verified on this connection, not judged any further; () when there are none."""
+    found: Chain = request.scope.get(CHAIN, ())
+    return found
+
+
+def caller(request: Request, url: str) -> Caller:
+    """What this listener knows of a request; `url` is its own address as others see it, without the path."""
+    scope = request.scope
+    trace = request.headers.getlist("traceparent")
+    return Caller(
+        method=request.method,
+        url=f"{url}{scope['raw_path'].decode('ascii', 'replace')}",
+        authorization=tuple(request.headers.getlist("authorization")),
+        dpop=tuple(request.headers.getlist("dpop")),
+        certificate=certificate(request),
+        network_address=network_address(request),
+        request_id=scope.get(_REQUEST_ID, ""),
+        traceparent=trace[0] if len(trace) == 1 and _TRACE.fullmatch(trace[0]) else "",
+    )
+
+
+def network_address(request: Request) -> str:
+    """Where the request came from, or '' when that is not known."""
+    return request.client.host if request.client else ""
+
+
+def _shown(scope: Scope, proxies: Proxies | None, told: Sequence[tuple[bytes, bytes]]) -> Chain:
+    """The certificate of the client: from the header when a named proxy made the connection, whose own certificate
+    then says nothing of the client, else from TLS. Raises `Unauthenticated` without one, `Invalid` for a header."""
+    client = scope.get("client")
+    if proxies is not None and client is not None and proxies.named(client[0]):
+        chain = from_headers(
+            proxies.header,
+            [value for name, value in told if name == proxies.header.encode()],
+            [value for name, value in told if name == CLIENT_CERT_CHAIN.encode()],
+        )
+    else:
+        chain = scope.get(CHAIN, ())
+    if not chain:
+        raise Unauthenticated("a client certificate is needed here", code="certificate-missing")
+    return chain
+
+
+def _request_id(headers: Sequence[tuple[bytes, bytes]]) -> str:
+    """X-Request-ID when it is one word of at most 128 characters, else an id of our own."""
+    for name, value in headers:
+        if name == b"x-request-id" and _ID.fullmatch(value):
+            return value.decode()
+    return new_id()
+
+
+def _again(refusal: Outcome) -> Forbidden:
+    """The same refusal for another request."""
+    return type(refusal)(refusal.message, code=refusal.kind, expression=refusal.expression)  # type: ignore[return-value]
