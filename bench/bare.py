@@ -43,7 +43,7 @@ def _routes(pool: asyncpg.Pool) -> list[Route]:
 async def _serve(dsn: str, port: int) -> None:
     pool = await connect(dsn)
     app = Starlette(routes=_routes(pool))
-    async with listening([Listener("bare", app, "127.0.0.1", port)]):
+    async with listening([Listener("bare", app, "127.0.0.1", port, "port")]):
         print("ready", flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     await pool.close()

@@ -9,9 +9,17 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from schakel.kernel.outcomes import Invalid
@@ -50,6 +58,23 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class InternalCertificate(_Model):
+    """A certificate that opens the internal door of an organisation: this very one, or any that an authority gives to
+    a subject."""
+
+    sha256: str = Field("", description="SHA-256 of the certificate, in hexadecimal (colons may be there)")
+    subject: str = Field("", description="subject as RFC 4514 writes it, such as CN=ehr,O=Hospital,C=NL")
+    ca: Path | None = Field(None, description="the authority that gave it to the subject (PEM file)")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if bool(self.sha256) == bool(self.subject) or bool(self.subject) != (self.ca is not None):
+            raise ValueError("give either sha256, or subject and ca")
+        if self.sha256 and not re.fullmatch(r"[0-9A-Fa-f]{64}", self.sha256.replace(":", "")):
+            raise ValueError("sha256 has 64 hexadecimal digits")
+        return self
+
+
 class Organisation(_Model):
     """One care organisation of this node."""
 
@@ -58,6 +83,14 @@ class Organisation(_Model):
     name: str = Field(description="name as people know it", min_length=1)
     type_code: str = Field("", description="organisation type (2.16.840.1.113883.2.4.15.1060), such as V6")
     internal_key: str = Field(description="the EHR's key on the internal door (X-API-Key)", min_length=16)
+    internal_certificates: tuple[InternalCertificate, ...] = Field(
+        (),
+        description="client certificates that are as good as the key on the internal door (needs internal_tls)",
+    )
+    tls_certificate: Path | None = Field(
+        None, description="certificate that we show to other organisations, with those above it (PEM file)"
+    )
+    tls_key: Path | None = Field(None, description="its private key (PEM file)")
     signing_key: Path = Field(description="private EC P-256 key (JWK file) that signs our assertions")
     write_check: Literal["strict", "lenient"] = Field(
         "strict", description="lenient keeps more elements than the maximum, with a warning"
@@ -74,6 +107,10 @@ class Organisation(_Model):
     data_services: tuple[str, ...] = Field(
         (), description="ids of the data services of MedMij that are offered; all that are known when empty"
     )
+
+    @model_validator(mode="after")
+    def _whole_pair(self) -> Self:
+        return _paired(self, "tls_certificate", "tls_key")
 
 
 class Broker(_Model):
@@ -164,6 +201,62 @@ class Peer(_Model):
     jwks: dict[str, Any] = Field(description="public keys (JWK Set) with which it signs assertions")
 
 
+class Back(_Model):
+    """The listener for other organisations and for clients of MedMij, who prove themselves by a certificate.
+
+    It ends TLS itself, or stands behind a proxy that does and tells of the certificate in a header.
+    """
+
+    port: int = Field(8404, description="port", ge=1, le=65535)
+    public_url: Url = Field(description="its address as others see it (https)")
+    certificate: Path | None = Field(
+        None, description="its certificate, with those above it (PEM file); needed unless proxies are named"
+    )
+    key: Path | None = Field(None, description="its private key (PEM file)")
+    client_ca: tuple[Path, ...] = Field(
+        description="authorities whose clients are taken: UZI register, PKIoverheid (PEM files)", min_length=1
+    )
+    tls_minimum: Literal["1.2", "1.3"] = Field("1.2", description="oldest version of TLS that is taken")
+    proxies: tuple[IPvAnyNetwork, ...] = Field(
+        (),
+        description="addresses of proxies that end TLS before this listener, such as 10.0.0.7 or 10.0.0.0/28",
+    )
+    proxy_header: str = Field(
+        "",
+        description="header in which such a proxy gives the certificate of its client, and which it takes away from "
+        "what clients send: percent-encoded PEM, or RFC 9440",
+        pattern=r"^[A-Za-z0-9-]*$",
+    )
+    verdict_seconds: float = Field(
+        60, description="seconds in which a certificate is not judged again", ge=0, le=3600
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if not self.public_url.startswith("https://"):
+            raise ValueError("public_url must be https: others come here with a certificate")
+        if self.proxies and not self.proxy_header:
+            raise ValueError(
+                "proxies needs proxy_header, the header in which they give the client's certificate"
+            )
+        if self.proxy_header and not self.proxies:
+            raise ValueError("proxy_header needs proxies, the addresses from which it is believed")
+        if not self.proxies and self.certificate is None:
+            raise ValueError("certificate and key are needed, or proxies that end TLS")
+        return _paired(self, "certificate", "key")
+
+
+class InternalTls(_Model):
+    """TLS on the internal listener."""
+
+    certificate: Path = Field(description="its certificate, with those above it (PEM file)")
+    key: Path = Field(description="its private key (PEM file)")
+    client_ca: tuple[Path, ...] = Field(
+        (),
+        description="authorities of the client certificates of EHRs (PEM files); none are asked when empty",
+    )
+
+
 class Limits(_Model):
     """Bounds; each names itself in the error of a caller who passes it."""
 
@@ -190,6 +283,7 @@ class Limits(_Model):
     header_seconds: float = Field(
         20, description="seconds in which a request line and its headers must be whole", gt=0
     )
+    handshake_seconds: float = Field(10, description="seconds in which TLS must be agreed on", gt=0)
     body_seconds: float = Field(120, description="seconds in which a request body must be whole", gt=0)
     idle_seconds: float = Field(75, description="seconds an unused connection stays open", gt=0)
     connections: int = Field(1000, description="connections that callers hold open at one listener", ge=1)
@@ -210,6 +304,15 @@ class Settings(BaseSettings):
     guarded_on_front: bool = Field(
         False, description="demo only: the guarded FHIR door on the front listener, for bearer tokens"
     )
+    back: Back | None = Field(
+        None, description="the listener for others, who show a certificate; without it there is none"
+    )
+    internal_tls: InternalTls | None = Field(
+        None, description="TLS on the internal listener; without it internal speaks plain HTTP"
+    )
+    peer_ca: tuple[Path, ...] = Field(
+        (), description="authorities of other organisations' servers (PEM files); the system's when empty"
+    )
     organisations: tuple[Organisation, ...] = Field(
         description="the organisations of this node", min_length=1
     )
@@ -218,6 +321,17 @@ class Settings(BaseSettings):
     token_lifetime: int = Field(300, description="seconds an access token is valid", ge=30, le=3600)
     medmij: MedMij = Field(MedMij(), description="taking part in MedMij")
     limits: Limits = Field(Limits(), description="bounds")
+
+    @model_validator(mode="after")
+    def _internal_certificates_are_asked(self) -> Self:
+        asked = self.internal_tls is not None and self.internal_tls.client_ca
+        for organisation in self.organisations:
+            if organisation.internal_certificates and not asked:
+                raise ValueError(
+                    f"internal_certificates of {organisation.slug} needs internal_tls with client_ca: without it no "
+                    "certificate is asked for"
+                )
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -250,14 +364,32 @@ def load(path: Path) -> Settings:
     except SettingsError as error:
         raise Invalid(f"a variable SCHAKEL_... is not right: {error}") from error
     _check_unique(path, settings)
-    organisations = tuple(
-        o.model_copy(update={"signing_key": path.parent / o.signing_key}) for o in settings.organisations
-    )
-    medmij = settings.medmij
-    if medmij.broker is not None:
-        broker = medmij.broker.model_copy(update={"key": path.parent / medmij.broker.key})
-        medmij = medmij.model_copy(update={"broker": broker})
-    return settings.model_copy(update={"organisations": organisations, "medmij": medmij})
+    return _rooted(settings, path.parent)
+
+
+_M = TypeVar("_M", bound=BaseModel)
+
+
+def _rooted(model: _M, folder: Path) -> _M:
+    """`model` with all relative paths in it, at any depth, taken from `folder`."""
+
+    def rooted(value: object) -> object:
+        if isinstance(value, Path):
+            return folder / value
+        if isinstance(value, BaseModel):
+            return _rooted(value, folder)
+        return tuple(rooted(one) for one in value) if isinstance(value, tuple) else value
+
+    values = {name: getattr(model, name) for name in type(model).model_fields}
+    changed = {name: new for name, old in values.items() if (new := rooted(old)) is not old and new != old}
+    return model.model_copy(update=changed)
+
+
+def _paired(model: _M, certificate: str, key: str) -> _M:
+    """`model`, when it has both of these or none."""
+    if (getattr(model, certificate) is None) != (getattr(model, key) is None):
+        raise ValueError(f"{certificate} and {key} are given together or not at all")
+    return model
 
 
 def _check_unique(path: Path, settings: Settings) -> None:

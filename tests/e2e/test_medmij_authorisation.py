@@ -18,7 +18,7 @@ import pytest_asyncio
 from tests.medmij import KNOWN, STRANGER, Browser, Network, came_back, medmij_node
 from tests.nodes import databases
 
-from schakel.store.database import unpack
+from schakel.generic.logging.stored import logged
 from schakel.store.embedded import EmbeddedServer
 
 LONG = "gAAAA-_" + "x" * 6000 + "=="
@@ -42,9 +42,10 @@ async def chain(network: Network, session: str) -> list[dict[str, Any]]:
 async def audit(network: Network, subtype: str) -> list[dict[str, Any]]:
     """The events of a subtype in the NEN 7513 log, the newest first."""
     async with network.node.node.pool.acquire() as connection:
-        rows = await connection.fetch("SELECT body FROM audit_event ORDER BY recorded DESC")
-    events = [orjson.loads(unpack(row["body"])) for row in rows]
-    return [one for one in events if any(coded["code"] == subtype for coded in one["subtype"])]
+        rows = await connection.fetch(
+            "SELECT id, recorded, body FROM audit_event WHERE kind = $1 ORDER BY recorded DESC", subtype
+        )
+    return [logged(row).resource() for row in rows]
 
 
 # -- the good case ---------------------------------------------------------------------------------------------

@@ -13,6 +13,11 @@ from typing import Any, Literal
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from schakel.kernel.tls import shown_chain
+
+CHAIN = "schakel.chain"
+"""Where the ASGI scope has the certificates of the other side, as TLS verified them (DER, its own first)."""
+
 Phase = Literal["between", "head", "body"]
 
 
@@ -25,6 +30,7 @@ class Bounds:
     body_seconds: float = 120
     idle_seconds: float = 75
     connections: int = 1000
+    handshake_seconds: float = 10
 
 
 class _PastBoundError(Exception):
@@ -44,11 +50,13 @@ class Connection(HttpToolsProtocol):
         self._head_chunks = 0
         self._due: asyncio.TimerHandle | None = None
         self._due_phase: Phase = "between"
+        self._chain: tuple[bytes, ...] = ()
 
     # -- the connection ------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._chain = shown_chain(transport.get_extra_info("ssl_object"))
         most = self._bounds.connections
         if len(self.connections) > most:
             self._refuse(
@@ -87,6 +95,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        if self._chain:
+            self.scope[CHAIN] = self._chain  # type: ignore[typeddict-unknown-key]
         self._phase, self._began = "head", True
         self._head_bytes = self._head_chunks = 0
         self._stop_waiting()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,21 +24,51 @@ _BACKLOG = 2048
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """An application and where it listens: settings `host` and `<name>_port`."""
+    """An application and where it listens: the settings `host` and `setting`. With `tls` it speaks nothing else."""
 
     name: str
     app: ASGIApp
     host: str
     port: int
+    setting: str
     bounds: Bounds = field(default_factory=Bounds)
+    tls: ssl.SSLContext | None = None
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to the program."""
+    """A server that leaves signals to the program, and gives up a TLS handshake that takes too long."""
+
+    def __init__(self, config: uvicorn.Config, listener: Listener) -> None:
+        super().__init__(config)
+        self._listener = listener
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        listener = self._listener
+        if listener.tls is None:
+            await super().startup(sockets)
+            return
+        made = partial(
+            self.config.http_protocol_class,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        self.servers = [
+            await asyncio.get_running_loop().create_server(
+                made,
+                sock=sock,
+                ssl=listener.tls,
+                backlog=_BACKLOG,
+                ssl_handshake_timeout=listener.bounds.handshake_seconds,
+                ssl_shutdown_timeout=listener.bounds.handshake_seconds,
+            )
+            for sock in sockets or ()
+        ]
+        self.started = True
 
 
 def bind(listener: Listener) -> socket.socket:
@@ -54,7 +85,7 @@ def bind(listener: Listener) -> socket.socket:
         taken = error.errno == errno.EADDRINUSE
         raise Busy(
             f"port {listener.port} on {listener.host} cannot be used ({error.strerror}); change the setting "
-            + (f"{listener.name}_port, or stop the program that has the port" if taken else "host"),
+            + (f"{listener.setting}, or stop the program that has the port" if taken else "host"),
             code="port-taken" if taken else "address-unusable",
         ) from error
     return sock
@@ -88,7 +119,7 @@ async def listening(listeners: Sequence[Listener]) -> AsyncIterator[None]:
         for sock in sockets:
             sock.close()
         raise
-    servers = [_Server(_configuration(listener)) for listener in listeners]
+    servers = [_Server(_configuration(listener), listener) for listener in listeners]
     tasks = [
         asyncio.create_task(server.serve(sockets=[sock]))
         for server, sock in zip(servers, sockets, strict=True)

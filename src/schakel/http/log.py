@@ -9,15 +9,14 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from schakel.fhir.json import dump, parse
+from schakel.fhir.json import dump
 from schakel.fhir.moments import interval
 from schakel.fhir.search import encode, pairs_of, split_prefix
 from schakel.generic.identity import PatientGrant
-from schakel.generic.logging import Event
+from schakel.generic.logging import Event, Wanted, place
 from schakel.http.errors import fhir_error
 from schakel.http.negotiation import accepted, render, wanted
 from schakel.http.node import Node, OrganisationServices
-from schakel.kernel.clock import instant, now
 from schakel.kernel.outcomes import NotFound, NotSupported
 from schakel.kernel.values import BSN_SYSTEM, Bsn
 from schakel.patient_access.door import PURPOSE
@@ -64,7 +63,8 @@ class Log:
         decision: str | None = None
         since: datetime | None = None
         until: datetime | None = None
-        count, offset = 100, 0
+        count = 100
+        after: str | None = None
         for name, value in pairs_of(request.url.query):
             match name:
                 case "patient.identifier" | "patient:identifier" if grant is None:
@@ -82,8 +82,8 @@ class Log:
                         until = min(until or high, high)
                 case "_count" if value.isascii() and value.isdigit():
                     count = max(1, min(int(value[:6]), 1000))
-                case "_offset" if value.isascii() and value.isdigit():
-                    offset = int(value[:9])
+                case "_page":
+                    after = value
                 case "_format" | "_pretty":
                     pass
                 case _:
@@ -91,26 +91,24 @@ class Log:
                         f"parameter {name[:40]!r} is not supported on the log", expression=name[:40]
                     )
         form = wanted(accepted(request), request.url.query, "r4")
-        asked_at = now()
         asked = f"AuditEvent?{request.url.query}"
         if grant is None:
             await organisation.log_own_reading("log", asked, patient or "")
         else:
             await organisation.log.write(_patient_reading(organisation, grant, asked))
-        events = await organisation.log.search(
-            patient=patient, since=since, until=until, decision=decision, count=count + 1, offset=offset
-        )
+        wanted_events = Wanted(patient=patient, since=since, until=until, decision=decision, after=after)
+        events = await organisation.log.search(wanted_events, count + 1)
         links = [{"relation": "self", "url": f"{base}/AuditEvent?{request.url.query}"}]
         if len(events) > count:
-            pairs = [(n, v) for n, v in pairs_of(request.url.query) if n != "_offset"]
-            if until is None:  # What is logged from now on, this reading too, would shift the pages.
-                pairs.append(("date", f"le{instant(asked_at)}"))
-            following = encode([*pairs, ("_offset", str(offset + count))])
+            pairs = [(n, v) for n, v in pairs_of(request.url.query) if n != "_page"]
+            following = encode([*pairs, ("_page", place(events[count - 1]))])
             links.append({"relation": "next", "url": f"{base}/AuditEvent?{following}"})
         entries = [
             {
-                "fullUrl": f"{base}/AuditEvent/{orjson.loads(e)['id']}",
-                "resource": orjson.Fragment(e if grant is None else dump(readable(parse(e), grant.patient))),
+                "fullUrl": f"{base}/AuditEvent/{e.id}",
+                "resource": orjson.Fragment(
+                    dump(e.resource() if grant is None else readable(e.resource("patient"), grant.patient))
+                ),
                 "search": {"mode": "match"},
             }
             for e in events[:count]
@@ -126,9 +124,9 @@ class Log:
             organisation = self._node.own(request)
             form = wanted(accepted(request), request.url.query, "r4")
             event_id = request.path_params["id"]
-            body = await organisation.log.read(event_id)
+            event = await organisation.log.read(event_id)
             await organisation.log_own_reading("log", f"AuditEvent/{event_id}")
-            return render(Answer(200, body), form, "r4")
+            return render(Answer(200, dump(event.resource())), form, "r4")
         except Exception as error:
             return fhir_error(request, error, "r4")
 

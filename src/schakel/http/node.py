@@ -19,6 +19,8 @@ from schakel.generic.identity import AssertionSigner, AuthorisationServer, Holde
 from schakel.generic.identity.broker import Broker
 from schakel.generic.identity.flows import Flows
 from schakel.generic.logging import AuditLog, ChainLog, Event
+from schakel.http.internal_certificates import InternalCertificates
+from schakel.http.peer import tls_chain
 from schakel.kernel.outcomes import Forbidden, NotFound, Unauthenticated
 from schakel.patient_access import MedMijDoor
 from schakel.server import FhirService
@@ -90,7 +92,7 @@ class OrganisationServices:
 
 @dataclass(frozen=True)
 class Node:
-    """A running node: its organisations by slug, and where its doors are."""
+    """A running node: its organisations by slug, and where its doors are; `back_url` is '' when it has no back."""
 
     pool: asyncpg.Pool
     organisations: Mapping[str, OrganisationServices]
@@ -101,6 +103,8 @@ class Node:
     max_parameters: int = 200
     versions: tuple[Version, ...] = ("stu3",)
     by_key: Mapping[bytes, OrganisationServices] = field(default_factory=dict)
+    back_url: str = ""
+    certificates: InternalCertificates = field(default_factory=InternalCertificates)
 
     def organisation(self, slug: str) -> OrganisationServices:
         """The organisation of a path. Raises `NotFound`."""
@@ -110,27 +114,44 @@ class Node:
         return found
 
     def own(self, request: Request) -> OrganisationServices:
-        """The organisation whose internal door is knocked at, with its own key."""
-        return self.keyed(request.path_params["organisation"], request.headers.get("x-api-key"))
+        """The organisation whose internal door is knocked at, with its own key or client certificate.
 
-    def keyed(self, slug: str, key: str | None) -> OrganisationServices:
-        """The organisation whose key was given, when the path is its own.
-
-        Raises `Unauthenticated` without a known key and `Forbidden` for any other path.
+        A certificate that is nobody's proves nothing and spoils nothing. Raises `Unauthenticated` without a known key
+        or certificate, and `Forbidden` for any other path and when the two are of different organisations.
         """
-        if not key:
+        slug: str = request.path_params["organisation"]
+        key, chain = request.headers.get("x-api-key"), tls_chain(request)
+        owner = self.certificates.slug(chain)
+        if not key and owner is None:
+            if chain:
+                raise Unauthenticated(
+                    "the client certificate is not one of an organisation here, and there is no key in X-API-Key",
+                    code="certificate-unknown",
+                )
             raise Unauthenticated(
-                "the internal door needs the organisation's key in X-API-Key", code="key-missing"
+                "the internal door needs the organisation's key in X-API-Key, or its client certificate",
+                code="key-missing",
             )
-        hashed = key_hash(key)
-        found = self.by_key.get(hashed)
-        if found is None or not hmac.compare_digest(found.key_hash, hashed):
-            raise Unauthenticated("the key in X-API-Key is not known", code="key-unknown")
-        if found.slug != slug:
+        if key:
+            hashed = key_hash(key)
+            found = self.by_key.get(hashed)
+            if found is None or not hmac.compare_digest(found.key_hash, hashed):
+                raise Unauthenticated("the key in X-API-Key is not known", code="key-unknown")
+            if owner is not None and owner != found.slug:
+                raise Forbidden(
+                    "the key in X-API-Key and the client certificate belong to different organisations",
+                    code="key-other-certificate",
+                )
+            owner = found.slug
+            if owner != slug:
+                raise Forbidden(
+                    "the key in X-API-Key belongs to another organisation", code="key-other-organisation"
+                )
+        if owner != slug:
             raise Forbidden(
-                "the key in X-API-Key belongs to another organisation", code="key-other-organisation"
+                "the client certificate belongs to another organisation", code="certificate-other-organisation"
             )
-        return found
+        return self.organisations[slug]
 
 
 def key_hash(key: str) -> bytes:

@@ -11,44 +11,29 @@ Source: RFC 8705 sections 2 and 6, RFC 9440 section 4 (headers taken away), W3C 
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Protocol
 
-import structlog
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schakel.generic.identity import Caller, PeerCertificate
 from schakel.http.connections import CHAIN
 from schakel.http.errors import refused
-from schakel.http.shown import CLIENT_CERT, CLIENT_CERT_CHAIN, Chain, from_headers, peer_certificate
-from schakel.kernel.clock import new_id, now
-from schakel.kernel.outcomes import Busy, Forbidden, Outcome, Unauthenticated, Upstream
+from schakel.http.judging import Verdicts
+from schakel.http.shown import CLIENT_CERT, CLIENT_CERT_CHAIN, Chain, from_headers
+from schakel.kernel.clock import new_id
+from schakel.kernel.outcomes import Unauthenticated
 
 CERTIFICATE = "schakel.certificate"
 _REQUEST_ID = "schakel.request_id"
 _TOLD = frozenset({CLIENT_CERT, CLIENT_CERT_CHAIN, "x-forwarded-tls-client-cert", "x-forwarded-client-cert"})
 """Headers in which well-known proxies tell of a client certificate."""
 
-_MOST_VERDICTS = 10_000
 _ID = re.compile(rb"[!-~]{1,128}")
 _TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-_log = structlog.get_logger("schakel.http")
-
-
-class CertificateJudge(Protocol):
-    """Judges what TLS does not: policy, time and revocation."""
-
-    async def judge(self, chain: Sequence[bytes]) -> None:
-        """Returns when the certificate (DER, first of its chain) may be believed now.
-
-        Raises `Forbidden` with the reason when it may not, and `Busy` or `Upstream` when that could not be found out.
-        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,55 +52,6 @@ class Proxies:
         if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
             ip = ip.ipv4_mapped
         return any(ip in network for network in self.networks)
-
-
-@dataclass
-class Verdicts:
-    """What the judge said, for `seconds`. One certificate is judged once at a time; what could not be found out is
-    not kept."""
-
-    judge: CertificateJudge
-    seconds: float
-    _known: dict[bytes, tuple[float, PeerCertificate | Forbidden]] = field(default_factory=dict)
-    _asking: dict[bytes, asyncio.Task[PeerCertificate]] = field(default_factory=dict)
-
-    async def believed(self, chain: Chain) -> PeerCertificate:
-        """The certificate of a chain. Raises `Forbidden`, and `Busy` when it could not be judged."""
-        digest = hashlib.sha256(b"".join(hashlib.sha256(one).digest() for one in chain)).digest()
-        until, verdict = self._known.get(digest, (0.0, None))
-        moment = now().timestamp()
-        if verdict is None or not until - self.seconds <= moment < until:
-            task = self._asking.get(digest)
-            if task is None:
-                task = self._asking[digest] = asyncio.ensure_future(self._judged(digest, chain))
-                task.add_done_callback(lambda _: self._asking.pop(digest, None))
-            return await asyncio.shield(task)
-        if isinstance(verdict, Forbidden):
-            raise _again(verdict)
-        return verdict
-
-    async def _judged(self, digest: bytes, chain: Chain) -> PeerCertificate:
-        certificate = peer_certificate(chain[0])
-        try:
-            await self.judge.judge(chain)
-        except Forbidden as refusal:
-            _log.info("certificate-refused", code=refusal.kind, thumbprint=certificate.thumbprint)
-            self._keep(digest, refusal)
-            raise
-        except (Busy, Upstream) as away:
-            raise Busy(
-                f"your client certificate could not be checked: {away.message}",
-                code="certificate-unchecked",
-                cause=away.cause or away.kind,
-                headers={"Retry-After": "5"},
-            ) from away
-        self._keep(digest, certificate)
-        return certificate
-
-    def _keep(self, digest: bytes, verdict: PeerCertificate | Forbidden) -> None:
-        if len(self._known) >= _MOST_VERDICTS:
-            self._known.pop(next(iter(self._known)))
-        self._known[digest] = now().timestamp() + self.seconds, verdict
 
 
 def peers_known(
@@ -210,8 +146,3 @@ def _request_id(headers: Sequence[tuple[bytes, bytes]]) -> str:
         if name == b"x-request-id" and _ID.fullmatch(value):
             return value.decode()
     return new_id()
-
-
-def _again(refusal: Outcome) -> Forbidden:
-    """The same refusal for another request."""
-    return type(refusal)(refusal.message, code=refusal.kind, expression=refusal.expression)  # type: ignore[return-value]

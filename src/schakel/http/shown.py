@@ -8,15 +8,13 @@ others of the chain in Client-Cert-Chain, section 2.3) and percent-encoded PEM (
 from __future__ import annotations
 
 import binascii
-import hashlib
 import re
-from base64 import b64decode, urlsafe_b64encode
+from base64 import b64decode
 from collections.abc import Sequence
 from urllib.parse import unquote_to_bytes
 
 from cryptography import x509
 
-from schakel.generic.identity import PeerCertificate
 from schakel.kernel.outcomes import Invalid
 
 Chain = tuple[bytes, ...]
@@ -51,20 +49,6 @@ def from_headers(name: str, values: Sequence[bytes], chain: Sequence[bytes] = ()
     if len(above) > _MOST:
         raise _wrong(CLIENT_CERT_CHAIN, f"it has more than {_MOST} certificates")
     return (_checked(name, leaf), *(_checked(CLIENT_CERT_CHAIN, one) for one in above))
-
-
-def peer_certificate(der: bytes) -> PeerCertificate:
-    """What is told of a certificate. Raises `Invalid` when it cannot be read."""
-    try:
-        certificate = x509.load_der_x509_certificate(der)
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        hosts = frozenset(one.lower() for one in names.get_values_for_type(x509.DNSName))
-    except x509.ExtensionNotFound:
-        hosts = frozenset()
-    except ValueError as error:
-        raise Invalid("the client certificate cannot be read", code="certificate-unreadable") from error
-    thumbprint = urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()
-    return PeerCertificate(der, thumbprint, hosts)
 
 
 def _binaries(name: str, values: Sequence[bytes]) -> list[bytes]:

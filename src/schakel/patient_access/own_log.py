@@ -1,7 +1,6 @@
 """An event of the log as the patient it is about reads it: who, when, why and what, in words as well.
 
-Out of it go BSNs, and what was held back from others (`controles`), which names records of other people. Source:
-NEN 7513 and the Dutch law on electronic records (Wabvpz, article 15e): a patient may see who had access.
+It is made of the fields that the log shows to patients; BSNs go out of it. Source: NEN 7513 and the Dutch law on electronic records (Wabvpz, article 15e): a patient may see who had access.
 """
 
 from __future__ import annotations
@@ -33,15 +32,8 @@ _WHAT = {
 
 def readable(event: Resource, bsn: str) -> Resource:
     """The AuditEvent for the patient with this BSN; the argument itself is not changed."""
-    shown = {**event, "entity": [_without_checks(e) for e in event.get("entity", [])]}
-    masked = mask(shown, bsn).resource
+    masked = mask(event, bsn).resource
     return {**masked, "text": {"status": "generated", "div": _narrative(masked)}}
-
-
-def _without_checks(entity: Mapping[str, Any]) -> dict[str, Any]:
-    details = [d for d in entity.get("detail", []) if d.get("type") != "controles"]
-    rest = {name: member for name, member in entity.items() if name != "detail"}
-    return {**rest, "detail": details} if details else rest
 
 
 def _narrative(event: Resource) -> str:

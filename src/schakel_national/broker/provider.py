@@ -9,7 +9,7 @@ import time
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal
 
 from joserfc import jwe, jws, jwt
 from joserfc.errors import JoseError
@@ -19,6 +19,7 @@ from schakel.kernel.clock import new_id
 from schakel.kernel.outcomes import Invalid
 from schakel.kernel.values import Bsn
 from schakel_national.broker.texts import wanted
+from schakel_national.once import Once
 
 LEVEL = "urn:oasis:names:tc:SAML:2.0:ac:classes:MobileTwoFactorContract"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -28,8 +29,6 @@ _CODE_SECONDS = 60
 _TOKEN_SECONDS = 300
 _SIGNING = jws.JWSRegistry(algorithms=["RS256"])
 _SEALING = jwe.JWERegistry(algorithms=["RSA-OAEP", "A128CBC-HS256"])
-
-T = TypeVar("T")
 
 
 class Refused(Invalid):
@@ -82,31 +81,6 @@ class Login:
     subject: str
 
 
-class _Once(Generic[T]):
-    """Values under a random name, for a time, each taken once."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._held: dict[str, tuple[float, T]] = {}
-
-    def put(self, value: T) -> str:
-        moment = time.monotonic()
-        for name in [name for name, (until, _) in self._held.items() if until < moment]:
-            del self._held[name]
-        name = secrets.token_urlsafe(32)
-        self._held[name] = moment + self._seconds, value
-        return name
-
-    def see(self, name: str) -> T | None:
-        until, value = self._held.get(name, (0.0, None))
-        return value if until > time.monotonic() else None
-
-    def take(self, name: str) -> T | None:
-        value = self.see(name)
-        self._held.pop(name, None)
-        return value
-
-
 class Provider:
     """The broker at `issuer`, which signs with `key`."""
 
@@ -116,9 +90,9 @@ class Provider:
         self._clients = clients
         self._level = level
         self._salt = secrets.token_bytes(16)
-        self.waiting = _Once[Asked](_LOGIN_SECONDS)
-        self._codes = _Once[Login](_CODE_SECONDS)
-        self._tokens = _Once[Login](_TOKEN_SECONDS)
+        self.waiting = Once[Asked](_LOGIN_SECONDS)
+        self._codes = Once[Login](_CODE_SECONDS)
+        self._tokens = Once[Login](_TOKEN_SECONDS)
         self._used: dict[str, float] = {}
 
     def metadata(self) -> dict[str, Any]:

@@ -49,8 +49,8 @@ class Row:
 
     `parameters` must be there with exactly these values (an OR set each), `includes` exactly too. `optional` parameters
     may be there, with any value of their kind; `may_include` and `may_iterate` are the other includes that may be
-    asked, plain and with `:iterate`. `patient` are the parameters that may name the patient, of which a request has
-    one, once (empty: it names none). `changes` are the members that an update may change, `statuses` which status may
+    asked, plain and with `:iterate`. `patients` are the parameters that may name the patient, of which a request has
+    one, once (empty: it names none; one tied to the input of a Task may leave it out). `changes` are the members that an update may change, `statuses` which status may
     follow which. `category` says in plain words what data it gives, `source` and `link` where the row comes from.
     `number` is its place in the published list of requests, if there is one.
     """
@@ -73,7 +73,7 @@ class Row:
     may_iterate: frozenset[str] = frozenset()
     provenance: bool = False
     forms: frozenset[Form] = frozenset({"plain"})
-    patient: tuple[str, ...] = ()
+    patients: tuple[str, ...] = ()
     tie: Tie = ""
     changes: frozenset[str] = frozenset()
     statuses: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -81,9 +81,9 @@ class Row:
     reason: str = ""
 
     @property
-    def named_by(self) -> str:
+    def patient(self) -> str:
         """The first parameter that may name the patient; '' when the request names none."""
-        return self.patient[0] if self.patient else ""
+        return self.patients[0] if self.patients else ""
 
     @property
     def every_include(self) -> frozenset[str]:

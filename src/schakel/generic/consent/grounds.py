@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
+from schakel.generic.consent.model import RECORDED, RecordedKind
 from schakel.kernel.clock import now
 from schakel.kernel.outcomes import Invalid, NotFound, TooCostly
 from schakel.kernel.values import Bsn, Ura
@@ -22,10 +23,11 @@ MAX_REASON = 500
 MAX_QUERIES = 200
 MAX_QUERY = 2000
 MAX_LISTED = 10_000
+MAX_TASK = 200
 _EXCHANGE = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
-_COLUMNS = "id, requester, patient, exchange, queries, until, reason, made, ended"
-_ACTIVE = "ended IS NULL AND until > now()"
+COLUMNS = "id, requester, patient, exchange, queries, until, reason, made, ended, kind, task"
+ACTIVE = "ended IS NULL AND until > now()"
 _COVERS = "(exchange <> '' AND exchange = $4 OR $5 <> '' AND $5 = ANY (queries))"
 
 
@@ -33,7 +35,8 @@ _COVERS = "(exchange <> '' AND exchange = $4 OR $5 <> '' AND $5 = ANY (queries))
 class Ground:
     """One ground. `requester` is a URA, `patient` a BSN; either `exchange` or `queries` says what it covers.
 
-    `ended` is when it was withdrawn, or None.
+    `ended` is when it was withdrawn, or None. `kind` is why the requester may have it, `task` the referral or handover
+    that it rests on (the reference or identifier of a Task), '' without one.
     """
 
     id: str
@@ -45,6 +48,8 @@ class Ground:
     reason: str
     made: datetime
     ended: datetime | None
+    kind: RecordedKind = "recorded"
+    task: str = ""
 
 
 class Grounds:
@@ -63,6 +68,8 @@ class Grounds:
         queries: Sequence[str] = (),
         until: datetime,
         reason: str,
+        kind: str = "recorded",
+        task: str = "",
     ) -> Ground:
         """A new ground, kept. Raises `Invalid` naming the member that is wrong."""
         row = (
@@ -71,16 +78,17 @@ class Grounds:
             *_checked_scope(exchange, queries),
             _checked_until(until),
             _checked_reason(reason),
+            *_checked_kind(kind, task),
         )
         async with acquire(self._pool) as connection:
             written = await connection.fetchrow(
                 "INSERT INTO disclosure_ground "
-                "(tenant, requester, patient, exchange, queries, until, reason) "
-                f"VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING {_COLUMNS}",
+                "(tenant, requester, patient, exchange, queries, until, reason, kind, task) "
+                f"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING {COLUMNS}",
                 self._tenant,
                 *row,
             )
-        return _ground(written)
+        return ground_of(written)
 
     async def end(self, ground_id: str) -> Ground:
         """Withdraw a ground from this moment; one that was withdrawn before keeps its moment. Raises
@@ -92,13 +100,13 @@ class Grounds:
         async with acquire(self._pool) as connection:
             row = await connection.fetchrow(
                 "UPDATE disclosure_ground SET ended = coalesce(ended, now()) WHERE tenant = $1 AND id = $2 "
-                f"RETURNING {_COLUMNS}",
+                f"RETURNING {COLUMNS}",
                 self._tenant,
                 key,
             )
         if row is None:
             raise _unknown()
-        return _ground(row)
+        return ground_of(row)
 
     async def permits(self, requester: str, patient: str, exchange: str, query: str = "") -> Ground | None:
         """The active ground that covers this exchange or exactly this query; None refuses.
@@ -108,16 +116,16 @@ class Grounds:
         """
         async with acquire(self._pool) as connection:
             row = await connection.fetchrow(
-                f"SELECT {_COLUMNS} FROM disclosure_ground "
+                f"SELECT {COLUMNS} FROM disclosure_ground "
                 f"WHERE tenant = $1 AND requester = $2 AND patient = $3 "
-                f"AND {_COVERS} AND {_ACTIVE} ORDER BY until DESC, id LIMIT 1",
+                f"AND {_COVERS} AND {ACTIVE} ORDER BY until DESC, id LIMIT 1",
                 self._tenant,
                 requester,
                 patient,
                 exchange,
                 query,
             )
-        return None if row is None else _ground(row)
+        return None if row is None else ground_of(row)
 
     async def explain(self, requester: str, patient: str, exchange: str, query: str = "") -> str:
         """Why no ground permits this: `no-ground`, `ground-ended` or `ground-expired`, by the last one
@@ -125,7 +133,7 @@ class Grounds:
         async with acquire(self._pool) as connection:
             ended: bool | None = await connection.fetchval(
                 "SELECT coalesce(ended < until, false) FROM disclosure_ground "
-                f"WHERE tenant = $1 AND requester = $2 AND patient = $3 AND {_COVERS} AND NOT ({_ACTIVE}) "
+                f"WHERE tenant = $1 AND requester = $2 AND patient = $3 AND {_COVERS} AND NOT ({ACTIVE}) "
                 "ORDER BY made DESC, id LIMIT 1",
                 self._tenant,
                 requester,
@@ -142,7 +150,7 @@ class Grounds:
         async with acquire(self._pool) as connection:
             rows = await connection.fetch(
                 "SELECT DISTINCT patient FROM disclosure_ground WHERE tenant = $1 AND requester = $2 "
-                f"AND exchange <> '' AND exchange = $3 AND {_ACTIVE} ORDER BY patient",
+                f"AND exchange <> '' AND exchange = $3 AND {ACTIVE} ORDER BY patient",
                 self._tenant,
                 requester,
                 exchange,
@@ -158,9 +166,9 @@ class Grounds:
         """
         async with acquire(self._pool) as connection:
             rows = await connection.fetch(
-                f"SELECT {_COLUMNS} FROM disclosure_ground WHERE tenant = $1 "
+                f"SELECT {COLUMNS} FROM disclosure_ground WHERE tenant = $1 "
                 "AND ($2::text IS NULL OR patient = $2) AND ($3::text IS NULL OR requester = $3) "
-                f"AND (NOT $4 OR {_ACTIVE}) ORDER BY made DESC, id LIMIT {MAX_LISTED + 1}",
+                f"AND (NOT $4 OR {ACTIVE}) ORDER BY made DESC, id LIMIT {MAX_LISTED + 1}",
                 self._tenant,
                 None if patient is None else str(Bsn(patient)),
                 None if requester is None else str(Ura(requester)),
@@ -168,7 +176,7 @@ class Grounds:
             )
         if len(rows) > MAX_LISTED:
             raise TooCostly(f"there are more than {MAX_LISTED} grounds: name a patient or a requester")
-        return [_ground(row) for row in rows]
+        return [ground_of(row) for row in rows]
 
 
 def _checked_scope(exchange: str, queries: Sequence[str]) -> tuple[str, list[str]]:
@@ -205,6 +213,17 @@ def _checked_reason(reason: str) -> str:
     return reason.strip()
 
 
+def _checked_kind(kind: str, task: str) -> tuple[str, str]:
+    """A referral and a handover rest on a task; the other kinds on none."""
+    if kind not in RECORDED:
+        raise _invalid(f"kind is one of {', '.join(RECORDED)}", "kind")
+    if len(task) > MAX_TASK or not task.isprintable() or task != task.strip():
+        raise _invalid(f"task is at most {MAX_TASK} printable characters without blanks around it", "task")
+    if bool(task) and kind not in ("referral", "handover"):
+        raise _invalid(f"task is there for a referral or a handover, not for kind {kind}", "task")
+    return kind, task
+
+
 def _invalid(message: str, where: str) -> Invalid:
     return Invalid(message, code="ground-invalid", expression=where)
 
@@ -213,7 +232,8 @@ def _unknown() -> NotFound:
     return NotFound("no ground has this id", code="ground-unknown")
 
 
-def _ground(row: asyncpg.Record | None) -> Ground:
+def ground_of(row: asyncpg.Record | None) -> Ground:
+    """The ground in a row with `COLUMNS`."""
     assert row is not None
     return Ground(
         str(row["id"]),
@@ -225,4 +245,6 @@ def _ground(row: asyncpg.Record | None) -> Ground:
         row["reason"],
         row["made"],
         row["ended"],
+        row["kind"],
+        row["task"],
     )

@@ -5,9 +5,10 @@
     ├── InvalidClientError         401  the requester did not prove who it is
     ├── InvalidGrantError          400  the code or refresh token is not known, used, expired or another's
     ├── InvalidScopeError          400  a scope is not offered
+    ├── InvalidDpopProofError      400  the proof of possession is missing, wrong or used before
     └── UnsupportedGrantTypeError  400
 
-Source: RFC 6749, section 5.2. `message` becomes `error_description`.
+Source: RFC 6749, section 5.2; RFC 9449, section 5. `message` becomes `error_description`.
 """
 
 from __future__ import annotations
@@ -45,6 +46,10 @@ class InvalidGrantError(OAuthError):
 
 class InvalidScopeError(OAuthError):
     error = "invalid_scope"
+
+
+class InvalidDpopProofError(OAuthError):
+    error = "invalid_dpop_proof"
 
 
 class UnsupportedGrantTypeError(OAuthError):

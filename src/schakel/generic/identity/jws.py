@@ -32,15 +32,18 @@ def registry(*algorithms: str, longest: int) -> JWSRegistry:
     return made
 
 
-def opened(text: str, rules: JWSRegistry) -> Signed:
-    """The parts of the JWS `text`. Raises `ValueError` for anything that is not one with JSON objects in it."""
+def opened(text: str, rules: JWSRegistry, depth: int = _DEPTH) -> Signed:
+    """The parts of the JWS `text`, its objects nested `depth` levels at most.
+
+    Raises `ValueError` for anything that is not one with JSON objects in it.
+    """
     data = text.encode(errors="replace")
     parts = data.split(b".")
     if len(parts) != 3:
         raise ValueError("not three parts")
     try:
         # Before joserfc sees it: it would take the last of two members with one name, and any depth.
-        header, claims = (parse(urlsafe_b64decode(part), max_depth=_DEPTH) for part in parts[:2])
+        header, claims = (parse(urlsafe_b64decode(part), max_depth=depth) for part in parts[:2])
         if "b64" in header:
             raise ValueError("a payload that is not encoded")
         return Signed(header, claims, extract_compact(data, None, rules))

@@ -42,6 +42,19 @@ _ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 _ROLES = "urn:oid:2.16.840.1.113883.2.4.15.111"
 _SOURCE_TYPE = "http://terminology.hl7.org/CodeSystem/security-source-type"
 
+_CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
+_LIFECYCLE = "http://terminology.hl7.org/CodeSystem/dicom-audit-lifecycle"
+_LIFECYCLES: dict[str, tuple[str, str]] = {
+    "C": ("1", "Origination / Creation"),
+    "R": ("6", "Access / Use"),
+    "U": ("3", "Amendment"),
+    "D": ("14", "Logical deletion"),
+    "E": ("6", "Access / Use"),
+    "source": ("11", "Disclosure"),
+    "recipient": ("12", "Receipt of disclosure"),
+}
+"""What was done to the data, by action; of an exchange by who writes it down."""
+
 _SENDER: Coded = (DCM, "110153", "Source Role ID")
 _RECEIVER: Coded = (DCM, "110152", "Destination Role ID")
 
@@ -157,7 +170,9 @@ def _user(event: Event, user: Person, policy: list[str] | None) -> dict[str, Any
             "type": _concept(part),
             "role": [{"coding": [{"system": _ROLES, "code": user.role}]}] if user.role else None,
             "who": _person(user.id),
-            "altId": "" if _UZI_NUMBER.fullmatch(user.id) else user.id,
+            "altId": _printable(event.account)
+            if event.account
+            else ("" if _UZI_NUMBER.fullmatch(user.id) else user.id),
             "name": user.name,
             "requestor": True,
             "policy": policy,
@@ -234,7 +249,11 @@ def _entities(event: Event) -> list[dict[str, Any]]:
             {
                 "what": {"reference": resource},
                 "type": system_object if about_data else {"system": _RESOURCE_TYPES, "code": name},
+                "lifecycle": _coding(
+                    (_LIFECYCLE, *_LIFECYCLES[event.view if event.subtype == "exchange" else event.action])
+                ),
                 "role": _coding((_OBJECT_ROLE, "4", "Domain Resource")),
+                **({"securityLabel": [labelled]} if (labelled := _label(event)) else {}),
             }
         )
     if event.request_id:
@@ -244,16 +263,30 @@ def _entities(event: Event) -> list[dict[str, Any]]:
                 "type": {"system": _BALP_ENTITY, "code": "XrequestId"},
             }
         )
+    if event.correlation:
+        entities.append(
+            {
+                "what": {"identifier": {"value": _printable(event.correlation)}},
+                "type": _coding((_OWN_ENTITY, "correlation", "Correlation")),
+                **({"detail": [{"type": "traceparent", "valueString": event.trace}]} if event.trace else {}),
+            }
+        )
     return [*entities, _decision(event)]
+
+
+def _label(event: Event) -> dict[str, str]:
+    return {"system": _CONFIDENTIALITY, "code": event.confidentiality} if event.confidentiality else {}
 
 
 def _decision(event: Event) -> dict[str, Any]:
     """The decision: its id and, under the names of NEN 7513, what it rests on."""
     pairs = (
         ("autorisatieProtocol", event.rule),
+        ("autorisatieProtocolVersie", event.policy),
         ("behandelrelatieProtocol", event.treatment_relation),
-        ("toestemmingsProfiel", event.ground),
+        ("toestemmingsProfiel", "/".join(part for part in (event.ground_kind, event.ground) if part)),
         ("controles", "; ".join(event.checks)),
+        ("betrouwbaarheidsniveau", event.assurance),
         ("toelichting", event.explanation),
     )
     return _present(

@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from schakel.generic.logging.events import Event
+from schakel.generic.logging.stored import EPOCH, Logged, logged
 from schakel.generic.logging.writer import AuditWriter
-from schakel.kernel.outcomes import NotFound
+from schakel.kernel.outcomes import Invalid, NotFound
 from schakel.store.connection import acquire
-from schakel.store.database import unpack
+from schakel.store.database import pack, unpack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which events: each condition that is not None must hold. `patient` is a BSN, `requester` a URA or the host name
+    of a patient's client, `person` the professional's number or account, `kind` a subtype; recorded from `since` and
+    before `until`. `after` is the place of the last event of the page before."""
+
+    patient: str | None = None
+    requester: str | None = None
+    person: str | None = None
+    kind: str | None = None
+    outcome: int | None = None
+    decision: str | None = None
+    correlation: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    after: str | None = None
 
 
 class AuditLog:
@@ -19,64 +39,113 @@ class AuditLog:
         self._writer = writer
         self._tenant = tenant
 
-    async def write(self, event: Event) -> str:
-        """The id of `event`, once it is durable. Raises `Busy`: then do not do what was to be logged."""
-        return await self._writer.write(self._tenant, event)
+    async def write(self, event: Event, decision: bytes = b"") -> str:
+        """The id of `event`, once it is durable, together with the object of its decision if it carries one.
 
-    async def search(
-        self,
-        *,
-        patient: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        decision: str | None = None,
-        count: int = 100,
-        offset: int = 0,
-    ) -> list[bytes]:
-        """AuditEvents as JSON, the newest first: those of this BSN, recorded from `since` and before
-        `until`, of this decision; `count` of them after leaving out `offset`.
+        Raises `Busy`: then do not do what was to be logged.
         """
+        return await self._writer.write(self._tenant, event, decision)
+
+    async def search(self, wanted: Wanted, count: int = 100) -> list[Logged]:
+        """The first `count` events that are wanted, the newest first."""
         where, values = "", list[object]([self._tenant])
         for condition, value in (
-            # The index on patients leaves out events without one.
-            ("patient <> '' AND patient = $", patient),
-            ("recorded >= $", since),
-            ("recorded < $", until),
-            ("decision = $", None if decision is None else _uuid(decision)),
+            # The indexes on patients and persons leave out events without one.
+            ("patient <> '' AND patient = $", wanted.patient),
+            ("requester = $", wanted.requester),
+            ("person <> '' AND person = $", wanted.person),
+            ("kind = $", wanted.kind),
+            ("outcome = $", wanted.outcome),
+            ("decision = $", None if wanted.decision is None else _uuid(wanted.decision)),
+            ("correlation <> '' AND correlation = $", wanted.correlation),
+            ("recorded >= $", wanted.since),
+            ("recorded < $", wanted.until),
         ):
             if value is not None:
                 values.append(value)
                 where += f" AND {condition}{len(values)}"
-        values += [count, offset]
+        if wanted.after is not None:
+            values += _place(wanted.after)
+            where += f" AND (recorded, id) < (${len(values) - 1}, ${len(values)})"
+        values.append(count)
         async with acquire(self._writer.pool) as connection:
             rows = await connection.fetch(
-                f"SELECT body FROM audit_event WHERE tenant = $1{where} "
-                f"ORDER BY recorded DESC, id DESC LIMIT ${len(values) - 1} OFFSET ${len(values)}",
+                f"SELECT id, recorded, body FROM audit_event WHERE tenant = $1{where} "
+                f"ORDER BY recorded DESC, id DESC LIMIT ${len(values)}",
                 *values,
             )
-        return [unpack(row["body"]) for row in rows]
+        return [logged(row) for row in rows]
 
-    async def read(self, event_id: str) -> bytes:
-        """The AuditEvent with this id, as JSON. Raises `NotFound`."""
+    async def read(self, event_id: str) -> Logged:
+        """The event with this id. Raises `NotFound`."""
         async with acquire(self._writer.pool) as connection:
-            body: bytes | None = await connection.fetchval(
-                "SELECT body FROM audit_event WHERE tenant = $1 AND id = $2", self._tenant, _uuid(event_id)
+            row = await connection.fetchrow(
+                "SELECT id, recorded, body FROM audit_event WHERE tenant = $1 AND id = $2",
+                self._tenant,
+                _uuid(event_id),
             )
-        if body is None:
+        if row is None:
             raise _unknown()
-        return unpack(body)
+        return logged(row)
 
-    async def explain(self, decision_id: str) -> list[bytes]:
-        """All that was logged under a decision, in the order of time, as JSON. Raises `NotFound`."""
+    async def explain(self, decision_id: str) -> list[Logged]:
+        """All that was logged under a decision, in the order of time. Raises `NotFound`."""
         async with acquire(self._writer.pool) as connection:
             rows = await connection.fetch(
-                "SELECT body FROM audit_event WHERE tenant = $1 AND decision = $2 ORDER BY recorded, id",
+                "SELECT id, recorded, body FROM audit_event WHERE tenant = $1 AND decision = $2 ORDER BY recorded, id",
                 self._tenant,
                 _uuid(decision_id),
             )
         if not rows:
             raise _unknown()
-        return [unpack(row["body"]) for row in rows]
+        return [logged(row) for row in rows]
+
+    async def decision(self, decision_id: str) -> bytes:
+        """The object of a decision, as the first event that carried it gave it. Raises `NotFound`."""
+        async with acquire(self._writer.pool) as connection:
+            body: bytes | None = await connection.fetchval(
+                "SELECT body FROM decision WHERE tenant = $1 AND id = $2 ORDER BY recorded, event LIMIT 1",
+                self._tenant,
+                _uuid(decision_id),
+            )
+        if body is None:
+            raise NotFound("the log has no decision with this id", code="decision-unknown")
+        return unpack(body)
+
+    async def keep_policy(self, digest: str, text: str) -> None:
+        """Keeps the text of a policy, so that its decisions can be made again; a second time changes nothing."""
+        async with acquire(self._writer.pool) as connection:
+            await connection.execute(
+                "INSERT INTO policy_text (tenant, digest, body) VALUES ($1, $2, $3) "
+                "ON CONFLICT (tenant, digest) DO NOTHING",
+                self._tenant,
+                digest,
+                pack(text.encode()),
+            )
+
+    async def policy(self, digest: str) -> str:
+        """The text of the policy with this digest. Raises `NotFound`."""
+        async with acquire(self._writer.pool) as connection:
+            body: bytes | None = await connection.fetchval(
+                "SELECT body FROM policy_text WHERE tenant = $1 AND digest = $2", self._tenant, digest
+            )
+        if body is None:
+            raise NotFound("no policy with this digest ever decided here", code="policy-unknown")
+        return unpack(body).decode()
+
+
+def place(event: Logged) -> str:
+    """The place of an event in a search, as `Wanted.after` takes it."""
+    return f"{(event.recorded - EPOCH) // timedelta(microseconds=1)}.{event.id}"
+
+
+def _place(text: str) -> tuple[datetime, uuid.UUID]:
+    """The inverse of `place`. Raises `Invalid`."""
+    microseconds, _, key = text.partition(".")
+    try:
+        return EPOCH + timedelta(microseconds=int(microseconds)), uuid.UUID(key)
+    except (ValueError, OverflowError):
+        raise Invalid("_page is not a page link of this log", expression="_page") from None
 
 
 def _uuid(text: str) -> uuid.UUID:

@@ -12,14 +12,15 @@ import asyncio
 import os
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeAlias
 
 import asyncpg
 
-from schakel.fhir.json import dump
-from schakel.generic.logging.audit_event import audit_event
 from schakel.generic.logging.events import Event
+from schakel.generic.logging.stored import to_json
+from schakel.kernel import trace
 from schakel.kernel.clock import now
 from schakel.kernel.outcomes import Busy, Fault, Outcome
 from schakel.store.connection import acquire
@@ -34,14 +35,26 @@ _MAX_WAITING = 20_000
 """Most events that may wait for the disk, some 20 MB; beyond it callers are told to come back."""
 
 _INSERT = """
-INSERT INTO audit_event (tenant, id, recorded, patient, decision, body)
-SELECT * FROM unnest($1::int[], $2::uuid[], $3::timestamptz[], $4::text[], $5::uuid[], $6::bytea[])
+WITH written AS (
+    INSERT INTO audit_event
+        (tenant, id, recorded, kind, outcome, requester, person, patient, decision, correlation, body)
+    SELECT * FROM unnest($1::int[], $2::uuid[], $3::timestamptz[], $4::text[], $5::smallint[], $6::text[], $7::text[],
+        $8::text[], $9::uuid[], $10::text[], $11::bytea[])
+), decided AS (
+    INSERT INTO decision (tenant, id, event, recorded, body)
+    SELECT tenant, id, event, recorded, body FROM unnest($1::int[], $9::uuid[], $2::uuid[], $3::timestamptz[],
+        $12::bytea[]) AS given (tenant, id, event, recorded, body) WHERE body <> ''
+)
+INSERT INTO audit_unsealed (tenant, id) SELECT * FROM unnest($1::int[], $2::uuid[])
 """
+
+_Row: TypeAlias = tuple[int, uuid.UUID, datetime, str, int, str, str, str, uuid.UUID, str, bytes, bytes]
+"""What `_INSERT` takes, of one event."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    row: tuple[int, uuid.UUID, datetime, str, uuid.UUID, bytes]
+    row: _Row
     done: asyncio.Future[None]
 
 
@@ -56,15 +69,16 @@ class AuditWriter:
         self._waiting: list[_Waiting] = []
         self._working: asyncio.Task[None] | None = None
 
-    async def write(self, tenant: int, event: Event) -> str:
-        """The id of `event` in the log of `tenant`, once it is durable.
+    async def write(self, tenant: int, event: Event, decision: bytes = b"") -> str:
+        """The id of `event` in the log of `tenant`, once it is durable. `decision` is the object of the decision that
+        it names, kept in the same commit; b"" when this event carries none.
 
         Raises `Busy` when it could not be written, and `Fault` for an event that is no event.
         """
         if len(self._waiting) >= _MAX_WAITING:
             raise Busy("the log cannot keep up; try again later", code="log-unavailable")
         key = _new_key()
-        row = _row(tenant, key, event)
+        row = _row(tenant, key, event, decision)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(row, done))
         if self._working is None:
@@ -111,18 +125,35 @@ def _refuse(group: list[_Waiting], cause: str) -> None:
             )
 
 
-def _row(tenant: int, key: uuid.UUID, event: Event) -> tuple[int, uuid.UUID, datetime, str, uuid.UUID, bytes]:
+def _row(tenant: int, key: uuid.UUID, event: Event, decided: bytes) -> _Row:
     """The row of an event, checked here so that no event can spoil the group it is in."""
     recorded = now()
     recorded = recorded.replace(microsecond=recorded.microsecond // 1000 * 1000)
     if event.patient and not (len(event.patient) == 9 and event.patient.isdecimal()):
         raise Fault("an event names a patient by something that is no BSN")
+    if (asked := trace.current()) is not None and not (event.trace and event.correlation):
+        event = replace(
+            event, trace=event.trace or asked.parent, correlation=event.correlation or asked.correlation
+        )
     try:
         decision = uuid.UUID(event.decision)
-        body = pack(dump(audit_event(event, recorded, str(key))))
+        person = event.user.id if event.user else ""
+        body = pack(to_json(event))
+        columns = (
+            event.subtype,
+            int(event.outcome),
+            _column(event.requester),
+            _column(person),
+            event.patient,
+        )
     except (TypeError, ValueError) as error:
         raise Fault("an event cannot be written down", cause=type(error).__name__) from error
-    return tenant, key, recorded, event.patient, decision, body
+    return (tenant, key, recorded, *columns, decision, _column(event.correlation), body, pack(decided))
+
+
+def _column(text: str) -> str:
+    """`text` as the database takes it: without what is no character."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
 
 
 def _new_key() -> uuid.UUID:

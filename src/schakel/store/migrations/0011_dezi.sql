@@ -1,1 +1,2 @@
 -- To be written by its owner in this issue.
+SELECT 1;

@@ -16,10 +16,10 @@ from datetime import datetime
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -33,9 +33,17 @@ from cryptography.x509.verification import (
 )
 
 from schakel.generic.identity.certificates.errors import CertificateRefused
-from schakel.generic.identity.certificates.uzi import PRODUCTION_AUTHORITIES, SERVER, WHERE, UziNumber, uzi_number
+from schakel.generic.identity.certificates.uzi import (
+    PRODUCTION_AUTHORITIES,
+    SERVER,
+    WHERE,
+    UziNumber,
+    uzi_number,
+)
 from schakel.kernel import clock
 from schakel.kernel.outcomes import Invalid
+
+T = TypeVar("T", bound=x509.ExtensionType)
 
 MOST = 8
 """Certificates in a chain, the leaf and the authority included."""
@@ -142,7 +150,7 @@ class Trust:
             except ValueError as error:
                 raise Invalid(f"{file} does not hold certificates in PEM") from error
             for one in found:
-                if not _is_authority(one):
+                if not is_authority(one):
                     name = one.subject.rfc4514_string()
                     raise Invalid(f"{file} holds the certificate of {name}, which is not of an authority")
             anchors += found
@@ -167,7 +175,12 @@ class Trust:
             path = self._path(leaf, others, moment)
             for one in path:
                 _check_key(one)
-        except (ValueError, x509.DuplicateExtension, UnsupportedAlgorithm, x509.UnsupportedGeneralNameType) as error:
+        except (
+            ValueError,
+            x509.DuplicateExtension,
+            UnsupportedAlgorithm,
+            x509.UnsupportedGeneralNameType,
+        ) as error:
             raise CertificateRefused(
                 "the certificate, or one beside it, cannot be read",
                 code="certificate-malformed",
@@ -182,7 +195,9 @@ class Trust:
         """From the leaf up to an anchor."""
         if self._store is not None:
             builder = PolicyBuilder().store(self._store).time(moment).max_chain_depth(MOST - 2)
-            verifier = builder.extension_policies(ca_policy=_AUTHORITY, ee_policy=_LEAF).build_client_verifier()
+            verifier = builder.extension_policies(
+                ca_policy=_AUTHORITY, ee_policy=_LEAF
+            ).build_client_verifier()
             try:
                 return tuple(verifier.verify(leaf, others).chain)
             except VerificationError as error:
@@ -206,14 +221,18 @@ class Trust:
                     f"the chain ends at {_name(one)}: its issuer, {one.issuer.rfc4514_string()}, is not trusted here "
                     "and its certificate was not given"
                 )
-            signed = [up for up in known if _signed_by(one, up)]
+            signed = [up for up in known if signed_by(one, up)]
             if not signed:
-                return f"{_name(one)} is not signed by {one.issuer.rfc4514_string()}, which it names as issuer"
+                return (
+                    f"{_name(one)} is not signed by {one.issuer.rfc4514_string()}, which it names as issuer"
+                )
             up = signed[0]
             if not up.not_valid_before_utc <= moment <= up.not_valid_after_utc:
                 return f"the certificate of the authority {_name(up)} is not valid at this moment"
-            if not _is_authority(up):
-                return f"{_name(up)}, the issuer of {_name(one)}, is not an authority that may sign certificates"
+            if not is_authority(up):
+                return (
+                    f"{_name(up)}, the issuer of {_name(one)}, is not an authority that may sign certificates"
+                )
             if up in self.anchors:
                 break
             one = up
@@ -243,13 +262,15 @@ def _check_time(certificate: x509.Certificate, moment: datetime, what: str) -> N
 
 def _check_use(certificate: x509.Certificate, use: Use) -> None:
     """RFC 5280, sections 4.2.1.3, 4.2.1.9 and 4.2.1.12: a use that an extension does not name is not allowed."""
-    basic = _extension(certificate, x509.BasicConstraints)
+    basic = extension(certificate, x509.BasicConstraints)
     if basic is not None and basic.ca:
-        raise _unusable("the certificate is of an authority, and one of a party is needed", "basicConstraints")
-    usage = _extension(certificate, x509.KeyUsage)
+        raise _unusable(
+            "the certificate is of an authority, and one of a party is needed", "basicConstraints"
+        )
+    usage = extension(certificate, x509.KeyUsage)
     if usage is not None and not usage.digital_signature:
         raise _unusable("the certificate is not for digital signatures", "keyUsage")
-    extended = _extension(certificate, x509.ExtendedKeyUsage)
+    extended = extension(certificate, x509.ExtendedKeyUsage)
     if use.value is not None and extended is not None and use.value not in extended:
         raise _unusable(f"the certificate is not for use as a TLS {use.name.lower()}", "extendedKeyUsage")
 
@@ -269,8 +290,51 @@ def _check_key(certificate: x509.Certificate) -> None:
         )
 
 
-def _extension[T: x509.ExtensionType](certificate: x509.Certificate, kind: type[T]) -> T | None:
+def extension(certificate: x509.Certificate, kind: type[T]) -> T | None:
+    """Its extension of that kind. Raises what `cryptography` raises when the extensions cannot be read."""
     try:
         return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
         return None
+
+
+def is_authority(certificate: x509.Certificate) -> bool:
+    """Whether it may sign certificates (RFC 5280, sections 4.2.1.3 and 4.2.1.9)."""
+    basic = extension(certificate, x509.BasicConstraints)
+    usage = extension(certificate, x509.KeyUsage)
+    return basic is not None and basic.ca and (usage is None or usage.key_cert_sign)
+
+
+def signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether `issuer` is named as its issuer and signed it."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _unusable(message: str, where: str) -> CertificateRefused:
+    return CertificateRefused(message, code="certificate-usage", expression=f"certificate.{where}")
+
+
+def _name(certificate: x509.Certificate) -> str:
+    return certificate.subject.rfc4514_string() or "a certificate without a name"
+
+
+def _certifies(policy: Policy, certificate: x509.Certificate, found: x509.BasicConstraints) -> None:
+    if not found.ca:
+        raise ValueError("not an authority")
+
+
+def _signs(policy: Policy, certificate: x509.Certificate, found: x509.KeyUsage | None) -> None:
+    if found is not None and not found.key_cert_sign:
+        raise ValueError("may not sign certificates")
+
+
+_AUTHORITY = (
+    ExtensionPolicy.permit_all()
+    .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, _certifies)
+    .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _signs)
+)
+_LEAF = ExtensionPolicy.permit_all()

@@ -73,7 +73,9 @@ class UziNumber:
                 raise _refused(f"{name} in the UZI number is not right: {part[:40]!r}")
         authority, version, number, card, ura, role, agb = parts
         if not any(_covers(one, authority) for one in authorities):
-            raise _refused(f"the OID of the CA in the UZI number is not one that is taken here: {authority[:80]}")
+            raise _refused(
+                f"the OID of the CA in the UZI number is not one that is taken here: {authority[:80]}"
+            )
         if card in "SM" and role != _NO_ROLE:
             raise _refused(f"the role in the UZI number is {role}, and card type {card} has {_NO_ROLE}")
         return cls(authority, version, number, card, Ura(ura), role, agb)

@@ -1,0 +1,195 @@
+"""Dezi's addresses and its login page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from schakel.fhir import json
+from schakel.kernel.outcomes import Invalid
+from schakel_national import configuration
+from schakel_national.dezi.provider import HIGH, Asked, Client, Professional, Provider, Refused
+
+NAME = "dezi"
+_MOST_BYTES = 20_000
+_PRIVATE = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+TEXTS: Mapping[str, Mapping[str, str]] = {
+    "nl": {
+        "title": "Inloggen zorgverlener (oefening)",
+        "about": "Deze pagina neemt de plaats in van Dezi, om te oefenen. Kies wie u bent en voor wie u werkt.",
+        "who": "Zorgverlener en organisatie",
+        "login": "Inloggen",
+        "cancel": "Annuleren",
+        "stopped": "Inloggen kan nu niet. Ga terug en begin opnieuw.",
+        "for": "voor",
+    },
+    "en": {
+        "title": "Log in as a professional (practice)",
+        "about": "This page takes the place of Dezi, for practice. Choose who you are and for whom you work.",
+        "who": "Professional and organisation",
+        "login": "Log in",
+        "cancel": "Cancel",
+        "stopped": "You cannot log in now. Go back and begin again.",
+        "for": "for",
+    },
+}
+
+
+def application(folder: Path, address: str) -> ASGIApp:
+    """The facility at `address`. Raises `Invalid` when its configuration is not right."""
+    key = configuration.own_key(folder, NAME)
+    provider = configuration.read(folder / f"{NAME}.toml", lambda table: _provider(address, key, table))
+    handlers = _Handlers(provider)
+    return Starlette(
+        routes=[
+            Route("/health/ready", handlers.jwks),
+            Route("/.well-known/openid-configuration", handlers.metadata),
+            Route("/jwks.json", handlers.jwks),
+            Route("/authorize", handlers.authorize),
+            Route("/login", handlers.login, methods=["POST"]),
+            Route("/token", handlers.token, methods=["POST"]),
+            Route("/userinfo", handlers.userinfo),
+            Route("/status/v1/verklaring/{number}", handlers.status),
+            Route("/withdrawals", handlers.withdraw, methods=["POST"]),
+            Route("/style.css", handlers.style),
+        ]
+    )
+
+
+def _provider(address: str, key: Any, table: Mapping[str, Any]) -> Provider:
+    form = table.get("form", "jwe")
+    if form not in ("jwe", "jws"):
+        raise ValueError(f"form is {form!r}: jwe or jws is needed")
+    clients = {one.id: one for one in map(Client.parse, table["clients"])}
+    people = tuple(map(Professional.parse, table["professionals"]))
+    return Provider(address, key, clients, people, form, str(table.get("loa", HIGH)))
+
+
+class _Handlers:
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+        loader = PackageLoader("schakel_national.dezi", "templates")
+        self._pages = Environment(
+            loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        )
+
+    async def metadata(self, request: Request) -> Response:
+        """What Dezi offers and where."""
+        return JSONResponse(self._provider.metadata())
+
+    async def jwks(self, request: Request) -> Response:
+        """The public keys."""
+        return JSONResponse(self._provider.jwks())
+
+    async def authorize(self, request: Request) -> Response:
+        """A client sends a professional: the login page, or back with an error."""
+        query = dict(request.query_params)
+        try:
+            _, address = self._provider.registered(query)
+        except Refused as refusal:
+            return self._page(request, "error", 400, message=refusal.message)
+        try:
+            waiting = self._provider.ask(query)
+        except Refused as refusal:
+            said = refusal.message
+            return _back(address, query.get("state", ""), error=refusal.word, error_description=said)
+        return self._page(request, "login", 200, waiting=waiting, people=self._provider.professionals)
+
+    async def login(self, request: Request) -> Response:
+        """The login page's form: who, or the button that cancels."""
+        form = await _form(request)
+        asked: Asked | None = self._provider.waiting.take(form.get("waiting", ""))
+        if asked is None:
+            return self._page(request, "error", 400, message="this login took too long, or was used before")
+        if form.get("action") == "cancel":
+            said = "the professional cancelled"
+            return _back(asked.redirect_uri, asked.state, error="access_denied", error_description=said)
+        number, _, ura = form.get("who", "").partition(" ")
+        try:
+            return _back(asked.redirect_uri, asked.state, code=self._provider.log_in(asked, number, ura))
+        except Refused as refusal:
+            said = refusal.message
+            return _back(asked.redirect_uri, asked.state, error=refusal.word, error_description=said)
+
+    async def token(self, request: Request) -> Response:
+        """The token endpoint."""
+        try:
+            return JSONResponse(self._provider.tokens(await _form(request)), headers=_PRIVATE)
+        except Refused as refusal:
+            return JSONResponse({"error": refusal.word, "error_description": refusal.message}, 400)
+
+    async def userinfo(self, request: Request) -> Response:
+        """What is stated of who logged in."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        try:
+            said = self._provider.userinfo(token.strip() if scheme.lower() == "bearer" else "")
+        except Refused as refusal:
+            headers = {"WWW-Authenticate": f'Bearer error="{refusal.word}"'}
+            return JSONResponse({"error": refusal.word}, 401, headers)
+        return Response(said, headers=_PRIVATE, media_type="application/jwt")
+
+    async def status(self, request: Request) -> Response:
+        """Whether a statement still holds."""
+        number = request.path_params["number"]
+        found = self._provider.status(number)
+        if found is None:
+            return JSONResponse({"error": "not_found"}, 404)
+        return JSONResponse({"verklaring_id": number, "status": found}, headers=_PRIVATE)
+
+    async def withdraw(self, request: Request) -> Response:
+        """Withdraws a statement."""
+        try:
+            number = json.parse(await _body(request)).get("verklaring_id")
+        except Invalid as error:
+            return JSONResponse({"error": "invalid_request", "error_description": error.message}, 400)
+        return Response(status_code=204 if self._provider.withdraw(str(number)) else 404)
+
+    async def style(self, request: Request) -> Response:
+        """The stylesheet of the pages."""
+        text, _, _ = self._pages.loader.get_source(self._pages, "style.css")  # type: ignore[union-attr]
+        return Response(text, headers=_PRIVATE, media_type="text/css")
+
+    def _page(self, request: Request, name: str, status: int, **values: object) -> Response:
+        first = request.headers.get("accept-language", "").lower().partition(",")[0].partition("-")[0]
+        language = first if first in TEXTS else "nl"
+        page = self._pages.get_template(f"{name}.html")
+        return Response(
+            page.render(language=language, text=TEXTS[language], **values), status, _PRIVATE, "text/html"
+        )
+
+
+def _back(address: str, state: str, **members: str) -> Response:
+    query = urlencode({**members, "state": state} if state else members)
+    where = f"{address}{'&' if '?' in address else '?'}{query}"
+    return Response(status_code=303, headers={"Location": where, **_PRIVATE})
+
+
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MOST_BYTES:
+            raise Invalid("the body is too large")
+    return body
+
+
+async def _form(request: Request) -> Mapping[str, str]:
+    """The form in the body; empty when it is none, or too large."""
+    try:
+        return dict(parse_qsl((await _body(request)).decode("ascii"), keep_blank_values=True))
+    except (Invalid, ValueError):
+        return {}
