@@ -201,6 +201,34 @@ class Peer(_Model):
     jwks: dict[str, Any] = Field(description="public keys (JWK Set) with which it signs assertions")
 
 
+class Certificates(_Model):
+    """How client certificates on back, and those under credentials, are judged beyond their chain."""
+
+    uzi: Literal["production", "test"] = Field(
+        "production", description="test takes UZI numbers of the test authorities (2.16.528.1.1007.99) only"
+    )
+    revocation: Literal["crl", "ocsp", "either", "off"] = Field(
+        "crl",
+        description="how it is found out whether one was withdrawn: lists, the responder of its authority, that one "
+        "when no list can be had, or not at all; risk of off: withdrawn certificates are taken until they expire",
+    )
+    sources: tuple[Url, ...] = Field(
+        (), description="addresses under which a list or responder that a certificate names may lie"
+    )
+    lists: tuple[Url, ...] = Field((), description="lists that are looked in whatever a certificate names")
+    responders: tuple[Url, ...] = Field((), description="responders that are asked whatever a certificate names")
+    keep_seconds: float = Field(900, description="seconds in which a list or an answer is not fetched again", ge=0)
+    pause_seconds: float = Field(5, description="seconds between two tries after a failure", ge=0)
+    timeout: float = Field(5, description="seconds a list or a responder may take", gt=0)
+    list_bytes: int = Field(20_000_000, description="bytes of a list", ge=1000)
+    nonce: bool = Field(True, description="answers of responders must be fresh (RFC 9654)")
+
+    @property
+    def can_find_out(self) -> bool:
+        """Whether somebody is named who can say that a certificate was withdrawn, or nobody need be."""
+        return self.revocation == "off" or bool(self.sources or self.lists or self.responders)
+
+
 class Back(_Model):
     """The listener for other organisations and for clients of MedMij, who prove themselves by a certificate.
 
@@ -310,6 +338,7 @@ class Settings(BaseSettings):
     internal_tls: InternalTls | None = Field(
         None, description="TLS on the internal listener; without it internal speaks plain HTTP"
     )
+    certificates: Certificates = Field(Certificates(), description="judging certificates")
     peer_ca: tuple[Path, ...] = Field(
         (), description="authorities of other organisations' servers (PEM files); the system's when empty"
     )
@@ -331,6 +360,15 @@ class Settings(BaseSettings):
                     f"internal_certificates of {organisation.slug} needs internal_tls with client_ca: without it no "
                     "certificate is asked for"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _certificates_can_be_judged(self) -> Self:
+        if self.back is not None and not self.certificates.can_find_out:
+            raise ValueError(
+                "back needs certificates.sources, certificates.lists or certificates.responders: the addresses at "
+                "which authorities say what they withdrew (or certificates.revocation = off)"
+            )
         return self
 
     @classmethod

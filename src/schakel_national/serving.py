@@ -1,4 +1,8 @@
-"""Serves facilities: one uvicorn server each, started and stopped together."""
+"""Serves facilities: one uvicorn server each, started and stopped together.
+
+A facility with TLS finds the certificate of its client in the scope, as the TLS extension of ASGI says:
+`scope["extensions"]["tls"]["client_cert_chain"]` is a list of PEM texts, empty when none was shown.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,28 @@ import asyncio
 import contextlib
 import signal
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from schakel.kernel.outcomes import Busy
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files: our certificate with the chain above it, its key, and the authorities one of which must have signed
+    the client's certificate; None when clients show none."""
+
+    certificate: Path
+    key: Path
+    clients: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +41,24 @@ class Facility:
     name: str
     app: ASGIApp
     port: int
+    tls: Tls | None = None
+
+
+class _Protocol(H11Protocol):
+    """A connection that tells the facility which certificate its client showed."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        secure: ssl.SSLObject = transport.get_extra_info("ssl_object")
+        der = secure.getpeercert(binary_form=True)
+        chain = [ssl.DER_cert_to_PEM_cert(der)] if der else []
+        inner = self.app
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            extensions = {**scope.get("extensions", {}), "tls": {"client_cert_chain": chain}}
+            await inner({**scope, "extensions": extensions}, receive, send)
+
+        self.app = app  # type: ignore[assignment]
 
 
 class _Server(uvicorn.Server):
@@ -47,6 +83,7 @@ async def serving(host: str, facilities: Sequence[Facility]) -> AsyncIterator[No
                     lifespan="auto",
                     interface="asgi3",
                     timeout_graceful_shutdown=3,
+                    **_secured(one.tls),
                 )
             )
             for one in facilities
@@ -76,6 +113,19 @@ async def serve(host: str, facilities: Sequence[Facility]) -> None:
         loop.add_signal_handler(number, stop.set)
     async with serving(host, facilities):
         await stop.wait()
+
+
+def _secured(tls: Tls | None) -> dict[str, Any]:
+    """Options of uvicorn."""
+    if tls is None:
+        return {}
+    return {
+        "http": _Protocol,
+        "ssl_certfile": tls.certificate,
+        "ssl_keyfile": tls.key,
+        "ssl_ca_certs": str(tls.clients) if tls.clients else None,
+        "ssl_cert_reqs": ssl.CERT_REQUIRED if tls.clients else ssl.CERT_NONE,
+    }
 
 
 def _bound(host: str, facility: Facility) -> socket.socket:

@@ -167,7 +167,7 @@ async def test_consent_and_its_refusal_are_in_the_log_of_the_patient(network: Ne
         "identifier": {"system": "urn:ietf:rfc:3986", "value": "https://pgo.example"},
         "display": "Mijn Dossier BV",
     }
-    [token, *_] = await audit(network, "ITI-71")
+    [token, *_] = await audit(network, "token")
     assert KNOWN in str(token["entity"]) and token["agent"][0]["who"] == client
     async with Browser() as browser:
         page = await browser.open(network.pgo().address("a"))

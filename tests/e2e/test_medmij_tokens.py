@@ -27,7 +27,7 @@ async def grant(network: Network, token: str, slug: str = "a") -> PatientGrant:
     """What a token says to the door of an organisation."""
     door = network.node.node.organisation(slug).patients
     assert door is not None
-    return await door.tokens.identify(f"Bearer {token}")
+    return await door.tokens.identify(bearing(token))
 
 
 async def opens(network: Network, token: str, slug: str = "a") -> bool:

@@ -103,7 +103,7 @@ async def guarded(node: RunningNode) -> Door:
     gateway, token = node.node.organisations["a"].gateway, await node["b"].token(node["a"])
 
     async def ask(request: Request) -> Answer:
-        return await gateway.answer(Call(request, f"Bearer {token}"), f"{BASE}/{request.version}")
+        return await gateway.answer(Call(request, bearing(token)), f"{BASE}/{request.version}")
 
     return ask
 
@@ -169,7 +169,7 @@ def of_patient(token: str, node: RunningNode, service: Service) -> Door:
     async def ask(request: Request) -> Answer:
         ids = {"medmij-request-id": str(uuid.uuid4()), "x-correlation-id": str(uuid.uuid4())}
         asked = replace(request, headers={**request.headers, **ids})
-        return await data.door.answer(Call(asked, f"Bearer {token}"), service, f"{BASE}/medmij/{service.id}")
+        return await data.door.answer(Call(asked, bearing(token)), service, f"{BASE}/medmij/{service.id}")
 
     return ask
 

@@ -17,7 +17,7 @@ from schakel.gateway.disclosure import Disclosure
 from schakel.gateway.minimise import Item, Minimised, Subject, minimise
 from schakel.generic.authorisation import PatientNamed, Row, judge, listed_form
 from schakel.generic.consent import Grounds
-from schakel.generic.identity import AuthorisationServer, Grant
+from schakel.generic.identity import AuthorisationServer, Caller, Grant
 from schakel.generic.logging import AuditLog, Event
 from schakel.generic.logging.events import Outcome as LogOutcome
 from schakel.kernel.clock import new_id
@@ -37,9 +37,7 @@ class Call:
     """A request at the guarded door, with what the listener knows of the caller."""
 
     request: Request
-    authorization: str | None
-    network_address: str = ""
-    request_id: str = ""
+    caller: Caller
 
 
 @dataclass(slots=True)
@@ -86,7 +84,7 @@ class Gateway:
             version = call.request.version
             kinds = frozenset(row.type for row in self._rows if row.version == version)
             return Answer(200, capabilities.statement(version, base, kinds))
-        grant = await self._server.identify(call.authorization)
+        grant = await self._server.identify(next(iter(call.caller.authorization), None))
         decision = Decision(query=_request_line(call.request), base=base)
         async with self._refusals_logged(call, grant, decision):
             interaction = self._parsed(call.request, decision)
@@ -279,12 +277,12 @@ class Gateway:
             treatment_relation=grant.treatment_relation,
             patient=decision.patient,
             query=decision.query,
-            request_id=call.request_id,
+            request_id=call.caller.request_id,
             token=grant.jti,
             ground=decision.ground,
             rule=decision.rule,
             checks=tuple(decision.checks),
-            network_address=call.network_address,
+            network_address=call.caller.network_address,
             holder_address=decision.base,
             resources=disclosed,
         )

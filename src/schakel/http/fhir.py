@@ -11,6 +11,7 @@ from schakel.http import binary
 from schakel.http.errors import fhir_error
 from schakel.http.negotiation import Format, accepted, render, wanted, without_pretty
 from schakel.http.node import Node
+from schakel.http.peer import caller
 from schakel.http.reading import read_limited
 from schakel.kernel.outcomes import NotFound, TooCostly
 from schakel.server import Answer, Request
@@ -20,10 +21,11 @@ _FORM_BYTES = 64_000
 
 
 class Fhir:
-    """Handlers of FHIR requests."""
+    """Handlers of FHIR requests; `url` is the address of their listener as others see it."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, url: str) -> None:
         self._node = node
+        self._url = url
         self._versions: dict[str, Version] = {version: version for version in node.versions}
 
     async def internal(self, request: HttpRequest) -> Response:
@@ -31,7 +33,7 @@ class Fhir:
         try:
             organisation = self._node.own(request)
             version = self._version(request)
-            base = f"{self._node.internal_url}/{organisation.slug}/fhir/{version}"
+            base = f"{self._url}/{organisation.slug}/fhir/{version}"
             asked, form = await self._asked(request, version, self._node.max_body, "limits.body")
             answer = await organisation.service.answer(binary.received(asked), base, "internal")
             return self._given(answer, form, version)
@@ -44,14 +46,9 @@ class Fhir:
             slug = request.path_params["organisation"]
             organisation = self._node.organisation(slug)
             version = self._version(request)
-            base = f"{self._node.public_url}/{slug}/fhir/{version}"
+            base = f"{self._url}/{slug}/fhir/{version}"
             asked, form = await self._asked(request, version, _FORM_BYTES)
-            call = Call(
-                asked,
-                request.headers.get("authorization"),
-                request.client.host if request.client else "",
-                request.headers.get("x-request-id", "")[:128],
-            )
+            call = Call(asked, caller(request, self._url))
             return self._given(await organisation.gateway.answer(call, base), form, version)
         except Exception as error:
             return fhir_error(request, error)

@@ -14,6 +14,7 @@ from schakel.generic.identity.patient import REQUEST_ID
 from schakel.http import binary
 from schakel.http.errors import fhir_error
 from schakel.http.fhir import Fhir
+from schakel.http.peer import caller
 from schakel.kernel.outcomes import NotFound, Outcome
 from schakel.patient_access import SERVICES
 from schakel.patient_access.headers import check_version, said
@@ -34,9 +35,8 @@ class MedMij(Fhir):
             version = service.version
             check_version(", ".join(request.headers.getlist("accept")), version)
             asked, form = await self._asked(request, version, self._node.max_body, "limits.body")
-            base = f"{self._node.public_url}/{slug}/medmij/{service.id}/fhir"
-            address = request.client.host if request.client else ""
-            call = Call(asked, request.headers.get("authorization"), address)
+            base = f"{self._url}/{slug}/medmij/{service.id}/fhir"
+            call = Call(asked, caller(request, self._url))
             response = self._given(await data.door.answer(call, service, base), form, version)
         except Exception as error:
             response = fhir_error(request, _said(error), version)
@@ -51,7 +51,7 @@ class MedMij(Fhir):
             version, data = self._version(request), organisation.data
             if data is None:
                 raise NotFound("this organisation has no inbox: it takes no part in MedMij")
-            base = f"{self._node.internal_url}/{organisation.slug}/inbox/fhir/{version}"
+            base = f"{self._url}/{organisation.slug}/inbox/fhir/{version}"
             asked, form = await self._asked(request, version, self._node.max_body, "limits.body")
             answer = await data.inbox.answer(binary.received(asked), base, "internal")
             return self._given(answer, form, version)

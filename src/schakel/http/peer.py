@@ -4,9 +4,9 @@
 `peers_known` stands before every listener's routes. It takes away all headers in which a proxy might tell of a client
 certificate, so that no handler can believe one that its caller wrote itself; on *back* it reads the certificate first
 (from TLS, or from the header when the connection comes from a named proxy), has it judged, and lets nobody in without
-one. It also settles the id of the request, which the answer carries.
+one. It also settles the id of the request, which the answer carries, and its trace.
 
-Source: RFC 8705 sections 2 and 6, RFC 9440 section 4 (headers taken away), W3C Trace Context section 3.2.
+Source: RFC 8705 sections 2 and 6, RFC 9440 section 4 (headers taken away), W3C Trace Context.
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ from schakel.http.connections import CHAIN
 from schakel.http.errors import refused
 from schakel.http.judging import Verdicts
 from schakel.http.shown import CLIENT_CERT, CLIENT_CERT_CHAIN, Chain, from_headers
+from schakel.kernel import trace
 from schakel.kernel.clock import new_id
 from schakel.kernel.outcomes import Unauthenticated
 
 CERTIFICATE = "schakel.certificate"
 _REQUEST_ID = "schakel.request_id"
+_TRACE = "schakel.trace"
 _TOLD = frozenset({CLIENT_CERT, CLIENT_CERT_CHAIN, "x-forwarded-tls-client-cert", "x-forwarded-client-cert"})
 """Headers in which well-known proxies tell of a client certificate."""
 
 _ID = re.compile(rb"[!-~]{1,128}")
-_TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+"""X-Request-ID: one word. What is not gets an id of our own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,13 @@ def peers_known(
         told = [pair for pair in scope["headers"] if pair[0] in taken]
         if told:
             scope["headers"] = [pair for pair in scope["headers"] if pair[0] not in taken]
-        request_id = scope[_REQUEST_ID] = _request_id(scope["headers"])
+        found = dict(scope["headers"])
+        asked = found.get(b"x-request-id", b"")
+        request_id = scope[_REQUEST_ID] = asked.decode() if _ID.fullmatch(asked) else new_id()
         given = request_id.encode()
+        traced = (found.get(name, b"").decode("latin-1") for name in (b"traceparent", b"x-correlation-id"))
+        scope[_TRACE] = trace.received(*traced)
+        trace.enter(scope[_TRACE])
 
         async def with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -105,7 +112,6 @@ def tls_chain(request: Request) -> Chain:
 def caller(request: Request, url: str) -> Caller:
     """What this listener knows of a request; `url` is its own address as others see it, without the path."""
     scope = request.scope
-    trace = request.headers.getlist("traceparent")
     return Caller(
         method=request.method,
         url=f"{url}{scope['raw_path'].decode('ascii', 'replace')}",
@@ -114,7 +120,7 @@ def caller(request: Request, url: str) -> Caller:
         certificate=certificate(request),
         network_address=network_address(request),
         request_id=scope.get(_REQUEST_ID, ""),
-        traceparent=trace[0] if len(trace) == 1 and _TRACE.fullmatch(trace[0]) else "",
+        traceparent=traced.parent if (traced := scope.get(_TRACE)) else "",
     )
 
 
@@ -138,11 +144,3 @@ def _shown(scope: Scope, proxies: Proxies | None, told: Sequence[tuple[bytes, by
     if not chain:
         raise Unauthenticated("a client certificate is needed here", code="certificate-missing")
     return chain
-
-
-def _request_id(headers: Sequence[tuple[bytes, bytes]]) -> str:
-    """X-Request-ID when it is one word of at most 128 characters, else an id of our own."""
-    for name, value in headers:
-        if name == b"x-request-id" and _ID.fullmatch(value):
-            return value.decode()
-    return new_id()

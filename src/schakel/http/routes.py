@@ -1,4 +1,5 @@
-"""The one list of routes. `front` is for people, OAuth and (demo) bearer tokens; `internal` for the own EHR."""
+"""The one list of routes. `front` is for people, OAuth and (demo) bearer tokens; `internal` for the own EHR; `back` for
+others who prove themselves by a certificate."""
 
 from __future__ import annotations
 
@@ -55,11 +56,12 @@ def _medmij(handler: Handler) -> list[BaseRoute]:
 
 def front(node: Node) -> list[BaseRoute]:
     """Routes of the front listener."""
-    health, oauth, pages = Health(node), OAuth(node), Pages(node.public_url)
+    url = node.public_url
+    health, oauth, pages = Health(node), OAuth(node, url), Pages(url)
     authorise = Authorise(node, pages)
     routes: list[BaseRoute] = [
-        *(_fhir(Fhir(node).guarded) if node.guarded_on_front else []),
-        *(_medmij(MedMij(node).resource) if node.guarded_on_front else []),
+        *(_fhir(Fhir(node, url).guarded) if node.guarded_on_front else []),
+        *(_medmij(MedMij(node, url).resource) if node.guarded_on_front else []),
         *_health(health),
         Route("/{organisation}/log/fhir/r4/AuditEvent", Log(node).own_events, methods=["GET"]),
         Route("/.well-known/oauth-authorization-server/{organisation}", plain(oauth.metadata)),
@@ -73,15 +75,32 @@ def front(node: Node) -> list[BaseRoute]:
         Route("/{organisation}/oauth2/consent", authorise.consent, methods=["GET", "POST"]),
         Route("/pages/{name}", plain(pages.style), methods=["GET"]),
     ]
-    return [*routes, OpenApi("front", node.public_url, routes).route()]
+    return [*routes, OpenApi("front", url, routes).route()]
+
+
+def back(node: Node) -> list[BaseRoute]:
+    """Routes of the back listener, where everybody has shown a certificate that is believed."""
+    url = node.back_url
+    oauth = OAuth(node, url)
+    routes: list[BaseRoute] = [
+        *_fhir(Fhir(node, url).guarded),
+        *_medmij(MedMij(node, url).resource),
+        *_health(Health(node)),
+        Route("/.well-known/oauth-authorization-server/{organisation}", plain(oauth.metadata)),
+        Route("/{organisation}/oauth2/token", oauth.token, methods=["POST"]),
+        Route("/{organisation}/oauth2/jwks", plain(oauth.jwks)),
+        Route("/{organisation}/oauth2/revoke", oauth.revoke, methods=["POST"]),
+    ]
+    return [*routes, OpenApi("back", url, routes).route()]
 
 
 def internal(node: Node) -> list[BaseRoute]:
     """Routes of the internal listener."""
-    health, oauth, own, log, jobs = Health(node), OAuth(node), Own(node), Log(node), JobRoutes(node)
+    url = node.internal_url
+    health, oauth, own, log, jobs = Health(node), OAuth(node, url), Own(node), Log(node), JobRoutes(node)
     routes: list[BaseRoute] = [
-        *_fhir(Fhir(node).internal),
-        *_fhir(MedMij(node).inbox, "inbox/fhir"),
+        *_fhir(Fhir(node, url).internal),
+        *_fhir(MedMij(node, url).inbox, "inbox/fhir"),
         *_health(health),
         Route("/metrics", health.metrics),
         Route("/{organisation}/exchanges/bgz", plain(own.fetch_bgz), methods=["POST"]),
@@ -93,7 +112,7 @@ def internal(node: Node) -> list[BaseRoute]:
         Route("/{organisation}/log/fhir/r4/AuditEvent/{id}", log.log_event, methods=["GET"]),
         Route("/{organisation}/oauth2/introspect", plain(oauth.introspect), methods=["POST"]),
     ]
-    return [*routes, OpenApi("internal", node.internal_url, routes).route()]
+    return [*routes, OpenApi("internal", url, routes).route()]
 
 
 async def _not_routed(request: Request, error: Exception) -> Response:

@@ -111,7 +111,7 @@ class MedMijDoor:
         request = call.request
         if request.path == "metadata" and request.method in ("GET", "HEAD"):
             return Answer(200, capabilities.statement(service.version, base, service.gives | service.takes))
-        grant = await self._tokens.identify(call.authorization)
+        grant = await self._tokens.identify(call.caller)
         access = Access(call, service, grant, base)
         try:
             async with self._refusals_logged(access):
@@ -339,7 +339,7 @@ class MedMijDoor:
             ground=f"{GROUND} {access.grant.consent}".strip(),
             rule=f"medmij-{access.service.id}",
             checks=tuple(access.checks),
-            network_address=access.call.network_address,
+            network_address=access.call.caller.network_address,
             holder_address=access.base,
             resources=resources,
         )

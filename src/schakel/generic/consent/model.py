@@ -27,8 +27,8 @@ class ConsentQuestion:
     organisation's type (2.16.840.1.113883.2.4.15.1060), '' when not proved. The user is the person at the keyboard:
     `user_id` a Dezi or UZI number, `user_role` a role code; `responsible` and `responsible_role` are those of the
     professional who gave the mandate, '' without one. `assurance` is the level at which the user proved who they are.
-    `emergency` is the reason that the user gave for access in an emergency, '' when that is not asked. `task` is the
-    referral or handover that the request says it rests on, '' for none.
+    `emergency` is the reason that the user gave for access in an emergency, '' when that is not asked. `task` is an
+    open Task of the holder that the caller found to cover this request, of the kind `task_kind`; '' for none.
     """
 
     patient: str
@@ -47,6 +47,7 @@ class ConsentQuestion:
     assurance: str = ""
     emergency: str = ""
     task: str = ""
+    task_kind: Literal["", "referral", "handover"] = ""
 
 
 @dataclass(frozen=True, slots=True)

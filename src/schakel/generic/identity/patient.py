@@ -95,20 +95,20 @@ class PatientToken:
 class Passage:
     """The two ids that every request of the network carries, and who was proved to send it.
 
-    `peer` is the host name in the caller's verified certificate, None where the listener asks for none.
+    `hosts` are the host names in the caller's verified certificate, None where the listener asks for none.
     """
 
     request_id: str
     correlation_id: str
-    peer: str | None = None
+    hosts: frozenset[str] | None = None
 
     @classmethod
-    def of(cls, headers: Mapping[str, str], peer: str | None = None) -> Passage:
+    def of(cls, headers: Mapping[str, str], hosts: frozenset[str] | None = None) -> Passage:
         """The ids in the headers of a request. Raises `Invalid` naming the one that is missing or no UUID."""
         return cls(
             check_uuid(headers.get(REQUEST_ID), REQUEST_ID),
             check_uuid(headers.get(CORRELATION_ID), CORRELATION_ID),
-            peer,
+            hosts,
         )
 
 

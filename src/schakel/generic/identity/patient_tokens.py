@@ -31,9 +31,10 @@ from schakel.generic.identity.errors import (
     UnsupportedGrantTypeError,
 )
 from schakel.generic.identity.flows import Flow
+from schakel.generic.identity.model import Caller
 from schakel.generic.identity.patient import Lists, Passage, PatientGrant, PatientToken
 from schakel.kernel.clock import new_id
-from schakel.kernel.outcomes import Unauthenticated
+from schakel.kernel.outcomes import Forbidden, Unauthenticated
 from schakel.store.connection import Connection, acquire
 
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -167,11 +168,15 @@ class PatientTokens:
 
     def check_client(self, host: str, passage: Passage) -> None:
         """Refuse a client that is not on the list, or is not who the certificate says."""
-        if passage.peer is not None and (passage.peer != host or not self._lists.is_node(host)):
+        if passage.hosts is not None and host not in passage.hosts:
             raise InvalidClientError(
-                "client_id is not the host name in the client's certificate, or is not on the whitelist",
+                "client_id is not a host name in the client's certificate",
                 code="client-peer",
                 expression="client_id",
+            )
+        if passage.hosts is not None and not self._lists.is_node(host):
+            raise InvalidClientError(
+                "client_id is not on the whitelist", code="client-not-listed", expression="client_id"
             )
         if self._lists.client_name(host) is None:
             raise InvalidClientError(
@@ -263,9 +268,13 @@ class PatientTokens:
             access, _derived(offered, row["salt"], "refresh"), self._grant(given), given["seconds"]
         )
 
-    async def identify(self, authorization: str | None) -> PatientGrant:
-        """What the token in the header `Authorization: Bearer TOKEN` says. Raises `Unauthenticated`."""
-        scheme, _, token = (authorization or "").partition(" ")
+    async def identify(self, caller: Caller) -> PatientGrant:
+        """What the token in the header `Authorization: Bearer TOKEN` says.
+
+        Raises `Unauthenticated`, and `Forbidden` when the caller's certificate is not that of the client to whom the
+        token was given, or that client is no longer on the whitelist.
+        """
+        scheme, _, token = (caller.authorization[0] if len(caller.authorization) == 1 else "").partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated(
                 "a patient's token is needed: Authorization: Bearer TOKEN",
@@ -283,7 +292,13 @@ class PatientTokens:
                 code="token-invalid",
                 headers={"WWW-Authenticate": f'Bearer error="invalid_token", error_description="{text}"'},
             )
-        return self._grant(row)
+        grant = self._grant(row)
+        if caller.certificate is not None:
+            if grant.client not in caller.certificate.hosts:
+                raise Forbidden("the token was given to another than the certificate says", code="client-peer")
+            if not self._lists.is_node(grant.client):
+                raise Forbidden("the client is not on the whitelist", code="client-not-listed")
+        return grant
 
     async def revoke(self, form: Mapping[str, str], passage: Passage) -> PatientGrant | None:
         """Withdraws the consent under the token in `form` (RFC 7009), and with it every token; what it was.

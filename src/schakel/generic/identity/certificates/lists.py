@@ -65,7 +65,7 @@ class RevocationList:
         )
 
     def revoked(self, certificate: x509.Certificate) -> bool:
-        """Whether `certificate`, of the list's issuer, stands in it. Raises `Unusable` when the list is not about it."""
+        """Whether `certificate`, of the list's issuer, stands in it. Raises `Unusable` when it is not about it."""
         self._check_scope(certificate)
         entry = self.found.get_revoked_certificate_by_serial_number(certificate.serial_number)
         return entry is not None

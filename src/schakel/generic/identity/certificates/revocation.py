@@ -1,9 +1,9 @@
 """Whether a certificate, or an authority above it, was withdrawn.
 
 Each certificate of a verified chain but the anchor is looked up in the list of its issuer, or asked for at its
-issuer's responder. An address that a certificate names is used only when it lies under one of `RevocationRules.sources`:
-nobody makes this program fetch from a host of their choosing. What was fetched is kept until it expires, at most
-`keep` seconds; a list that cannot be fetched again then still counts as long as its issuer says (nextUpdate), and a
+issuer's responder. An address that a certificate names is used only when it lies under one of the `sources` of
+`RevocationRules`: nobody makes this program fetch from a host of their choosing. What was fetched is kept until it
+expires, at most `keep` seconds; a list that cannot be fetched again then still counts as long as its issuer says (nextUpdate), and a
 list with a lower number than the one before is not taken.
 """
 
@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import pairwise
 from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -103,7 +104,7 @@ class Revocation:
         if self._rules.mode is Mode.OFF:
             return
         chain = verified.chain
-        for place, (one, issuer) in enumerate(zip(chain, chain[1:], strict=False)):
+        for place, (one, issuer) in enumerate(pairwise(chain)):
             name = one.subject.rfc4514_string()
             try:
                 revoked = await self._revoked(one, issuer)
@@ -267,11 +268,15 @@ def _read(held: _Held, issuer: x509.Certificate, moment: datetime) -> Revocation
 
 
 def _origin(parts: SplitResult) -> str:
-    return f"{parts.scheme}://{parts.netloc}".lower()
+    """Scheme, host and port, the port left out where it is the scheme's own."""
+    usual = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+    return f"{parts.scheme}://{parts.netloc.removesuffix(usual)}".lower()
 
 
 def _under(address: SplitResult, source: SplitResult) -> bool:
-    if _origin(address) != _origin(source) or "@" in address.netloc:
+    if "@" in address.netloc or _origin(address) != _origin(source):
         return False
-    start = source.path.rstrip("/")
-    return address.path == start or address.path.startswith(f"{start}/")
+    start, path = source.path.rstrip("/"), address.path
+    if ".." in path or "%" in path:
+        return False
+    return path == start or path.startswith(f"{start}/")
