@@ -15,19 +15,31 @@ from types import SimpleNamespace
 from typing import Any, Literal, Union, cast, get_args, get_origin
 
 import typer.main
-from pydantic import BaseModel
+from pydantic import BaseModel, IPvAnyNetwork
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
+from scripts import matrix_page
 from starlette.routing import BaseRoute, Route
 
 from schakel.cli import app
-from schakel.config import Broker, Limits, MedMij, Organisation, Peer, Settings
+from schakel.config import (
+    Back,
+    Broker,
+    Certificates,
+    InternalCertificate,
+    InternalTls,
+    Limits,
+    MedMij,
+    Organisation,
+    Peer,
+    Settings,
+)
 from schakel.fhir.definitions import VERSIONS, SearchParameter, corrections
 from schakel.fhir.definitions.added import ADDED
 from schakel.fhir.search.conditions import MODIFIERS
-from schakel.generic.authorisation import ROWS
+from schakel.generic.authorisation import bundled
 from schakel.http.node import Node
-from schakel.http.routes import front, internal
+from schakel.http.routes import back, front, internal
 from schakel.patient_access import SERVICES
 from schakel.server.operations import OPERATIONS, Operation
 
@@ -41,7 +53,7 @@ def pages() -> dict[str, str]:
         "commands.md": _page("Commands", _commands()),
         "configuration.md": _page("Configuration", _configuration()),
         "routes.md": _page("Routes", _routes()),
-        "bgz-forms.md": _page("Accepted requests of the BgZ", _bgz_forms()),
+        "authorisation-matrix.md": _page("Matrix of authorisation", matrix_page.page(bundled(), _table)),
         "medmij-services.md": _page("Data services of MedMij", _medmij_services()),
         "operations.md": _page("Operations", _operations()),
         "search-parameters.md": _page("Search parameters: additions and corrections", _search_parameters()),
@@ -131,6 +143,10 @@ def _configuration() -> Iterator[str]:
         ("`[[directory]]`", Peer),
         ("`[medmij]`", MedMij),
         ("`[medmij.broker]`", Broker),
+        ("`[back]`", Back),
+        ("`[certificates]`", Certificates),
+        ("`[internal_tls]`", InternalTls),
+        ("`[[organisations.internal_certificates]]`", InternalCertificate),
         ("`[limits]`", Limits),
     ):
         yield f"## {title}"
@@ -163,6 +179,7 @@ _WORDS: Mapping[Any, str] = {
     bool: "true or false",
     Path: "path",
     Any: "anything",
+    IPvAnyNetwork: "network address",
 }
 
 
@@ -194,6 +211,7 @@ def _routes() -> Iterator[str]:
     for title, routes, about in (
         ("Front", everywhere, "For people, OAuth and metadata."),
         ("Front, with `guarded_on_front`", [r for r in demo if r not in everywhere], "In the demo only."),
+        ("Back", _listed(back(_node(False))), "For others, who show a client certificate."),
         ("Internal", _listed(internal(_node(False))), "For the organisation's own systems: `X-API-Key`."),
     ):
         yield f"## {title}"
@@ -205,7 +223,8 @@ def _routes() -> Iterator[str]:
 
 def _node(guarded: bool) -> Node:
     """All that the list of routes asks of a node."""
-    return cast(Node, SimpleNamespace(guarded_on_front=guarded, versions=(), public_url="", internal_url=""))
+    told = {"guarded_on_front": guarded, "versions": (), "public_url": "", "internal_url": "", "back_url": ""}
+    return cast(Node, SimpleNamespace(**told))
 
 
 def _listed(routes: Iterable[BaseRoute]) -> list[tuple[str, str, str]]:
@@ -221,30 +240,6 @@ def _listed(routes: Iterable[BaseRoute]) -> list[tuple[str, str, str]]:
 
 
 # -- exchanges and search ---------------------------------------------------------------------------------
-
-
-def _bgz_forms() -> Iterator[str]:
-    yield "A search at the guarded door must be one of these forms exactly: these values (in any order), these"
-    yield "includes, and the patient once, as `identifier` or `_id` on Patient and elsewhere as"
-    yield "`patient.identifier` (`beneficiary` on Coverage) or by id. `_revinclude=Provenance:target` may stand"
-    yield "beside it except with `$lastn`; `_format`, `_count` and links to our own pages may too. `latest` is"
-    yield "`_sort=-date&_count=1`."
-    yield ""
-    yield from _table(
-        ("nr", "zib", "type", "parameters", "includes", "forms", "source"),
-        (
-            (
-                str(row.number),
-                row.zib,
-                row.type,
-                "<br>".join(_code(f"{n}={','.join(sorted(v))}") for n, v in row.parameters.items()),
-                "<br>".join(_code(include) for include in sorted(row.includes)),
-                ", ".join(form for form in ("plain", "lastn", "latest") if form in row.forms),
-                row.source,
-            )
-            for row in ROWS
-        ),
-    )
 
 
 def _kind(parameter: SearchParameter) -> str:

@@ -114,12 +114,26 @@ class Authority(Issued):
         subject = _name(name)
         return cls(_signed(subject, subject, key, key, days, _for_authority(key, key)), key)
 
-    def authority(self, name: str, *, days: tuple[float, float] = (-30, 2000)) -> Authority:
-        """An authority below this one."""
+    def authority(
+        self,
+        name: str,
+        *,
+        days: tuple[float, float] = (-30, 2000),
+        certifies: bool = True,
+        signs: bool = True,
+        below: int | None = None,
+        crl: str = "",
+        usage: x509.KeyUsage | None = None,
+    ) -> Authority:
+        """An authority below this one, with at most `below` authorities under it; or one that is none, because it does
+        not say that it `certifies`, or that its key `signs` certificates and lists. `crl` is the address it names,
+        `usage` a key usage of another kind."""
         key = new_key()
-        made = _signed(
-            _name(name), self.certificate.subject, key, self.key, days, _for_authority(key, self.key)
-        )
+        extensions = _for_authority(key, self.key, certifies=certifies, signs=signs, below=below)
+        if usage is not None:
+            extensions[1] = usage, True
+        extensions += _list_at(crl)
+        made = _signed(_name(name), self.certificate.subject, key, self.key, days, extensions)
         return Authority(made, key, self._above())
 
     def issue(
@@ -140,9 +154,12 @@ class Authority(Issued):
         crl: str = "",
         ocsp: str = "",
         key: Key | None = None,
+        signing: bool = True,
+        further: Sequence[tuple[x509.ExtensionType, bool]] = (),
     ) -> Issued:
         """A certificate that is no authority. `hosts` are DNS names and addresses, `uzi` the text of an UZI otherName,
-        `other_names` further otherNames (type-id and DER), `crl` and `ocsp` the addresses it names."""
+        `other_names` further otherNames (type-id and DER), `crl` and `ocsp` the addresses it names, `further` other
+        extensions and whether they are critical; without `signing` its key is not for signatures."""
         key = key or new_key()
         names: list[x509.GeneralName] = [
             x509.IPAddress(ipaddress.ip_address(one)) if one.replace(".", "").isdigit() else x509.DNSName(one)
@@ -152,7 +169,7 @@ class Authority(Issued):
         names += [x509.OtherName(kind, value) for kind, value in other_names]
         extensions: list[tuple[x509.ExtensionType, bool]] = [
             (x509.BasicConstraints(ca=False, path_length=None), True),
-            (_usage(signing=True), True),
+            (_usage(signing=signing), True),
             (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
             (x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False),
         ]
@@ -160,9 +177,7 @@ class Authority(Issued):
             extensions.append((x509.ExtendedKeyUsage(list(usages)), False))
         if names:
             extensions.append((x509.SubjectAlternativeName(names), False))
-        if crl:
-            point = x509.DistributionPoint([x509.UniformResourceIdentifier(crl)], None, None, None)
-            extensions.append((x509.CRLDistributionPoints([point]), False))
+        extensions += [*_list_at(crl), *further]
         if ocsp:
             at = x509.AccessDescription(
                 AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier(ocsp)
@@ -225,10 +240,19 @@ def _usage(*, signing: bool = False, authority: bool = False) -> x509.KeyUsage:
     )
 
 
-def _for_authority(key: Key, signer: Key) -> list[tuple[x509.ExtensionType, bool]]:
+def _list_at(address: str) -> list[tuple[x509.ExtensionType, bool]]:
+    if not address:
+        return []
+    point = x509.DistributionPoint([x509.UniformResourceIdentifier(address)], None, None, None)
+    return [(x509.CRLDistributionPoints([point]), False)]
+
+
+def _for_authority(
+    key: Key, signer: Key, *, certifies: bool = True, signs: bool = True, below: int | None = None
+) -> list[tuple[x509.ExtensionType, bool]]:
     return [
-        (x509.BasicConstraints(ca=True, path_length=None), True),
-        (_usage(authority=True), True),
+        (x509.BasicConstraints(ca=certifies, path_length=below if certifies else None), True),
+        (_usage(signing=not signs, authority=signs), True),
         (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
         (x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), False),
     ]

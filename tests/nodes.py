@@ -20,12 +20,13 @@ from urllib.parse import urlsplit
 
 import httpx
 import orjson
+from tests.certificates import Authority, Files, client_context, uzi_name
 
 from schakel import compose
 from schakel.config import Organisation, Peer, Settings
 from schakel.fhir.definitions import Version
-from schakel.generic.identity import AssertionSigner, User, new_key
-from schakel.generic.identity.server import ASSERTION_TYPE
+from schakel.generic.identity import AssertionSigner, Caller, User, new_key
+from schakel.generic.identity.assertion import ASSERTION_TYPE
 from schakel.http.listeners import listening
 from schakel.http.node import Node
 from schakel.kernel.clock import now
@@ -54,6 +55,30 @@ class RunningOrganisation:
     front: httpx.AsyncClient
     internal_r4: httpx.AsyncClient
     front_r4: httpx.AsyncClient
+    back_root: str = ""
+    certificate: Files | None = None
+    authority: Authority | None = None
+
+    def back(
+        self,
+        asker: RunningOrganisation | Files | None,
+        version: Version = "stu3",
+        *,
+        local_address: str | None = None,
+        **options: Any,
+    ) -> httpx.AsyncClient:
+        """A client with the FHIR base of this organisation's back door as its base address, which shows the certificate
+        of `asker` (none when None) and comes from `local_address`. Close it. Needs `running_node(..., back=True)`."""
+        assert self.authority is not None
+        own = asker.certificate if isinstance(asker, RunningOrganisation) else asker
+        context = client_context(self.authority, own=own)
+        return httpx.AsyncClient(
+            base_url=f"{self.back_root}/{self.slug}/fhir/{version}/",
+            transport=httpx.AsyncHTTPTransport(verify=context, local_address=local_address),
+            timeout=60,
+            trust_env=False,
+            **options,
+        )
 
     def internal_base(self, version: Version) -> str:
         """The FHIR base of the internal door for that version."""
@@ -93,7 +118,7 @@ class RunningOrganisation:
         return signer.assertion(f"{holder.front_root}/{holder.slug}", user, purpose, relation)
 
     async def token(self, holder: RunningOrganisation, **claims: Any) -> str:
-        """An access token of `holder` for this organisation; `claims` as in `assertion`."""
+        """An access token of `holder` for this organisation, asked on front; `claims` as in `assertion`."""
         form = {
             "grant_type": "client_credentials",
             "scope": "bgz",
@@ -120,12 +145,32 @@ class RunningNode:
 
 @dataclass(frozen=True)
 class _Plan:
-    """A node before it runs: its organisations and the two ports."""
+    """A node before it runs: its organisations and the addresses of its listeners. `certificates` are of the
+    organisations by slug and of the node itself by '', which `authority` gave."""
 
     organisations: tuple[Organisation, ...]
     front: str
     internal: str
     public_keys: Mapping[str, Mapping[str, Any]]
+    back: str
+    certificates: Mapping[str, Files]
+    authority: Authority
+    folder: Path
+
+    def back_settings(self, wanted: bool | Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of the back listener: none, those of a test, or those with what `wanted` says instead."""
+        if not wanted:
+            return {}
+        own = self.certificates[""]
+        back = {
+            "port": urlsplit(self.back).port,
+            "public_url": self.back,
+            "certificate": own.certificate,
+            "key": own.key,
+            "client_ca": (self.folder / "authority.pem",),
+            **(wanted if isinstance(wanted, Mapping) else {}),
+        }
+        return {"back": back, "certificates": {"uzi": "test", "revocation": "off"}}
 
     def peers(self) -> list[Peer]:
         """The directory entries of the organisations."""
@@ -147,7 +192,8 @@ async def running_node(
     make_database: MakeDatabase, organisations: Sequence[str] = ("a", "b"), **overrides: Any
 ) -> AsyncIterator[RunningNode]:
     """One node with these organisations (slugs). `write_check`, `erasure` and `conditional_delete` are settings of each
-    organisation, the rest are settings of the node. The guarded door stands open on the front listener."""
+    organisation, the rest are settings of the node. The guarded door stands open on the front listener; with
+    `back=True` (or settings of `[back]` that a test wants) there is a back listener too."""
     async with running_region(make_database, [organisations], **overrides) as [node]:
         yield node
 
@@ -159,6 +205,7 @@ async def running_region(
     """One node for each list of slugs, each with its own database; all know all through the directory."""
     known = ("write_check", "erasure", "conditional_delete")
     each: dict[str, Any] = {name: overrides.pop(name) for name in known if name in overrides}
+    back = overrides.pop("back", False)
     with TemporaryDirectory(prefix="schakel-keys-") as folder:
         plans = _plans(nodes, Path(folder), each)
         directory = tuple(peer for plan in plans for peer in plan.peers())
@@ -176,12 +223,16 @@ async def running_region(
                         "guarded_on_front": True,
                         "organisations": plan.organisations,
                         "directory": directory,
+                        **plan.back_settings(back),
                         **overrides,
                     }
                 )
                 node_services = await stack.enter_async_context(compose.node(settings))
                 await stack.enter_async_context(listening(listeners(settings, node_services)))
-                opened = {o.slug: await _opened(stack, o, plan) for o in plan.organisations}
+                opened = {
+                    o.slug: await _opened(stack, o, plan, settings.back is not None)
+                    for o in plan.organisations
+                }
                 running.append(RunningNode(node_services, settings, opened))
             yield running
 
@@ -189,11 +240,14 @@ async def running_region(
 def _plans(nodes: Sequence[Sequence[str]], folder: Path, each: Mapping[str, Any]) -> list[_Plan]:
     """The nodes before they run; the private keys are written in `folder`."""
     slugs = [slug for node in nodes for slug in node]
-    ports = free_ports(2 * len(nodes))
+    ports = free_ports(3 * len(nodes))
+    authority = Authority.new("Test Authority")
+    (folder / "authority.pem").write_text(authority.pem)
     plans = []
     for number, node in enumerate(nodes):
-        front, internal = (f"http://127.0.0.1:{p}" for p in ports[2 * number : 2 * number + 2])
+        front, internal, back = (f"http://127.0.0.1:{p}" for p in ports[3 * number : 3 * number + 3])
         public = {}
+        certificates = {"": authority.issue("node", hosts=("127.0.0.1",)).write(folder, f"node{number}")}
         made = []
         for slug in node:
             key, path = new_key(), folder / f"{slug}.jwk"
@@ -201,6 +255,10 @@ def _plans(nodes: Sequence[Sequence[str]], folder: Path, each: Mapping[str, Any]
             public[slug] = {name: value for name, value in key.items() if name != "d"}
             ura, name = f"{90000001 + slugs.index(slug)}", f"Organisation {slug}"
             internal_key = f"key-of-organisation-{slug}"
+            shown = authority.issue(
+                f"{slug}.example", hosts=(f"{slug}.example",), uzi=uzi_name(ura), organisation=name
+            )
+            certificates[slug] = shown.write(folder, slug)
             made.append(
                 Organisation(
                     slug=slug,
@@ -212,11 +270,14 @@ def _plans(nodes: Sequence[Sequence[str]], folder: Path, each: Mapping[str, Any]
                     **each,
                 )
             )
-        plans.append(_Plan(tuple(made), front, internal, public))
+        secure = back.replace("http:", "https:")
+        plans.append(_Plan(tuple(made), front, internal, public, secure, certificates, authority, folder))
     return plans
 
 
-async def _opened(stack: AsyncExitStack, organisation: Organisation, plan: _Plan) -> RunningOrganisation:
+async def _opened(
+    stack: AsyncExitStack, organisation: Organisation, plan: _Plan, back: bool
+) -> RunningOrganisation:
     """The organisation with its clients, which close with `stack`."""
 
     async def client(root: str, headers: Mapping[str, str], version: Version) -> httpx.AsyncClient:
@@ -236,7 +297,15 @@ async def _opened(stack: AsyncExitStack, organisation: Organisation, plan: _Plan
         front=await client(plan.front, {}, "stu3"),
         internal_r4=await client(plan.internal, key, "r4"),
         front_r4=await client(plan.front, {}, "r4"),
+        back_root=plan.back if back else "",
+        certificate=plan.certificates[organisation.slug],
+        authority=plan.authority,
     )
+
+
+def bearing(token: str) -> Caller:
+    """A caller with a token and nothing else."""
+    return Caller("GET", "http://here", (f"Bearer {token}",))
 
 
 @asynccontextmanager

@@ -6,28 +6,31 @@ authorisation server is handed the directory's keys. Start in this order, stop i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 import asyncpg
 
-from schakel import config
+from schakel import certifying, config, consenting
 from schakel.config import Organisation, Settings
 from schakel.exchanges.bgz import BgzExchange
+from schakel.facilities import Facility
 from schakel.fhir.definitions import Version
 from schakel.fhir.patch import PatchLimits
 from schakel.fhir.search import SearchLimits
 from schakel.gateway import Gateway, prepare
 from schakel.generic.addressing import Address, ConfiguredDirectory
 from schakel.generic.addressing.medmij_lists import MedmijLists
-from schakel.generic.authorisation import ROWS
-from schakel.generic.consent import Grounds
+from schakel.generic.authorisation import Policy, policy_with
+from schakel.generic.consent import ConsentOffice, Grounds
+from schakel.generic.consent.mitz import Mitz
 from schakel.generic.identity import AssertionSigner, AuthorisationServer, Holder, PatientTokens, TokenRules
 from schakel.generic.identity.broker import Broker
 from schakel.generic.identity.flows import Flows
-from schakel.generic.logging import AuditLog, AuditWriter, ChainLog
+from schakel.generic.identity.keys import read_key
+from schakel.generic.logging import AuditLog, AuditWriter, ChainLog, Sealer, Sealing
 from schakel.http.node import DataDoor, Node, OrganisationServices, PatientDoor, key_hash
 from schakel.kernel.outcomes import Invalid
 from schakel.network import Peers
@@ -56,8 +59,12 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
     )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(disconnect, pool)
-        peers = Peers(timeout=settings.source_timeout)
-        stack.push_async_callback(peers.close)
+        verdicts = await stack.enter_async_context(certifying.verdicts(settings))
+        peers: dict[str, Peers] = {}
+        for one in settings.organisations:
+            tls = certifying.peer_tls(settings, one)
+            peers[one.slug] = Peers(timeout=settings.source_timeout, tls=tls)
+            stack.push_async_callback(peers[one.slug].close)
         medmij = settings.medmij
         lists = MedmijLists(pool, medmij.lists or "", medmij.lists_seconds)
         if medmij.lists:
@@ -66,21 +73,26 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
         if (at := medmij.broker) is not None:
             opened = Broker.open(at.issuer, at.client_id, at.key, at.levels)
             broker = await stack.enter_async_context(opened)
+        mitz = await stack.enter_async_context(consenting.mitz(settings))
         parameters: dict[int, ParameterSets] = {}
-        composed = await _compose(settings, pool, peers, lists, broker, parameters)
+        composed = await _compose(settings, pool, peers, lists, broker, parameters, mitz)
+        offices = {slug: one.consent for slug, one in composed.organisations.items()}
+        await stack.enter_async_context(consenting.subscribing(settings, offices, pool, mitz))
         await stack.enter_async_context(kept_fresh(pool, parameters.values()))
         worker = Worker(pool, parameters, Reindexing(parameters).kinds())
         await stack.enter_async_context(worker.working())
-        yield composed
+        await stack.enter_async_context(_sealing(settings, pool, composed))
+        yield replace(composed, verdicts=verdicts)
 
 
 async def _compose(
     settings: Settings,
     pool: asyncpg.Pool,
-    peers: Peers,
+    peers: Mapping[str, Peers],
     lists: MedmijLists,
     broker: Broker | None,
     parameters: dict[int, ParameterSets],
+    mitz: Mitz | None,
 ) -> Node:
     """The node; `parameters` gets the search parameters of each organisation's own, by tenant."""
     directory = ConfiguredDirectory(
@@ -88,15 +100,21 @@ async def _compose(
         for p in settings.directory
     )
     for version in VERSIONS:
-        prepare(version, {row.type for row in ROWS if row.version == version} | {"Provenance"})
+        prepare(version, policy_with(None).types(version) | {"Provenance", "Task"})
     rids = RidBlocks()
     writer = AuditWriter(pool)
     organisations: dict[str, OrganisationServices] = {}
     for organisation in settings.organisations:
         tenant = await _tenant(pool, organisation)
         log = AuditLog(writer, tenant)
+        policy = policy_with(organisation.authorisation)
+        await log.keep_policy(policy.digest, policy.text)
         added = parameters[tenant] = _parameters(settings, organisation.slug, tenant)
-        services = _organisation(settings, organisation, added, pool, peers, directory, rids, log)
+        own_peers = peers[organisation.slug]
+        consent = consenting.office(settings, organisation, tenant, pool, mitz)
+        services = _organisation(
+            settings, organisation, added, pool, own_peers, directory, rids, log, consent, policy
+        )
         inbox = await _tenant(pool, organisation, "/inbox")
         tokens = _patient_tokens(settings, organisation, tenant, pool, lists)
         whose = Whose(services.service, _own_bases(settings, organisation.slug))
@@ -115,7 +133,35 @@ async def _compose(
         max_parameters=settings.limits.parameters,
         versions=VERSIONS,
         by_key={o.key_hash: o for o in organisations.values()},
+        back_url=settings.back.public_url if settings.back else "",
+        certificates=certifying.internal_certificates(settings),
     )
+
+
+@asynccontextmanager
+async def _sealing(settings: Settings, pool: asyncpg.Pool, node: Node) -> AsyncIterator[None]:
+    """Seals the logs of the node's organisations until the end of the block. Raises `Invalid` when the folder of the
+    seals cannot be written."""
+    if (folder := settings.log.seal_folder) is not None:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise Invalid(
+                f"the folder {folder} for the seals of the log cannot be made ({error.strerror}; setting "
+                "log.seal_folder)",
+                code="seal-folder",
+            ) from error
+    sealings = {
+        node.organisations[one.slug].log.tenant: Sealing(one.ura, read_key(one.signing_key))
+        for one in settings.organisations
+    }
+    async with AsyncExitStack() as stack:
+        address = None
+        if settings.log.seal_address is not None:
+            opened = Facility.open("the address of the seals", settings.log.seal_address)
+            address = await stack.enter_async_context(opened)
+        await stack.enter_async_context(Sealer(pool, sealings, folder, address).sealing())
+        yield
 
 
 async def _tenant(pool: asyncpg.Pool, organisation: Organisation, part: str = "") -> int:
@@ -169,6 +215,8 @@ def _organisation(
     directory: ConfiguredDirectory,
     rids: RidBlocks,
     log: AuditLog,
+    consent: ConsentOffice,
+    policy: Policy,
 ) -> OrganisationServices:
     slug, ura, name, tenant = organisation.slug, organisation.ura, organisation.name, parameters.tenant
     own_bases = _own_bases(settings, slug)
@@ -194,10 +242,11 @@ def _organisation(
         name=name,
         service=service,
         server=server,
-        grounds=grounds,
+        policy=policy,
+        consent=consent.desk,
+        recorded=grounds,
         log=log,
-        rows=ROWS,
-        own_bases=own_bases,
+        addresses=directory,
     )
     bgz = BgzExchange(
         ura=ura,
@@ -219,6 +268,7 @@ def _organisation(
         server=server,
         signer=signer,
         grounds=grounds,
+        consent=consent,
         log=log,
         bgz=bgz,
         jobs=StoredJobs(pool, parameters),
@@ -227,7 +277,8 @@ def _organisation(
 
 def _own_bases(settings: Settings, slug: str, part: str = "fhir") -> tuple[str, ...]:
     """The FHIR bases under which the data of an organisation are reached."""
-    urls = (settings.public_url, settings.internal_url)
+    back = (settings.back.public_url,) if settings.back else ()
+    urls = (settings.public_url, settings.internal_url, *back)
     return tuple(f"{url}/{slug}/{part}/{version}" for url in urls for version in VERSIONS)
 
 

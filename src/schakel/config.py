@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -58,9 +59,18 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+_M = TypeVar("_M", bound=BaseModel)
+
+
+def _paired(model: _M, certificate: str, key: str) -> _M:
+    """`model`, when it has both of these or none."""
+    if (getattr(model, certificate) in (None, "")) != (getattr(model, key) in (None, "")):
+        raise ValueError(f"{certificate} and {key} are given together or not at all")
+    return model
+
+
 class InternalCertificate(_Model):
-    """A certificate that opens the internal door of an organisation: this very one, or any that an authority gives to
-    a subject."""
+    """A certificate that opens the internal door: this very one, or any that an authority gives to a subject."""
 
     sha256: str = Field("", description="SHA-256 of the certificate, in hexadecimal (colons may be there)")
     subject: str = Field("", description="subject as RFC 4514 writes it, such as CN=ehr,O=Hospital,C=NL")
@@ -73,6 +83,38 @@ class InternalCertificate(_Model):
         if self.sha256 and not re.fullmatch(r"[0-9A-Fa-f]{64}", self.sha256.replace(":", "")):
             raise ValueError("sha256 has 64 hexadecimal digits")
         return self
+
+
+class AcuteOptOut(_Model):
+    """The opt-out regime for acute care: what is asked there may be given unless the patient objected. Whether the law
+    allows it, and for whom, is for the organisation to know."""
+
+    requester_types: tuple[str, ...] = Field(
+        description="types of asking organisations that it is for, such as N6", min_length=1
+    )
+    purposes: tuple[str, ...] = Field(
+        ("ETREAT",), description="purposes of use (v3-ActReason) that it is for", min_length=1
+    )
+
+
+class BreakGlass(_Model):
+    """Access in an emergency without consent, under a written policy of the organisation."""
+
+    document: str = Field(description="name of the written policy", min_length=1, max_length=200)
+    dated: date = Field(description="date of the written policy")
+    review_hours: int = Field(
+        description="hours within which the organisation's officer looks at each use", ge=1, le=720
+    )
+    levels: tuple[str, ...] = Field(
+        ("http://eidas.europa.eu/LoA/high",),
+        description="levels of assurance (URIs) at which the user must have proved who they are",
+        min_length=1,
+    )
+    overrides_objection: bool = Field(
+        False,
+        description="the written policy names the case of a patient who objected; risk: a recorded objection no longer "
+        "stops anybody who gives a reason",
+    )
 
 
 class Organisation(_Model):
@@ -106,6 +148,15 @@ class Organisation(_Model):
     )
     data_services: tuple[str, ...] = Field(
         (), description="ids of the data services of MedMij that are offered; all that are known when empty"
+    )
+    authorisation: Path | None = Field(
+        None, description="TOML file with the organisation's own rows of the matrix of authorisation"
+    )
+    acute_opt_out: AcuteOptOut | None = Field(
+        None, description="the opt-out regime for acute care; without it there is none"
+    )
+    break_glass: BreakGlass | None = Field(
+        None, description="access in an emergency; without it there is none"
     )
 
     @model_validator(mode="after")
@@ -216,8 +267,12 @@ class Certificates(_Model):
         (), description="addresses under which a list or responder that a certificate names may lie"
     )
     lists: tuple[Url, ...] = Field((), description="lists that are looked in whatever a certificate names")
-    responders: tuple[Url, ...] = Field((), description="responders that are asked whatever a certificate names")
-    keep_seconds: float = Field(900, description="seconds in which a list or an answer is not fetched again", ge=0)
+    responders: tuple[Url, ...] = Field(
+        (), description="responders that are asked whatever a certificate names"
+    )
+    keep_seconds: float = Field(
+        900, description="seconds in which a list or an answer is not fetched again", ge=0
+    )
     pause_seconds: float = Field(5, description="seconds between two tries after a failure", ge=0)
     timeout: float = Field(5, description="seconds a list or a responder may take", gt=0)
     list_bytes: int = Field(20_000_000, description="bytes of a list", ge=1000)
@@ -227,6 +282,21 @@ class Certificates(_Model):
     def can_find_out(self) -> bool:
         """Whether somebody is named who can say that a certificate was withdrawn, or nobody need be."""
         return self.revocation == "off" or bool(self.sources or self.lists or self.responders)
+
+
+class CredentialTrust(_Model):
+    """Whose credentials are believed, when an organisation asks for a token by presenting them."""
+
+    uzi: tuple[Path, ...] = Field(
+        (),
+        description="authorities of the UZI certificates under credentials (PEM files); without one, no credential "
+        "that rests on a certificate is taken",
+    )
+    issuers: dict[str, tuple[str, ...]] = Field(
+        {},
+        description="by type of credential, the DIDs of the issuers that are believed; or holder (whoever presents "
+        "it), card (a professional's UZI card), client (the organisation on whose behalf is asked)",
+    )
 
 
 class Back(_Model):
@@ -285,6 +355,88 @@ class InternalTls(_Model):
     )
 
 
+class Log(_Model):
+    """The NEN 7513 log: how it is sealed and how long it is kept."""
+
+    seal_folder: Path | None = Field(
+        None,
+        description="folder outside the database for the seals of the log, a file for each organisation; `seals` "
+        "beside the configuration when it is not given",
+    )
+    seal_address: Url | None = Field(
+        None, description="address that gets the seals too, by POST as lines of text; each may come twice"
+    )
+    seal_keys: Path | None = Field(
+        None,
+        description="public keys (JWK Set file) that signed seals before the present signing keys, for checking them",
+    )
+    retention_years: int = Field(20, description="years after which events may be removed", ge=5, le=200)
+
+
+class MitzCategory(_Model):
+    """A data category of Mitz that holders of a type keep, added to the public table."""
+
+    type_code: str = Field(description="organisation type that has no row in the public table, such as G5")
+    category: str = Field(description="data category, such as GGC002")
+    source: str = Field(description="who decided this, and where it is written", min_length=1)
+
+
+class Mitz(_Model):
+    """How this node asks Mitz what patients chose: not at all without `base`."""
+
+    base: Url | None = Field(None, description="address of Mitz (https)")
+    certificate: Path | None = Field(
+        None, description="the certificate that Mitz has on its list, with those above it (PEM file)"
+    )
+    key: Path | None = Field(None, description="its private key (PEM file)")
+    ca: tuple[Path, ...] = Field(
+        (), description="authorities of the certificate of Mitz (PEM files); the system's when empty"
+    )
+    sign: bool = Field(False, description="sign each closed question (XML Signature, rsa-sha256)")
+    signing_certificate: Path | None = Field(
+        None, description="certificate of the signature (PEM file); `certificate` when not given"
+    )
+    signing_key: Path | None = Field(None, description="its private RSA key (PEM file)")
+    content_type: str = Field(
+        "application/soap+xml; charset=UTF-8",
+        description="Content-Type of a closed question, as in the handbook; some installations take text/xml only",
+        pattern=r"^[a-z]+/[a-z+]+(; *charset=[A-Za-z0-9-]+)?$",
+    )
+    seconds: float = Field(5, description="seconds an answer may take", gt=0, le=60)
+    remember_seconds: float = Field(
+        10,
+        description="seconds an answer is used again for the same token and question, at most 10",
+        ge=0,
+        le=10,
+    )
+    categories: tuple[MitzCategory, ...] = Field(
+        (), description="data categories for types of holder that the public table does not have"
+    )
+    gateway_system: str = Field(
+        "", description="OID of our gateway, in subscriptions", pattern=r"^([0-2](\.[0-9]+)+)?$"
+    )
+    source_system: str = Field(
+        "", description="OID of our source system, in subscriptions", pattern=r"^([0-2](\.[0-9]+)+)?$"
+    )
+    notify_hosts: tuple[str, ...] = Field(
+        (), description="DNS names in the client certificates of those whose notifications are taken on back"
+    )
+    notify_thumbprints: tuple[str, ...] = Field(
+        (),
+        description="client certificates whose notifications are taken: SHA-256 of each in base64url (x5t#S256)",
+    )
+
+    @model_validator(mode="after")
+    def _whole_pairs(self) -> Self:
+        _paired(self, "certificate", "key")
+        _paired(self, "signing_certificate", "signing_key")
+        if self.base is not None and not self.base.startswith("https://"):
+            raise ValueError("base is an https address: Mitz is asked over TLS with a client certificate")
+        if self.base is not None and self.certificate is None:
+            raise ValueError("base needs certificate and key: Mitz knows who asks by the client certificate")
+        return _paired(self, "gateway_system", "source_system")
+
+
 class Limits(_Model):
     """Bounds; each names itself in the error of a caller who passes it."""
 
@@ -339,6 +491,7 @@ class Settings(BaseSettings):
         None, description="TLS on the internal listener; without it internal speaks plain HTTP"
     )
     certificates: Certificates = Field(Certificates(), description="judging certificates")
+    trust: CredentialTrust = Field(CredentialTrust(), description="whose credentials are believed")
     peer_ca: tuple[Path, ...] = Field(
         (), description="authorities of other organisations' servers (PEM files); the system's when empty"
     )
@@ -349,6 +502,8 @@ class Settings(BaseSettings):
     source_timeout: float = Field(10, description="seconds one holder may take in an exchange", gt=0)
     token_lifetime: int = Field(300, description="seconds an access token is valid", ge=30, le=3600)
     medmij: MedMij = Field(MedMij(), description="taking part in MedMij")
+    mitz: Mitz = Field(Mitz(), description="asking Mitz what patients chose")
+    log: Log = Field(Log(), description="the NEN 7513 log")
     limits: Limits = Field(Limits(), description="bounds")
 
     @model_validator(mode="after")
@@ -363,11 +518,27 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _objections_can_be_known(self) -> Self:
+        for organisation in self.organisations:
+            if organisation.acute_opt_out is not None and self.mitz.base is None:
+                raise ValueError(
+                    f"acute_opt_out of {organisation.slug} needs mitz.base: without Mitz nobody knows who objected"
+                )
+            if self.mitz.base is not None and self.mitz.gateway_system and self.back is None:
+                raise ValueError("mitz.gateway_system needs back: there Mitz tells what changed")
+        return self
+
+    @model_validator(mode="after")
     def _certificates_can_be_judged(self) -> Self:
         if self.back is not None and not self.certificates.can_find_out:
             raise ValueError(
                 "back needs certificates.sources, certificates.lists or certificates.responders: the addresses at "
                 "which authorities say what they withdrew (or certificates.revocation = off)"
+            )
+        if self.trust.uzi and not self.certificates.can_find_out:
+            raise ValueError(
+                "trust.uzi needs certificates.sources, certificates.lists or certificates.responders: the addresses "
+                "at which authorities say what they withdrew (or certificates.revocation = off)"
             )
         return self
 
@@ -394,6 +565,8 @@ def load(path: Path) -> Settings:
         raise Invalid(f"the configuration {path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Invalid(f"the configuration {path} is not TOML: {error}") from error
+    if isinstance(log := table.setdefault("log", {}), dict):
+        log.setdefault("seal_folder", "seals")
     try:
         settings = Settings(**table)
     except ValidationError as error:
@@ -403,9 +576,6 @@ def load(path: Path) -> Settings:
         raise Invalid(f"a variable SCHAKEL_... is not right: {error}") from error
     _check_unique(path, settings)
     return _rooted(settings, path.parent)
-
-
-_M = TypeVar("_M", bound=BaseModel)
 
 
 def _rooted(model: _M, folder: Path) -> _M:
@@ -421,13 +591,6 @@ def _rooted(model: _M, folder: Path) -> _M:
     values = {name: getattr(model, name) for name in type(model).model_fields}
     changed = {name: new for name, old in values.items() if (new := rooted(old)) is not old and new != old}
     return model.model_copy(update=changed)
-
-
-def _paired(model: _M, certificate: str, key: str) -> _M:
-    """`model`, when it has both of these or none."""
-    if (getattr(model, certificate) is None) != (getattr(model, key) is None):
-        raise ValueError(f"{certificate} and {key} are given together or not at all")
-    return model
 
 
 def _check_unique(path: Path, settings: Settings) -> None:

@@ -6,18 +6,27 @@ import asyncio
 import contextlib
 import gc
 import signal
+import ssl
 from collections.abc import Callable
+from typing import Any
+
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
 from schakel import compose
-from schakel.config import Settings
+from schakel.config import Back, Settings
 from schakel.http.connections import Bounds
 from schakel.http.listeners import Listener, listening
 from schakel.http.node import Node
-from schakel.http.routes import application, front, internal
+from schakel.http.peer import Proxies, peers_known
+from schakel.http.routes import application, back, front, internal
+from schakel.kernel import tls
 
 
-def listeners(settings: Settings, node: Node) -> list[Listener]:
-    """The listeners of a node."""
+def listeners(
+    settings: Settings, node: Node, served: Callable[[list[BaseRoute]], ASGIApp] = application
+) -> list[Listener]:
+    """The listeners of a node. Raises `Invalid` when a certificate or key cannot be used."""
     limits = settings.limits
     bounds = Bounds(
         limits.header_bytes,
@@ -25,12 +34,57 @@ def listeners(settings: Settings, node: Node) -> list[Listener]:
         limits.body_seconds,
         limits.idle_seconds,
         limits.connections,
+        limits.handshake_seconds,
     )
-    host = settings.host
-    return [
-        Listener("front", application(front(node)), host, settings.front_port, bounds),
-        Listener("internal", application(internal(node)), host, settings.internal_port, bounds),
+    at = settings.back
+    header = at.proxy_header.lower() if at else ""
+
+    def listener(
+        name: str,
+        port: int,
+        setting: str,
+        routes: list[BaseRoute],
+        context: ssl.SSLContext | None = None,
+        **rules: Any,
+    ) -> Listener:
+        app = peers_known(served(routes), header=header, **rules)
+        return Listener(name, app, settings.host, port, setting, bounds, context)
+
+    made = [
+        listener("front", settings.front_port, "front_port", front(node)),
+        listener(
+            "internal", settings.internal_port, "internal_port", internal(node), _internal_tls(settings)
+        ),
     ]
+    if at is not None:
+        proxies = Proxies(at.proxies, header) if at.proxies else None
+        rules = {"proxies": proxies, "verdicts": node.verdicts}
+        made.append(listener("back", at.port, "back.port", back(node), _back_tls(at), **rules))
+    return made
+
+
+def _internal_tls(settings: Settings) -> ssl.SSLContext | None:
+    """TLS on internal: a certificate is one way to prove oneself, the key in a header is the other."""
+    given = settings.internal_tls
+    if given is None:
+        return None
+    clients: tls.ClientCertificates = "asked" if given.client_ca else "none"
+    return tls.server(given.certificate, given.key, given.client_ca, clients=clients, setting="internal_tls.")
+
+
+def _back_tls(at: Back) -> ssl.SSLContext | None:
+    """TLS on back. Behind a proxy the connection need not have a certificate, as the header tells of one; who comes
+    past the proxy must show one all the same."""
+    if at.certificate is None or at.key is None:
+        return None
+    return tls.server(
+        at.certificate,
+        at.key,
+        at.client_ca,
+        clients="asked" if at.proxies else "required",
+        minimum=at.tls_minimum,
+        setting="back.",
+    )
 
 
 def _allow_files(number: int) -> None:

@@ -6,28 +6,48 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.types import ASGIApp
 
 from schakel.kernel.outcomes import Outcome
-from schakel_national import broker, medmij_lists
+from schakel_national import broker, credential_issuer, medmij_lists, uzi_ca
 from schakel_national.serving import Facility, serve
 
-FACILITIES: dict[str, Callable[[Path, str], ASGIApp]] = {
-    broker.NAME: broker.application,
-    medmij_lists.NAME: medmij_lists.application,
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a facility is made: `make` takes the folder and its own address; where `tls` says so of the folder that is
+    https, and with `clients` whoever connects must show a certificate of the authority here."""
+
+    make: Callable[[Path, str], ASGIApp]
+    tls: Callable[[Path], bool] = lambda folder: False
+    clients: bool = False
+
+
+FACILITIES: dict[str, Kind] = {
+    broker.NAME: Kind(broker.application),
+    medmij_lists.NAME: Kind(medmij_lists.application),
+    uzi_ca.NAME: Kind(uzi_ca.application),
+    credential_issuer.NAME: Kind(credential_issuer.application, tls=credential_issuer.secured),
 }
-"""By name, in the order of their ports: each takes the folder and its own address."""
+"""By name, in the order of their ports."""
 
 
 def facilities(folder: Path, host: str, first: int, only: str | None = None) -> list[Facility]:
     """The facilities (or one of them), the n-th on port `first` + n. Raises `Invalid`."""
-    return [
-        Facility(name, make(folder, f"http://{host}:{first + place}"), first + place)
-        for place, (name, make) in enumerate(FACILITIES.items())
-        if only in (None, name)
-    ]
+    names = list(FACILITIES)
+    authority = f"http://{host}:{first + names.index(uzi_ca.NAME)}"
+    hosts = ("localhost", host) if host.startswith("127.") else (host,)
+    made = []
+    for place, (name, kind) in enumerate(FACILITIES.items()):
+        if only not in (None, name):
+            continue
+        tls = uzi_ca.server_tls(folder, authority, name, hosts, kind.clients) if kind.tls(folder) else None
+        address = f"{'https' if tls else 'http'}://{host}:{first + place}"
+        made.append(Facility(name, kind.make(folder, address), first + place, tls))
+    return made
 
 
 def main() -> int:

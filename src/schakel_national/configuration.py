@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from joserfc.jwk import RSAKey
+from joserfc.jwk import ECKey, RSAKey
 
 from schakel.kernel.outcomes import Invalid
 
@@ -28,12 +28,22 @@ def read(path: Path, build: Callable[[dict[str, Any]], T]) -> T:
 
 def own_key(folder: Path, name: str) -> RSAKey:
     """The RSA key of the facility `name`, kept in `folder`; made at its first start."""
+    return RSAKey.import_key(_kept(folder, name, lambda: RSAKey.generate_key(2048, private=True)))
+
+
+def own_ec_key(folder: Path, name: str) -> ECKey:
+    """The P-256 key of the facility `name`, kept in `folder`; made at its first start."""
+    return ECKey.import_key(_kept(folder, name, lambda: ECKey.generate_key("P-256", private=True)))
+
+
+def _kept(folder: Path, name: str, make: Callable[[], RSAKey | ECKey]) -> dict[str, Any]:
     path = folder / f"{name}.key.json"
     if not path.exists():
-        made = RSAKey.generate_key(2048, private=True)
+        made = make()
         fresh = path.with_name(f".{path.name}.new")
         fresh.unlink(missing_ok=True)
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             json.dump({**made.as_dict(private=True), "kid": made.thumbprint()}, file)
         fresh.replace(path)
-    return RSAKey.import_key(json.loads(path.read_text()))
+    kept: dict[str, Any] = json.loads(path.read_text())
+    return kept

@@ -58,7 +58,7 @@ class _Protocol(H11Protocol):
             extensions = {**scope.get("extensions", {}), "tls": {"client_cert_chain": chain}}
             await inner({**scope, "extensions": extensions}, receive, send)
 
-        self.app = app  # type: ignore[assignment]
+        self.app = app
 
 
 class _Server(uvicorn.Server):
@@ -94,9 +94,10 @@ async def serving(host: str, facilities: Sequence[Facility]) -> AsyncIterator[No
         ]
         try:
             while not all(server.started for server in servers):
-                for task in tasks:
+                for one, task in zip(facilities, tasks, strict=True):
                     if task.done():
                         task.result()
+                        raise Busy(f"the facility {one.name} did not start", code="not-started")
                 await asyncio.sleep(0.01)
             yield
         finally:

@@ -14,7 +14,7 @@ from tests.guarded import BSN, OTHER, guarded_node
 from tests.nodes import RunningNode, RunningOrganisation
 
 from schakel import compose
-from schakel.generic.identity.server import ASSERTION_TYPE
+from schakel.generic.identity.assertion import ASSERTION_TYPE
 from schakel.http.routes import application, front
 from schakel.kernel.clock import now
 from schakel.store.embedded import EmbeddedServer

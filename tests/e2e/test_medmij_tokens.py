@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from tests.medmij import CLIENT, KNOWN, Network, Pgo, medmij_node
-from tests.nodes import databases
+from tests.nodes import bearing, databases
 
 from schakel.generic.identity import PatientGrant
 from schakel.kernel.outcomes import Unauthenticated

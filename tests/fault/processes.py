@@ -24,7 +24,7 @@ import aiohttp
 import orjson
 
 from schakel.generic.identity import AssertionSigner, User, new_key
-from schakel.generic.identity.server import ASSERTION_TYPE
+from schakel.generic.identity.assertion import ASSERTION_TYPE
 from schakel.kernel.clock import now
 from schakel.store.cluster_folder import processes_of, wait_until
 from schakel.store.embedded import EmbeddedServer

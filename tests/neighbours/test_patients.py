@@ -17,7 +17,7 @@ import pytest_asyncio
 from tests.neighbours.asking import Asking, get
 from tests.neighbours.making import BSN, Maker
 from tests.neighbours.worlds import BASE, Door, compare, fill, fingerprint
-from tests.nodes import RunningNode, databases, running_node
+from tests.nodes import RunningNode, bearing, databases, running_node
 from tests.patients import patient_token
 
 from schakel.fhir.definitions import VERSIONS, Version
@@ -156,7 +156,7 @@ async def test_the_guarded_door_tells_nothing_of_another_patient(
     assert [await events(node) for node in worlds] == [number + tally.sent for number in logged]
     after = await fingerprint(worlds.crowded.node.pool, "a")
     changed = {table for table in after if after[table] != before[table]}
-    assert changed <= {"audit_event", "access_token", "used_assertion", "search_page"}
+    assert changed <= {"audit_event", "access_token", "used_id", "search_page"}
 
 
 # -- the MedMij door -----------------------------------------------------------------------------------------------

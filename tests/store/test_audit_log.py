@@ -302,7 +302,7 @@ async def test_keys_of_what_the_generic_functions_keep_lead_with_the_tenant(pool
         "WHERE i.indrelid IN (SELECT attrelid FROM pg_attribute WHERE attname = 'tenant') "
         "AND i.indrelid::regclass::text NOT LIKE 'pg_%'"
     )
-    kept = {"used_assertion", "access_token", "disclosure_ground", "audit_event", "decision", "policy_text"}
+    kept = {"used_id", "access_token", "disclosure_ground", "audit_event", "decision", "policy_text"}
     assert kept | {"audit_unsealed", "audit_seal", "audit_removed"} <= {row["of"] for row in rows}
     assert [row["name"] for row in rows if row["first"] != "tenant"] == []
 

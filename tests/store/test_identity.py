@@ -19,9 +19,8 @@ import pytest_asyncio
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from schakel.generic.identity import AssertionSigner, AuthorisationServer, OAuthError, User, new_key
-from schakel.generic.identity.assertion import LEEWAY_SECONDS, MAX_CHARACTERS, MAX_SECONDS
-from schakel.generic.identity.server import ASSERTION_TYPE
+from schakel.generic.identity import AssertionSigner, AuthorisationServer, Caller, OAuthError, User, new_key
+from schakel.generic.identity.assertion import ASSERTION_TYPE, LEEWAY_SECONDS, MAX_CHARACTERS, MAX_SECONDS
 from schakel.kernel.clock import new_id, now
 from schakel.kernel.outcomes import Busy, Invalid, Unauthenticated
 from schakel.store.database import connect
@@ -32,6 +31,7 @@ REQUESTER, STRANGER = "22222222", "33333333"
 DOCTOR = User("900025039", "L. de Boer", "01.010", "900000008")
 KEY = new_key()
 OTHER_KEY = new_key()
+CALLER = Caller("POST", f"{ISSUER}/oauth2/token")
 Claims = dict[str, Any]
 
 
@@ -98,6 +98,11 @@ def form(assertion: str, **changes: object) -> dict[str, str]:
     return {name: str(value) for name, value in {**base, **changes}.items() if value is not None}
 
 
+def bearing(header: str | None) -> Caller:
+    """A request for data with this header Authorization."""
+    return Caller("GET", f"{ISSUER}/fhir/stu3/Condition", () if header is None else (header,))
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def address(cluster: EmbeddedServer) -> AsyncIterator[str]:
     yield await cluster.ensure_database("identity", "identity", "secret")
@@ -130,7 +135,7 @@ def server(make_server: Callable[..., AuthorisationServer]) -> AuthorisationServ
 
 async def refusal(server: AuthorisationServer, fields: Mapping[str, str]) -> OAuthError:
     with pytest.raises(OAuthError) as caught:
-        await server.token(fields)
+        await server.token(fields, CALLER)
     return caught.value
 
 
@@ -138,8 +143,8 @@ async def refusal(server: AuthorisationServer, fields: Mapping[str, str]) -> OAu
 
 
 async def test_a_token_says_what_the_requester_signed(server: AuthorisationServer) -> None:
-    answer = await server.token(form(signed(claims())))
-    grant = await server.identify(f"Bearer {answer.token}")
+    answer = await server.token(form(signed(claims())), CALLER)
+    grant = await server.identify(bearing(f"Bearer {answer.token}"))
     assert grant == answer.grant
     assert (grant.requester, grant.scope, grant.user) == (REQUESTER, "bgz", DOCTOR)
     assert (grant.purpose, grant.treatment_relation, grant.patient) == ("TREAT", "current", "")
@@ -155,15 +160,15 @@ async def test_a_token_says_what_the_requester_signed(server: AuthorisationServe
 async def test_another_process_knows_the_token_too(
     server: AuthorisationServer, make_server: Callable[..., AuthorisationServer]
 ) -> None:
-    answer = await server.token(form(signed(claims())))
-    assert await make_server().identify(f"bearer {answer.token}") == answer.grant
+    answer = await server.token(form(signed(claims())), CALLER)
+    assert await make_server().identify(bearing(f"bearer {answer.token}")) == answer.grant
 
 
 async def test_what_the_signer_makes_is_taken(server: AuthorisationServer, tmp_path: Path) -> None:
     path = tmp_path / "key.json"
     path.write_text(json.dumps(KEY))
     signer = AssertionSigner(REQUESTER, path)
-    answer = await server.token(form(signer.assertion(ISSUER, DOCTOR, "TREAT", "current")))
+    answer = await server.token(form(signer.assertion(ISSUER, DOCTOR, "TREAT", "current")), CALLER)
     assert answer.grant.user == DOCTOR
     assert signer.jwks() == {"keys": [public(KEY)]}
 
@@ -173,7 +178,7 @@ async def test_a_key_without_name_is_tried_among_all_of_the_requester(
 ) -> None:
     unusable = [{"kty": "RSA", "n": "AQ", "e": "AQAB"}, {**public(OTHER_KEY), "x": "AAAA"}, "text"]
     keys = Directory({REQUESTER: {"keys": [*unusable, public(OTHER_KEY), public(KEY)]}})
-    answer = await make_server(keys).token(form(signed(claims(), kid=None)))
+    answer = await make_server(keys).token(form(signed(claims(), kid=None)), CALLER)
     assert answer.grant.requester == REQUESTER
 
 
@@ -182,18 +187,18 @@ async def test_clocks_may_differ_a_little(server: AuthorisationServer) -> None:
     early = claims(iat=moment + LEEWAY_SECONDS - 2, exp=moment + LEEWAY_SECONDS + 10)
     late = claims(iat=moment - MAX_SECONDS, exp=moment - LEEWAY_SECONDS + 3)
     for content in (early, late):
-        assert (await server.token(form(signed(content)))).seconds == 300
+        assert (await server.token(form(signed(content)), CALLER)).seconds == 300
 
 
 async def test_the_text_of_a_token_is_kept_nowhere(server: AuthorisationServer, pool: asyncpg.Pool) -> None:
-    answer = await server.token(form(signed(claims())))
+    answer = await server.token(form(signed(claims())), CALLER)
     rows = await pool.fetch("SELECT t::text AS row, digest FROM access_token t")
     assert all(answer.token not in row["row"] for row in rows)
     assert hashlib.sha256(answer.token.encode()).digest() in [row["digest"] for row in rows]
 
 
 async def test_introspection_tells_what_a_token_says(server: AuthorisationServer) -> None:
-    answer = await server.token(form(signed(claims())))
+    answer = await server.token(form(signed(claims())), CALLER)
     told = await server.introspect(answer.token)
     assert told.pop("exp") - told.pop("iat") == 300
     assert told == {
@@ -389,7 +394,7 @@ async def test_a_field_with_another_value_is_refused(
 
 async def test_an_assertion_is_taken_once(server: AuthorisationServer) -> None:
     request = form(signed(claims()))
-    await server.token(request)
+    await server.token(request, CALLER)
     error = await refusal(server, request)
     assert (error.error, error.kind, error.requester) == ("invalid_client", "assertion-replayed", REQUESTER)
 
@@ -401,7 +406,9 @@ async def test_of_many_uses_at_the_same_moment_in_two_processes_one_wins(
     try:
         servers = [make_server(), make_server(of=other)]
         request = form(signed(claims()))
-        answers = await asyncio.gather(*(one.token(request) for one in servers * 6), return_exceptions=True)
+        answers = await asyncio.gather(
+            *(one.token(request, CALLER) for one in servers * 6), return_exceptions=True
+        )
     finally:
         await other.close()
     refused = [one for one in answers if isinstance(one, OAuthError)]
@@ -415,15 +422,15 @@ async def test_the_same_jti_of_another_requester_is_another_assertion(
     keys = Directory({REQUESTER: {"keys": [public(KEY)]}, STRANGER: {"keys": [public(OTHER_KEY)]}})
     one = make_server(keys)
     content = claims()
-    await one.token(form(signed(content)))
-    answer = await one.token(form(signed({**content, "iss": STRANGER, "sub": STRANGER}, OTHER_KEY)))
+    await one.token(form(signed(content)), CALLER)
+    answer = await one.token(form(signed({**content, "iss": STRANGER, "sub": STRANGER}, OTHER_KEY)), CALLER)
     assert answer.grant.requester == STRANGER
 
 
 async def test_a_refused_request_does_not_use_the_assertion_up(server: AuthorisationServer) -> None:
     assertion = signed(claims())
     await refusal(server, form(assertion, scope="other"))
-    assert (await server.token(form(assertion))).grant.requester == REQUESTER
+    assert (await server.token(form(assertion), CALLER)).grant.requester == REQUESTER
 
 
 async def test_an_assertion_is_used_up_only_together_with_its_token(
@@ -433,26 +440,26 @@ async def test_an_assertion_is_used_up_only_together_with_its_token(
     await pool.execute("ALTER TABLE access_token ADD CONSTRAINT full_disk CHECK (false) NOT VALID")
     try:
         with pytest.raises(asyncpg.CheckViolationError):
-            await server.token(request)
+            await server.token(request, CALLER)
     finally:
         await pool.execute("ALTER TABLE access_token DROP CONSTRAINT full_disk")
-    assert (await server.token(request)).grant.requester == REQUESTER
+    assert (await server.token(request, CALLER)).grant.requester == REQUESTER
 
 
 async def test_what_expired_is_removed_and_what_may_come_back_is_kept(
     make_server: Callable[..., AuthorisationServer], pool: asyncpg.Pool
 ) -> None:
-    await pool.execute("INSERT INTO used_assertion VALUES (7, $1, 'old', now() - interval '1 s')", REQUESTER)
-    old = await make_server(tenant=7).token(form(signed(claims())))
+    await pool.execute("INSERT INTO used_id VALUES (7, 'old', now() - interval '1 s')")
+    old = await make_server(tenant=7).token(form(signed(claims())), CALLER)
     await pool.execute("UPDATE access_token SET expires = now() - interval '1 s' WHERE tenant = 7")
-    latest = claims()
-    new = await make_server(tenant=7).token(form(signed(latest)))
-    kept = await pool.fetch("SELECT jti FROM used_assertion WHERE tenant = 7")
+    latest = form(signed(claims()))
+    new = await make_server(tenant=7).token(latest, CALLER)
+    kept = await pool.fetch("SELECT digest FROM used_id WHERE tenant = 7")
     tokens = await pool.fetch("SELECT jti FROM access_token WHERE tenant = 7")
-    assert "old" not in [row["jti"] for row in kept]
-    assert latest["jti"] in [row["jti"] for row in kept]
+    assert b"old" not in [row["digest"] for row in kept]
+    assert (await refusal(make_server(tenant=7), latest)).kind == "assertion-replayed"
     assert [row["jti"] for row in tokens] == [new.grant.jti] != [old.grant.jti]
-    expiry: datetime = await pool.fetchval("SELECT min(expires) FROM used_assertion WHERE tenant = 7")
+    expiry: datetime = await pool.fetchval("SELECT min(expires) FROM used_id WHERE tenant = 7")
     assert (expiry - now()).total_seconds() > 600
 
 
@@ -464,33 +471,33 @@ async def test_a_header_without_a_token_of_ours_is_refused(
     server: AuthorisationServer, header: str | None
 ) -> None:
     with pytest.raises(Unauthenticated) as caught:
-        await server.identify(header)
+        await server.identify(bearing(header))
     assert caught.value.headers["WWW-Authenticate"].startswith("Bearer")
 
 
 async def test_a_token_of_a_neighbour_is_not_known(
     server: AuthorisationServer, make_server: Callable[..., AuthorisationServer]
 ) -> None:
-    answer = await server.token(form(signed(claims())))
+    answer = await server.token(form(signed(claims())), CALLER)
     neighbour = make_server(tenant=2)
     with pytest.raises(Unauthenticated):
-        await neighbour.identify(f"Bearer {answer.token}")
+        await neighbour.identify(bearing(f"Bearer {answer.token}"))
     assert await neighbour.introspect(answer.token) == {"active": False}
 
 
 async def test_an_expired_token_is_refused(
     server: AuthorisationServer, make_server: Callable[..., AuthorisationServer], pool: asyncpg.Pool
 ) -> None:
-    answer = await server.token(form(signed(claims())))
+    answer = await server.token(form(signed(claims())), CALLER)
     await pool.execute(
         "UPDATE access_token SET expires = now() + interval '0.3 s' WHERE jti = $1", answer.grant.jti
     )
     one = make_server()
-    assert (await one.identify(f"Bearer {answer.token}")).jti == answer.grant.jti
+    assert (await one.identify(bearing(f"Bearer {answer.token}"))).jti == answer.grant.jti
     await asyncio.sleep(0.35)
     for each in (one, make_server()):
         with pytest.raises(Unauthenticated) as caught:
-            await each.identify(f"Bearer {answer.token}")
+            await each.identify(bearing(f"Bearer {answer.token}"))
         assert caught.value.kind == "token-invalid"
     assert await one.introspect(answer.token) == {"active": False}
 
@@ -502,9 +509,9 @@ async def test_without_its_database_nothing_is_given_or_believed(
     await closed.close()
     alone = make_server(of=closed)
     with pytest.raises(Busy):
-        await alone.token(form(signed(claims())))
+        await alone.token(form(signed(claims())), CALLER)
     with pytest.raises(Busy):
-        await alone.identify("Bearer " + "x" * 43)
+        await alone.identify(bearing("Bearer " + "x" * 43))
 
 
 # -- keys ----------------------------------------------------------------------------------------------------

@@ -21,11 +21,11 @@ from tests.shared import ROOT
 
 from schakel.cli import app
 from schakel.commands.reasons import REASONS
-from schakel.config import Limits, Organisation, Peer, Settings
+from schakel.config import Back, Certificates, InternalTls, Limits, Organisation, Peer, Settings
 from schakel.demo import cast as people
 from schakel.demo.patients import named_patients, region
 from schakel.http.node import Node
-from schakel.http.routes import front, internal
+from schakel.http.routes import back, front, internal
 from schakel.kernel.clock import now
 from schakel.kernel.values import Bsn
 
@@ -34,13 +34,15 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 WRITTEN = [page for page in PAGES if page.parent != REFERENCE]
 """Pages that people wrote; the others are made from the code and checked by `test_reference`."""
 
-NODE = cast(Node, SimpleNamespace(guarded_on_front=True, versions=(), public_url="", internal_url=""))
+TOLD = {"guarded_on_front": True, "versions": (), "public_url": "", "internal_url": "", "back_url": ""}
+NODE = cast(Node, SimpleNamespace(**TOLD))
 ROUTES = [
     route
-    for route in (*front(NODE), *internal(NODE))
+    for route in (*front(NODE), *internal(NODE), *back(NODE))
     if isinstance(route, Route) and route.path != "/{path:path}"
 ]
-SETTINGS = {name for model in (Settings, Organisation, Peer, Limits) for name in model.model_fields}
+SECTIONS = (Settings, Organisation, Peer, Limits, Back, Certificates, InternalTls)
+SETTINGS = {name for model in SECTIONS for name in model.model_fields}
 SLUGS = {organisation.slug for organisation in people.ORGANISATIONS}
 
 

@@ -14,13 +14,13 @@ from starlette.routing import BaseRoute, Match, Route
 from schakel.fhir.definitions import VERSIONS, definitions
 from schakel.http.node import Node
 from schakel.http.openapi import document
-from schakel.http.routes import front, internal
+from schakel.http.routes import back, front, internal
 from schakel.server import capabilities
 from schakel.server.operations import OPERATIONS
 from schakel.server.service import WriteRules
 
 Lists = dict[str, Callable[[Node], list[BaseRoute]]]
-LISTS: Lists = {"front": front, "internal": internal}
+LISTS: Lists = {"front": front, "internal": internal, "back": back}
 METHODS = {"get", "put", "post", "delete", "patch"}
 
 
@@ -31,6 +31,7 @@ def node(guarded: bool = True) -> Node:
         "versions": VERSIONS,
         "public_url": "http://f",
         "internal_url": "http://i",
+        "back_url": "https://b",
     }
     return cast(Node, SimpleNamespace(**told))
 
@@ -143,8 +144,16 @@ def test_the_type_is_one_parameter_with_the_types_of_the_version(version: str) -
 
 def test_the_internal_door_asks_a_key_and_health_does_not() -> None:
     paths = made("internal")["paths"]
-    assert paths["/{organisation}/grounds"]["get"]["security"] == [{"organisation key": []}]
+    proved = [{"organisation key": []}, {"client certificate": []}]
+    assert paths["/{organisation}/grounds"]["get"]["security"] == proved
     assert paths["/health/live"]["get"]["security"] == []
-    assert paths["/{organisation}/oauth2/introspect"]["post"]["security"] == [{"organisation key": []}]
+    assert paths["/{organisation}/oauth2/introspect"]["post"]["security"] == proved
     front_paths = made("front")["paths"]
     assert front_paths["/{organisation}/fhir/stu3/{type}"]["get"]["security"] == [{"access token": []}]
+
+
+def test_the_back_door_asks_a_certificate_and_for_data_a_token_too() -> None:
+    paths = made("back")["paths"]
+    both = [{"access token": [], "client certificate": []}]
+    assert paths["/{organisation}/fhir/stu3/{type}"]["get"]["security"] == both
+    assert paths["/{organisation}/oauth2/token"]["post"]["security"] == [{"client certificate": []}]

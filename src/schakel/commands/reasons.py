@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from schakel.generic.authorisation import REASONS as OF_THE_MATRIX
+
 REASONS: dict[str, str] = {
+    **OF_THE_MATRIX,
     "no-ground": "no ground is recorded for this requester, this patient and this exchange",
     "consent-refused": "the patient was asked for consent and said no",
     "ground-ended": "the ground for this requester and patient was withdrawn before this request",
     "ground-expired": "the ground for this requester and patient had run out",
     "patient-unknown": "no patient with this id and a BSN is known here",
-    "patient-not-named": "the request does not name one patient, once, by BSN or id",
     "bsn-invalid": "the request names a BSN that cannot exist",
     "token-other-patient": "the token is for another patient",
     "not-here": "the resource that was asked for does not exist here",
     "not-referred-to": "the resource names no patient, and nothing that may be released refers to it",
-    "form-not-allowed": "the request is none of the forms that the exchange allows",
-    "interaction-not-allowed": "this door gives out data by read and search; something else was asked",
-    "scope-missing": "the token's scope does not include this exchange",
     "search-parameter-unknown": "the request has a search parameter that does not exist",
     "search-parameter-unsupported": "the request has a search parameter that is not supported",
     "search-modifier-unsupported": "the request has a search modifier that is not supported",

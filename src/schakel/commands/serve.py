@@ -31,10 +31,14 @@ def serve(config_file: Path, log_level: str) -> int:
 def _announcing(settings: Settings) -> Callable[[], None]:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     names = ", ".join(o.slug for o in settings.organisations)
-    line = (
-        f"ready: front http://{host}:{settings.front_port}, internal http://{host}:{settings.internal_port} "
-        f"({names}); Ctrl-C stops"
-    )
+    internal = "http" if settings.internal_tls is None else "https"
+    doors = [
+        f"front http://{host}:{settings.front_port}",
+        f"internal {internal}://{host}:{settings.internal_port}",
+    ]
+    if (back := settings.back) is not None:
+        doors.append(f"back {'http' if back.certificate is None else 'https'}://{host}:{back.port}")
+    line = f"ready: {', '.join(doors)} ({names}); Ctrl-C stops"
     return lambda: print(line, flush=True)
 
 

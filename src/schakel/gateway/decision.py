@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
@@ -75,11 +75,13 @@ class Decision:
         self.checks.append((name, round((moment - self._since) * 1000, 3)))
         self._since = moment
 
-    def kept(self, kept: Minimised) -> None:
-        """What is shown, and what is held back."""
+    def kept(self, kept: Minimised, written: str) -> None:
+        """What is shown or written, and what is held back."""
         self.shown = tuple(
             f"{i.key}/_history/{i.resource.get('meta', {}).get('versionId', '')}" for i in kept.released
         )
+        if written:
+            self.shown += (written,)
         self.held = tuple((d.key, d.reason) for d in kept.dropped)
 
     def json(self, outcome: LogOutcome, reason: str = "") -> bytes:
@@ -167,7 +169,12 @@ class Decision:
         judged = self.interaction
         if judged is None:
             return asked
-        asked |= {"interaction": judged.kind, "type": judged.type, "id": judged.id, "operation": judged.operation}
+        asked |= {
+            "interaction": judged.kind,
+            "type": judged.type,
+            "id": judged.id,
+            "operation": judged.operation,
+        }
         if judged.query is not None:
             asked |= {"path": search_path(judged.query), "query": encode(judged.query.raw)}
         return asked

@@ -20,6 +20,7 @@ from schakel.sources import Stored
 _MOST_TARGETS = 50
 _MOST_BSNS = 10_000
 _MOST_PATIENTS = 5000
+_MOST_BETWEEN = 50
 _TOGETHER = 200
 """Values in one parameter of a search (the bound of the search grammar)."""
 
@@ -27,10 +28,10 @@ _TOGETHER = 200
 class Disclosure:
     """Looks up, at the holder's own source, what a decision rests on."""
 
-    def __init__(self, service: FhirService, rows: Sequence[Row], own_bases: tuple[str, ...]) -> None:
+    def __init__(self, service: FhirService, rows: Sequence[Row]) -> None:
         self._service = service
         self._rows = rows
-        self._own_bases = own_bases
+        self._own_bases = service.own_bases
         self._bsns: dict[tuple[Version, bytes], str] = {}
 
     def item(self, version: Version, stored: Stored, match: bool) -> Item:
@@ -120,33 +121,52 @@ class Disclosure:
         return released
 
     async def _through_include(
-        self, version: Version, found: Item, patients: Sequence[str]
+        self, version: Version, found: Item, patients: Sequence[str], *, iterated: bool = True
     ) -> tuple[Subject, Row] | None:
-        """The first match of a row, about one of the first 5,000 of these patients, that includes the resource."""
-        for row, parameter in self._rows_including(version, found.type):
-            asked = [(name, ",".join(sorted(values))) for name, values in row.parameters.items()]
-            asked += [(parameter, found.key), ("_count", "10")]
-            whose = row.patient if row.type == "Patient" else f"{row.patient}.identifier"
-            for start in range(0, min(len(patients), _MOST_PATIENTS), _TOGETHER):
-                numbers = ",".join(f"{BSN_SYSTEM}|{bsn}" for bsn in patients[start : start + _TOGETHER])
-                for stored in await self._find(version, row.type, [*asked, (whose, numbers)]):
-                    match = self.item(version, stored, True)
-                    named = self.patient_of(match) or ""
-                    subject = Subject(await self.bsn_of(version, named), frozenset({named}))
-                    if subject.bsn in patients and self.fitting_row(version, match, subject):
-                        return subject, row
+        """The first match of a row, about one of the first 5,000 of these patients, that includes the resource, or,
+        when `iterated`, that includes what includes it in turn."""
+        for row, parameter in self._including(version, found.type):
+            if (released := await self._match(version, row, parameter, found.key, patients)) is not None:
+                return released
+        for source, parameter in self._iterating(version, found.type) if iterated else ():
+            pairs = [(parameter, found.key), ("_count", str(_MOST_BETWEEN))]
+            for stored in await self._find(version, source, pairs):
+                between = self.item(version, stored, False)
+                released = await self._through_include(version, between, patients, iterated=False)
+                if released is not None:
+                    return released
         return None
 
-    def _rows_including(self, version: Version, kind: str) -> Iterator[tuple[Row, str]]:
+    async def _match(
+        self, version: Version, row: Row, parameter: str, key: str, patients: Sequence[str]
+    ) -> tuple[Subject, Row] | None:
+        """The first match of a row, about one of these patients, that refers to `key` by this parameter."""
+        asked = [(name, ",".join(sorted(values))) for name, values in row.parameters.items()]
+        asked += [(parameter, key), ("_count", "10")]
+        whose = row.patient if row.type == "Patient" else f"{row.patient}.identifier"
+        for start in range(0, min(len(patients), _MOST_PATIENTS), _TOGETHER):
+            numbers = ",".join(f"{BSN_SYSTEM}|{bsn}" for bsn in patients[start : start + _TOGETHER])
+            for stored in await self._find(version, row.type, [*asked, (whose, numbers)]):
+                match = self.item(version, stored, True)
+                named = self.patient_of(match) or ""
+                subject = Subject(await self.bsn_of(version, named), frozenset({named}))
+                if subject.bsn in patients and self.fitting_row(version, match, subject):
+                    return subject, row
+        return None
+
+    def _including(self, version: Version, kind: str) -> Iterator[tuple[Row, str]]:
         """The rows, each with the parameter, by which a match may include a resource of this type."""
         for row in self._rows:
-            if row.version != version:
-                continue
-            for include in sorted(row.includes):
-                _, parameter, *wanted = include.split(":")
-                targets = wanted or definitions(version).search_parameters(row.type)[parameter].targets
-                if not targets or kind in targets:
-                    yield row, parameter
+            if row.version == version:
+                for include in sorted(row.every_include):
+                    if _brings(version, include, kind):
+                        yield row, include.split(":")[1]
+
+    def _iterating(self, version: Version, kind: str) -> list[tuple[str, str]]:
+        """Type and parameter by which what was included may include a resource of this type."""
+        includes = {i for row in self._rows if row.version == version for i in row.may_iterate}
+        sources = [i.split(":") for i in sorted(includes) if _brings(version, i, kind)]
+        return [(source, parameter) for source, parameter, *_ in sources]
 
     async def _target(self, version: Version, key: str) -> Item | None:
         kind, _, logical_id = key.partition("/")
@@ -177,3 +197,10 @@ class Disclosure:
                     if self.fitting_row(version, target_item, subject):
                         out.add(target_item.key)
         return frozenset(out)
+
+
+def _brings(version: Version, include: str, kind: str) -> bool:
+    """Whether an include (`Type:parameter[:Target]`) may bring a resource of this type."""
+    source, parameter, *wanted = include.split(":")
+    targets = wanted or definitions(version).search_parameters(source)[parameter].targets
+    return not targets or kind in targets

@@ -149,10 +149,12 @@ def minimise(
     subject: Subject,
     includes: Iterable[str],
     elsewhere: Callable[[str], bool],
+    iterated: Iterable[str] = (),
 ) -> Minimised:
-    """Divides the items of one answer. `includes` are the accepted `Type:parameter[:Target]`; `elsewhere` says
-    of a `Type/id` whether it may be released under another row."""
+    """Divides the items of one answer. `includes` are the accepted `Type:parameter[:Target]`, `iterated` those that
+    hold for what was included as well; `elsewhere` says of a `Type/id` whether it may be released under another row."""
     accepted = [tuple(i.split(":")) for i in includes]
+    again = [tuple(i.split(":")) for i in iterated]
     released: list[Item] = []
     dropped: list[Dropped] = []
     linked: set[str] = set()
@@ -161,18 +163,20 @@ def minimise(
             dropped.append(Dropped(found.key, "other-patient"))
             continue
         released.append(found)
-        for code, kind, target in found.rows.reference:
-            if any((found.type, code) == a[:2] and (len(a) < 3 or a[2] == kind) for a in accepted):
-                linked.add(f"{kind}/{target}")
+        linked |= _links(found, [*accepted, *again])
     provenances = [i for i in items if not i.match and i.type == "Provenance"]
+    waiting = []
     for found in (i for i in items if not i.match and i.type != "Provenance"):
         named = about(found, subject)
         if named is False or (found.type == "Patient" and named is not True):
             dropped.append(Dropped(found.key, "other-patient"))
-        elif found.key not in linked:
-            dropped.append(Dropped(found.key, "not-referred-to"))
         else:
-            released.append(found)
+            waiting.append(found)
+    while taken := [found for found in waiting if found.key in linked]:
+        released += taken
+        waiting = [found for found in waiting if found.key not in linked]
+        linked = set().union(*(_links(found, again) for found in taken))
+    dropped += (Dropped(found.key, "not-referred-to") for found in waiting)
     keys = {i.key for i in released}
     for found in provenances:
         targets = provenance_targets(found)
@@ -183,6 +187,15 @@ def minimise(
         else:
             dropped.append(Dropped(found.key, "target-not-released"))
     return Minimised(tuple(released), tuple(dropped))
+
+
+def _links(found: Item, includes: Sequence[tuple[str, ...]]) -> set[str]:
+    """`Type/id` of what these includes bring from a resource."""
+    return {
+        f"{kind}/{target}"
+        for code, kind, target in found.rows.reference
+        if any((found.type, code) == i[:2] and (len(i) < 3 or i[2] == kind) for i in includes)
+    }
 
 
 def provenance_targets(found: Item) -> set[str]:

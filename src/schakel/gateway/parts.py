@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from schakel.fhir.definitions import Version
-from schakel.generic.authorisation import Facts, GroundKind, Judgement, Row, Verdict
+from schakel.generic.authorisation import Facts, GroundKind, Judgement, Matrix, Row, Verdict
 from schakel.generic.consent import ConsentQuestion, Permission
 from schakel.generic.identity import Caller, Grant
 from schakel.generic.logging import Event
@@ -34,12 +34,25 @@ class Authorisation(Protocol):
     """May they: the compiled matrix. The same for every request; it asks nobody."""
 
     @property
-    def digest(self) -> str: ...
-    @property
-    def rows(self) -> Mapping[str, Row]: ...
+    def digest(self) -> str:
+        """The digest of its text."""
+        ...
 
-    def judge(self, scopes: Iterable[str], interaction: Interaction) -> Judgement:
-        """The row that accepts a request. Raises `Forbidden` and `Invalid`, which name what is wrong."""
+    @property
+    def matrix(self) -> Matrix:
+        """The matrix it was compiled from."""
+        ...
+
+    def searches(self, exchange: str = "", version: Version | None = None) -> tuple[Row, ...]:
+        """The rows of searches of an exchange."""
+        ...
+
+    def types(self, version: Version) -> frozenset[str]:
+        """The resource types that can be asked."""
+        ...
+
+    def judge(self, scopes: Collection[str], interaction: Interaction) -> Judgement:
+        """The row that accepts a request. Raises `Forbidden`, `NotAllowed` and `Invalid`, which name what is wrong."""
         ...
 
     def grounds(self, facts: Facts) -> frozenset[GroundKind]:
@@ -58,8 +71,12 @@ class Consent(Protocol):
         """Why it may be given. Raises `ConsentRefused`, and `FacilityAway` when nobody could say."""
         ...
 
+
+class Recorded(Protocol):
+    """The grounds that the organisation wrote down."""
+
     async def patients(self, requester: str, exchange: str) -> list[str]:
-        """The BSNs of which this requester may have this exchange by a ground that was written down."""
+        """The BSNs of which this requester may have this exchange."""
         ...
 
 

@@ -2,14 +2,14 @@
 
 A sender puts a Task in its own store: `owner` is the organisation that may come, `for` the patient, `input` what it
 may come for: references (a Composition, with all it refers to) or searches. A notification is a Task that another
-organisation puts in ours.
+organisation puts in ours (`notifications`).
 
 Source: Twiin notified pull (TA NP), Nictiz eOverdracht 4.x (Task, state machine), FHIR task.html (STU3, R4).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,8 @@ from schakel.fhir import definitions
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
 from schakel.fhir.moments import interval
-from schakel.fhir.search import QueryParser, encode
+from schakel.fhir.search import QueryParser
+from schakel.generic.authorisation import Row, listed_form
 from schakel.kernel.clock import now
 from schakel.kernel.outcomes import Gone, Invalid, NotFound, Unprocessable
 from schakel.kernel.values import URA_SYSTEM
@@ -34,21 +35,6 @@ OPEN = frozenset({"requested", "received", "accepted", "ready", "in-progress", "
 
 _MOST = 100
 """Open Tasks for one organisation about one patient that are looked at."""
-
-_NEXT: Mapping[str, frozenset[str]] = {
-    "requested": frozenset({"received", "accepted", "rejected", "on-hold", "cancelled"}),
-    "received": frozenset({"accepted", "rejected", "on-hold", "cancelled"}),
-    "on-hold": frozenset({"received", "accepted", "rejected", "cancelled"}),
-    "accepted": frozenset({"in-progress", "completed", "cancelled"}),
-    "ready": frozenset({"in-progress", "completed", "cancelled"}),
-    "in-progress": frozenset({"completed", "failed", "cancelled"}),
-}
-"""The states that a receiver may put a Task in, by the state it is in."""
-
-_RECEIVERS = frozenset(
-    {"status", "statusReason", "businessStatus", "output", "note", "lastModified", "executionPeriod", "text"}
-)
-"""Members that a receiver may change; the narrative falls away when the state changes."""
 
 _SERVERS = frozenset({"meta", "id", "resourceType"})
 
@@ -75,7 +61,12 @@ class Task:
     @property
     def open(self) -> bool:
         """Whether it opens what it names, now."""
-        return self.status in OPEN and (self.until is None or now() < self.until)
+        return self.status in OPEN and not self.over
+
+    @property
+    def over(self) -> bool:
+        """Whether the time in which it may be worked on is over."""
+        return self.until is not None and now() >= self.until
 
 
 class Tasks:
@@ -83,6 +74,10 @@ class Tasks:
 
     def __init__(self, service: FhirService) -> None:
         self._service = service
+
+    async def read(self, version: Version, logical_id: str) -> Task:
+        """The Task with this id. Raises `NotFound` and `Gone`."""
+        return await self.task(version, await self._service.source.read(version, "Task", logical_id))
 
     async def task(self, version: Version, stored: Stored) -> Task:
         """What a stored Task says."""
@@ -93,34 +88,39 @@ class Tasks:
             resource,
             str(resource.get("status", "")),
             await self._ura(version, resource.get("owner")),
-            await self._ura(version, _sender(resource)),
+            await self._ura(version, sender_of(resource)),
             tuple(key for i in inputs if (key := self._key(i.get("valueReference")))),
             tuple(i["valueString"] for i in inputs if isinstance(i.get("valueString"), str)),
             _end(resource),
         )
 
-    async def covering(self, version: Version, owner: str, patient: str, key: str) -> list[Task]:
-        """The open Tasks about this patient (logical id) that let this organisation read `key` (`Type/id`)."""
-        return [
-            task
-            for task in await self._open(version, owner, patient)
-            if key in task.opens or key in await self._reach(version, task)
-        ]
+    async def opening(
+        self, version: Version, owner: str, patient: str, key: str, *, deep: bool
+    ) -> list[Task]:
+        """The open Tasks for this organisation that name the resource `key` (`Type/id`) in their input, or, when
+        `deep`, something that leads to it; about this patient (logical id) when there is one."""
+        tasks = await self.open(version, owner, patient)
+        named = [task for task in tasks if key in task.opens]
+        if named or not deep:
+            return named
+        return [task for task in tasks if key in await self._reach(version, task)]
 
     async def listing(self, version: Version, owner: str, patient: str, form: str) -> list[Task]:
-        """The open Tasks about this patient that list the search `form` (see `form_of`)."""
-        return [
-            task
-            for task in await self._open(version, owner, patient)
-            if any(form_of(version, search) == form for search in task.searches)
-        ]
+        """The open Tasks for this organisation that list the search `form`; about this patient when there is one."""
+        tasks = await self.open(version, owner, patient)
+        return [task for task in tasks if form in {_listed(search) for search in task.searches}]
 
-    async def _open(self, version: Version, owner: str, patient: str) -> list[Task]:
-        """The open Tasks of this patient whose owner is this organisation, newest first."""
-        pairs = [("patient", patient), ("status", ",".join(sorted(OPEN))), ("_count", str(_MOST))]
-        query = QueryParser(definitions(version)).parse("Task", tuple(pairs))
-        found = await self._service.source.search(version, query, None)
-        tasks = [await self.task(version, stored) for stored in found.matches]
+    async def open(self, version: Version, owner: str, patient: str) -> list[Task]:
+        """The open Tasks whose owner is this organisation, about this patient (logical id) when there is one."""
+        parser, number = QueryParser(definitions(version)), f"{URA_SYSTEM}|{owner}"
+        also = (("patient", patient),) if patient else ()
+        open_ = ("status", ",".join(sorted(OPEN)))
+        found: dict[str, Stored] = {}
+        for whose in ("owner:identifier", "owner:Organization.identifier"):
+            query = parser.parse("Task", ((whose, number), open_, *also, ("_count", str(_MOST))))
+            page = await self._service.source.search(version, query, None)
+            found |= {stored.id: stored for stored in page.matches}
+        tasks = [await self.task(version, stored) for stored in found.values()]
         return [task for task in tasks if task.owner == owner and task.open]
 
     async def _reach(self, version: Version, task: Task) -> frozenset[str]:
@@ -171,30 +171,15 @@ def ura_in(identifiers: Sequence[object]) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
-def form_of(version: Version, search: str) -> str:
-    """A relative search in one form: parameters and the values of each sorted, without patient, paging and format.
-
-    '' for what is no search of this FHIR version.
-    """
-    path, _, text = search.strip().lstrip("/").partition("?")
-    kind, _, operation = path.partition("/")
-    if kind not in definitions(version).resource_types or operation not in ("", "$lastn"):
+def _listed(search: str) -> str:
+    """A relative search in the form in which searches are compared; '' for what is none."""
+    try:
+        return listed_form(search.strip().lstrip("/"))
+    except Invalid:
         return ""
-    return f"{path}?{encode(sorted(_plain(text)))}"
 
 
-def _plain(text: str) -> Iterator[tuple[str, str]]:
-    from schakel.fhir.search import pairs_of
-
-    for name, value in pairs_of(text):
-        if name.partition(".")[0].partition(":")[0] not in _UNLISTED:
-            yield name, ",".join(sorted(part.strip() for part in value.split(",")))
-
-
-_UNLISTED = frozenset({"patient", "beneficiary", "identifier", "_id", "_count", "_format", "_page"})
-
-
-def _sender(resource: Resource) -> object:
+def sender_of(resource: Resource) -> object:
     """The organisation that asks: in STU3 on whose behalf, in R4 the requester itself."""
     requester = resource.get("requester")
     if not isinstance(requester, dict):
@@ -215,26 +200,27 @@ def _end(resource: Resource) -> datetime | None:
         return now()
 
 
-def updated(current: Resource, sent: Resource) -> Resource:
-    """A Task as its receiver changed it: `current` with what a receiver may change taken from `sent`.
+def updated(row: Row, current: Resource, sent: Resource) -> Resource:
+    """A Task as its receiver changed it: `current` with what `row` lets a receiver change taken from `sent`. The
+    narrative is that of `sent`, or falls away with the state it told of.
 
-    Raises `Unprocessable` naming the member that may not be changed, or the state it cannot get.
+    Raises `Unprocessable` naming the member that may not be changed, or the state that it cannot get.
     """
+    free = row.changes
     for name in sorted(current.keys() | sent.keys()):
-        if name not in _RECEIVERS | _SERVERS and current.get(name) != sent.get(name):
+        if name not in free | _SERVERS and current.get(name) != sent.get(name):
             raise Unprocessable(
-                f"Task.{name} is not for the receiver to change; it may change "
-                f"{', '.join(sorted(_RECEIVERS - {'text'}))}",
-                code="task-member",
+                f"Task.{name} is not for the receiver to change; it may change {', '.join(sorted(row.changes))}",
+                code="task-change-not-allowed",
                 expression=f"Task.{name}",
             )
     before, after = str(current.get("status")), str(sent.get("status"))
-    if after != before and after not in _NEXT.get(before, frozenset()):
-        reachable = ", ".join(sorted(_NEXT.get(before, ()))) or "no other"
+    possible = row.statuses.get(before, frozenset())
+    if after != before and after not in possible:
         raise Unprocessable(
-            f"a Task that is {before} becomes {reachable}, not {after[:40]!r}",
-            code="task-status",
+            f"a Task that is {before} becomes {', '.join(sorted(possible)) or 'nothing else'}, not {after[:40]!r}",
+            code="task-status-not-allowed",
             expression="Task.status",
         )
-    kept: dict[str, Any] = {name: value for name, value in current.items() if name not in _RECEIVERS}
-    return {**kept, **{name: value for name, value in sent.items() if name in _RECEIVERS}}
+    kept: dict[str, Any] = {name: value for name, value in current.items() if name not in free}
+    return {**kept, **{name: value for name, value in sent.items() if name in free}}

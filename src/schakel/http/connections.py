@@ -96,7 +96,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         if self._chain:
-            self.scope[CHAIN] = self._chain  # type: ignore[typeddict-unknown-key]
+            self.scope[CHAIN] = self._chain  # type: ignore[literal-required]
         self._phase, self._began = "head", True
         self._head_bytes = self._head_chunks = 0
         self._stop_waiting()

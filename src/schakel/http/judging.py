@@ -48,7 +48,7 @@ class ChainJudge:
         except ValueError as error:
             raise Forbidden("the client certificate cannot be read", code="certificate-malformed") from error
         verified = self.trust.verify(certificates, now(), use=Use.CLIENT)
-        await self.revocation.check(verified, now())
+        await self.revocation.check(verified)
         return PeerCertificate(chain[0], verified.thumbprint, verified.hosts)
 
 

@@ -7,7 +7,7 @@ import contextlib
 import errno
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -51,8 +51,9 @@ class _Server(uvicorn.Server):
         if listener.tls is None:
             await super().startup(sockets)
             return
-        made = partial(
-            self.config.http_protocol_class,
+        protocol: Any = self.config.http_protocol_class
+        made: Callable[[], asyncio.Protocol] = partial(
+            protocol,
             config=self.config,
             server_state=self.server_state,
             app_state=self.lifespan.state,

@@ -17,6 +17,7 @@ from schakel.generic.logging import Event, Wanted, place
 from schakel.http.errors import fhir_error
 from schakel.http.negotiation import accepted, render, wanted
 from schakel.http.node import Node, OrganisationServices
+from schakel.http.peer import caller
 from schakel.kernel.outcomes import NotFound, NotSupported
 from schakel.kernel.values import BSN_SYSTEM, Bsn
 from schakel.patient_access.door import PURPOSE
@@ -45,7 +46,7 @@ class Log:
             organisation = self._node.organisation(request.path_params["organisation"])
             if organisation.data is None:
                 raise NotFound("this organisation has no door for patients")
-            grant = await organisation.data.tokens.identify(request.headers.get("authorization"))
+            grant = await organisation.data.tokens.identify(caller(request, self._node.public_url))
             base = f"{self._node.public_url}/{organisation.slug}/log/fhir/r4"
             return await self._log_search(request, organisation, base, grant)
         except Exception as error:

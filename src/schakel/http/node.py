@@ -14,12 +14,13 @@ from starlette.requests import Request
 from schakel.exchanges.bgz import BgzExchange
 from schakel.fhir.definitions import Version
 from schakel.gateway import Gateway
-from schakel.generic.consent import Grounds
+from schakel.generic.consent import ConsentOffice, Grounds
 from schakel.generic.identity import AssertionSigner, AuthorisationServer, Holder, Lists, PatientTokens
 from schakel.generic.identity.broker import Broker
 from schakel.generic.identity.flows import Flows
 from schakel.generic.logging import AuditLog, ChainLog, Event
 from schakel.http.internal_certificates import InternalCertificates
+from schakel.http.judging import Verdicts
 from schakel.http.peer import tls_chain
 from schakel.kernel.outcomes import Forbidden, NotFound, Unauthenticated
 from schakel.patient_access import MedMijDoor
@@ -68,6 +69,7 @@ class OrganisationServices:
     server: AuthorisationServer
     signer: AssertionSigner
     grounds: Grounds
+    consent: ConsentOffice
     log: AuditLog
     bgz: BgzExchange
     jobs: ParameterJobs
@@ -92,7 +94,8 @@ class OrganisationServices:
 
 @dataclass(frozen=True)
 class Node:
-    """A running node: its organisations by slug, and where its doors are; `back_url` is '' when it has no back."""
+    """A running node: its organisations by slug, and where its doors are; `back_url` is '' when it has no back,
+    `verdicts` are on the certificates of those who come there."""
 
     pool: asyncpg.Pool
     organisations: Mapping[str, OrganisationServices]
@@ -104,6 +107,7 @@ class Node:
     versions: tuple[Version, ...] = ("stu3",)
     by_key: Mapping[bytes, OrganisationServices] = field(default_factory=dict)
     back_url: str = ""
+    verdicts: Verdicts | None = None
     certificates: InternalCertificates = field(default_factory=InternalCertificates)
 
     def organisation(self, slug: str) -> OrganisationServices:
@@ -149,7 +153,8 @@ class Node:
                 )
         if owner != slug:
             raise Forbidden(
-                "the client certificate belongs to another organisation", code="certificate-other-organisation"
+                "the client certificate belongs to another organisation",
+                code="certificate-other-organisation",
             )
         return self.organisations[slug]
 

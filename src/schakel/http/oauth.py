@@ -16,18 +16,21 @@ from schakel.generic.logging import ChainEvent, Event
 from schakel.generic.logging.chain import ChainType
 from schakel.http.errors import problem
 from schakel.http.node import Node, OrganisationServices, PatientDoor
+from schakel.http.peer import caller, certificate, network_address
 from schakel.http.reading import as_json, read_form
 from schakel.kernel.outcomes import Invalid, NotFound, Outcome
 
 
 class OAuth:
-    """Handlers of the authorisation servers of this node, one for each organisation."""
+    """Handlers of the authorisation servers of this node, one for each organisation; `url` is the address of their
+    listener as others see it. Front and back are doors of one server, which has one issuer."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, url: str) -> None:
         self._node = node
+        self._url = url
 
     async def metadata(self, request: Request) -> Response:
-        """Authorisation server metadata (RFC 8414)."""
+        """Authorisation server metadata (RFC 8414), with the addresses on back (RFC 8705, section 5)."""
         organisation = self._node.organisation(request.path_params["organisation"])
         offered = organisation.server.metadata()
         if organisation.patients is not None:
@@ -37,6 +40,13 @@ class OAuth:
             offered["response_types_supported"] = ["code"]
             offered["grant_types_supported"] += sorted(organisation.patients.tokens.grant_types)
             offered["token_endpoint_auth_methods_supported"] += ["none"]
+        if self._node.back_url:
+            address = f"{self._node.back_url}/{organisation.slug}/oauth2"
+            offered["mtls_endpoint_aliases"] = {
+                name: f"{address}/{last}"
+                for name, last in (("token_endpoint", "token"), ("revocation_endpoint", "revoke"))
+                if name in offered
+            }
         return as_json(offered)
 
     async def jwks(self, request: Request) -> Response:
@@ -48,12 +58,12 @@ class OAuth:
         try:
             organisation = self._node.organisation(request.path_params["organisation"])
             form = await read_form(request)
-            address = request.client.host if request.client else ""
+            address = network_address(request)
             door = organisation.patients
             if door is not None and form.get("grant_type") in door.tokens.grant_types:
                 return await self._patient_token(request, organisation, door, form, address)
             try:
-                answer = await organisation.server.token(form)
+                answer = await organisation.server.token(form, caller(request, self._url))
             except OAuthError as error:
                 if error.requester:
                     await organisation.log.write(_refused_token(organisation, error, address))
@@ -75,7 +85,7 @@ class OAuth:
             await door.chain.write(_received("receive_revocation_request", request, form, passage))
             grant = await door.tokens.revoke(form, passage)
             if grant is not None:
-                address = request.client.host if request.client else ""
+                address = network_address(request)
                 event = _patient_event(organisation, door, grant, address, subtype="consent", action="U")
                 await organisation.log.write(event)
             return as_json({})
@@ -113,10 +123,13 @@ class OAuth:
         return as_json(answer.json())
 
     def _passage(self, request: Request) -> Passage:
-        """The ids of a request of a client; on this listener nobody shows a certificate.
+        """The ids of a request of a client, and the host names in its certificate.
 
-        Raises `Invalid`, and `InvalidClientError` unless such callers are taken here (demo).
+        Raises `Invalid`, and `InvalidClientError` where nobody shows a certificate, unless such callers are taken
+        there (demo).
         """
+        if (shown := certificate(request)) is not None:
+            return Passage.of(request.headers, shown.hosts)
         if not self._node.guarded_on_front:
             raise InvalidClientError(
                 "a client certificate is needed here: this listener asks for none", code="certificate-missing"

@@ -27,9 +27,7 @@ _MOST = 10
 
 _BINARY = re.compile(r":([A-Za-z0-9+/]*={0,2}):")
 _ESCAPED = re.compile(rb"(?:[!-$&-~]|%[0-9A-Fa-f]{2})+")
-_PEM = re.compile(
-    rb"-----BEGIN CERTIFICATE-----\s([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*"
-)
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\s([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*")
 
 
 def from_headers(name: str, values: Sequence[bytes], chain: Sequence[bytes] = ()) -> Chain:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json as plain_json
 import re
+import ssl
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -16,6 +17,7 @@ import aiohttp
 from schakel.fhir import definitions, json, structure
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
+from schakel.kernel import trace
 from schakel.kernel.outcomes import Forbidden, Invalid, Upstream
 
 MAX_PAGE_BYTES = 10_000_000
@@ -59,10 +61,12 @@ class Peers:
     """Connections to other organisations, kept open between requests. Close with `close`.
 
     Each holder has connections of its own, also where several share an address: a slow one takes none of
-    another's.
+    another's. `tls` has our certificate and the authorities that we trust; with it every address must be https, as
+    our certificate proves us nowhere else. None for the system's authorities, and no certificate.
     """
 
-    def __init__(self, *, timeout: float, per_holder: int = 30) -> None:
+    def __init__(self, *, timeout: float, per_holder: int = 30, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(timeout, 5))
         self._per_holder = per_holder
         self._sessions: dict[str, aiohttp.ClientSession] = {}
@@ -72,10 +76,14 @@ class Peers:
         for session in self._sessions.values():
             await session.close()
 
-    def _client(self, ura: str) -> aiohttp.ClientSession:
+    def _client(self, ura: str, url: str) -> aiohttp.ClientSession:
+        if self._tls is not None and not url.startswith("https://"):
+            raise Upstream("its address in the directory is not https", code="peer-not-https")
         if ura not in self._sessions:
             self._sessions[ura] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._per_holder, keepalive_timeout=30),
+                connector=aiohttp.TCPConnector(
+                    limit=self._per_holder, keepalive_timeout=30, ssl=self._tls or True
+                ),
                 timeout=self._timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=True,
@@ -85,7 +93,9 @@ class Peers:
     async def token(self, ura: str, endpoint: str, form: dict[str, str]) -> str:
         """An access token of holder `ura` for a token request. Raises `PeerRefused` and `Upstream`."""
         try:
-            async with self._client(ura).post(endpoint, data=form, allow_redirects=False) as response:
+            async with self._client(ura, endpoint).post(
+                endpoint, data=form, headers=trace.outgoing(), allow_redirects=False
+            ) as response:
                 body = await _limited(response, _MAX_ERROR_BYTES, Allowance(_MAX_ERROR_BYTES))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Upstream(f"the token endpoint gave no answer ({_named(error)})") from error
@@ -110,9 +120,10 @@ class Peers:
             "Authorization": f"Bearer {token}",
             "Accept": "application/fhir+json",
             "X-Request-ID": request_id,
+            **trace.outgoing(),
         }
         try:
-            async with self._client(ura).get(url, headers=headers, allow_redirects=False) as response:
+            async with self._client(ura, url).get(url, headers=headers, allow_redirects=False) as response:
                 good = response.status == 200
                 if good:
                     _check_media(response.headers.get("Content-Type", ""), version)

@@ -246,7 +246,9 @@ class _Parsing:
         request = self._request
         self._only("GET", "POST")
         if request.method == "POST":
-            return Interaction(request.version, "transaction", format=self._format_only())
+            return Interaction(
+                request.version, "transaction", empty=self._empty(), format=self._format_only()
+            )
         query = self._parser.parse("", self._asked(request.query), handling=self._handling)
         return self._search("search-system", query)
 
@@ -310,8 +312,13 @@ class _Parsing:
             kind,
             instance,
             operation=operation.name,
+            given=self._format_and_rest()[1],
+            empty=self._empty(),
             format=self._format(operation),
         )
+
+    def _empty(self) -> bool:
+        return not self._request.body and self._request.resource is None
 
     def _format(self, operation: Operation) -> str:
         """`_format` of an operation, whose other parameters are its own."""

@@ -105,7 +105,7 @@ class FhirService:
                 return answer.capabilities(_part(told, interaction.version, interaction.subset))
             case "read" | "vread":
                 stored = await self.read(interaction)
-                return _unchanged(interaction, stored) or answer.resource(
+                return unchanged(interaction, stored) or answer.resource(
                     _shown(stored, interaction.version, interaction.subset)
                 )
             case "history":
@@ -211,7 +211,7 @@ def _shown(stored: Stored, version: Version, asked: Subset) -> Stored:
     return replace(stored, body=_part(stored.body, version, asked)) if asked and stored.body else stored
 
 
-def _unchanged(interaction: Interaction, stored: Stored) -> Answer | None:
+def unchanged(interaction: Interaction, stored: Stored) -> Answer | None:
     """304 when the reader has this version already, or it did not change since then."""
     since = interaction.if_modified_since
     same = bool({"*", str(stored.version)} & interaction.if_none_match)

@@ -80,8 +80,8 @@ class _Handlers:
         """Withdraws a certificate: {serial, reason?}, the serial number in decimals."""
         try:
             members = _json(await _body(request))
-            serial, reason = int(members["serial"]), members.get("reason", "unspecified")
-        except (Refused, KeyError, TypeError, ValueError, AttributeError):
+            serial, reason = int(str(members["serial"])), str(members.get("reason", "unspecified"))
+        except (Refused, KeyError, ValueError):
             return JSONResponse({"error": "an object with serial, a number, is needed"}, 400)
         if reason not in REASONS:
             return JSONResponse({"error": f"reason must be one of {', '.join(sorted(REASONS))}"}, 400)

@@ -45,6 +45,11 @@ class ConfiguredDirectory:
             )
         return address
 
+    def fhir_base(self, ura: str, version: str) -> str:
+        """The FHIR base of an organisation for a FHIR version; '' when the directory does not say."""
+        address = self._addresses.get(ura)
+        return address.fhir.get(version, "") if address else ""
+
     def jwks(self, ura: str) -> Mapping[str, Any] | None:
         """The public keys of the organisation with this URA, or None when it is not known."""
         address = self._addresses.get(ura)

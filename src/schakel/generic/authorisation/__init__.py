@@ -1,9 +1,51 @@
-"""Authorisation: which requests an exchange allows, as data, and the judgement of one parsed request.
+"""Authorisation: which requests an exchange accepts and who may have what, as data that is compiled and asked.
 
-Entry point: `judge(version, query, rows)`. The rows of the BgZ stand in `bgz.ROWS`. What is not in a row is refused.
+Entry point: `Policy`: `judge` (which row accepts a parsed request), `grounds` (which kinds of ground could suffice) and
+`decide` (may it be, on this ground). The matrix stands in `matrix/*.toml`. What is not in a row is refused.
 """
 
-from schakel.generic.authorisation.bgz import ROWS, Row
-from schakel.generic.authorisation.judge import Judgement, PatientNamed, fits, judge, listed_form
+from pathlib import Path
 
-__all__ = ["ROWS", "Judgement", "PatientNamed", "Row", "fits", "judge", "listed_form"]
+from schakel.generic.authorisation.forms import fits, judge, listed_form
+from schakel.generic.authorisation.loading import bundled, with_own
+from schakel.generic.authorisation.model import (
+    ANY,
+    Facts,
+    GroundKind,
+    Judgement,
+    Matrix,
+    PatientNamed,
+    Permit,
+    Row,
+    Verdict,
+)
+from schakel.generic.authorisation.policy import Policy
+from schakel.generic.authorisation.reasons import REASONS
+
+__all__ = [
+    "ANY",
+    "REASONS",
+    "ROWS",
+    "Facts",
+    "GroundKind",
+    "Judgement",
+    "Matrix",
+    "PatientNamed",
+    "Permit",
+    "Policy",
+    "Row",
+    "Verdict",
+    "bundled",
+    "fits",
+    "judge",
+    "listed_form",
+    "policy_with",
+]
+
+ROWS: tuple[Row, ...] = tuple(r for r in bundled().rows if r.exchange == "bgz" and r.interaction == "search")
+"""The accepted searches of the BgZ."""
+
+
+def policy_with(own: Path | None) -> Policy:
+    """The policy of an organisation, with its own file or without one. Raises `Invalid` naming file, row and member."""
+    return Policy(bundled() if own is None else with_own(bundled(), own))

@@ -1,6 +1,6 @@
-"""The matrix as values: which requests an exchange accepts (`Row`), and who may have what on which ground (`Permit`).
+"""The matrix as values: which requests an exchange accepts (`Row`), and who may have what and why (`Permit`).
 
-The values are read from TOML (`loading`), compiled (`policy.Policy`) and printed (docs/reference). Nothing here decides.
+They are read from TOML (`loading`), compiled (`policy.Policy`) and printed (docs/reference). Nothing here decides.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ Form = Literal["plain", "lastn", "latest"]
 Tie = Literal["", "released", "task", "task-input", "task-document"]
 """What a request is tied to beside its form.
 
-"released": only a resource that a search row of the same exchange releases (or includes).
+"released": only a resource that a search row of the same exchange releases (or includes). A read may be tied so beside
+another tie, which is looked at first.
 "task": only the Task that our organisation made for the requester.
 "task-input": only what an `input` of such a Task names (a query or a reference).
 "task-document": only what a Composition that such an `input` names refers to.
@@ -37,7 +38,7 @@ ClaimRule = Literal["present", "patient", "role"]
 code among the roles of the permit."""
 
 Value = Literal["one", "period"]
-"""A parameter with a free value: `one` value, or a `period`: one or two moments, of which two bound it on both sides."""
+"""A parameter with a free value: `one` value, or a `period`: one moment, or two that bound it on both sides."""
 
 ANY = "*"
 """Stands for every type in a tied read, and for every role, purpose or category in a permit."""
@@ -50,9 +51,9 @@ class Row:
     `parameters` must be there with exactly these values (an OR set each), `includes` exactly too. `optional` parameters
     may be there, with any value of their kind; `may_include` and `may_iterate` are the other includes that may be
     asked, plain and with `:iterate`. `patients` are the parameters that may name the patient, of which a request has
-    one, once (empty: it names none; one tied to the input of a Task may leave it out). `changes` are the members that an update may change, `statuses` which status may
-    follow which. `category` says in plain words what data it gives, `source` and `link` where the row comes from.
-    `number` is its place in the published list of requests, if there is one.
+    one, once (empty: it names none; one tied to the input of a Task may leave it out). `changes` are the members that
+    an update may change, `statuses` which status may follow which. `category` says in plain words what data it gives,
+    `source` and `link` where the row comes from. `number` is its place in the published list of requests, if any.
     """
 
     id: str

@@ -34,7 +34,7 @@ category is not known ('') may be of any."""
 @dataclass(frozen=True, slots=True)
 class Objection:
     """What a patient does not want. Without `requesters` (URAs) and `provider_categories` (RPZAC...) it is about all
-    who may ask, without `exchanges` about all data. `made_by` and `ended_by` say who wrote it down, and who ended it."""
+    who may ask, without `exchanges` about all data. `made_by` and `ended_by` say who wrote it down and who ended it."""
 
     id: str
     patient: str
@@ -98,6 +98,18 @@ class Objections:
             )
         return _objection(row)
 
+    async def get(self, name: str) -> Objection:
+        """Raises `NotFound`."""
+        async with acquire(self._pool) as connection:
+            row = await connection.fetchrow(
+                f"SELECT {_COLUMNS} FROM consent_objection WHERE tenant = $1 AND id = $2",
+                self._tenant,
+                key_of(name, _UNKNOWN),
+            )
+        if row is None:
+            raise NotFound(_UNKNOWN, code="objection-unknown")
+        return _objection(row)
+
     async def end(self, name: str, *, by: str) -> Objection:
         """The patient takes it back; one that ended before keeps its moment. Raises `NotFound`."""
         async with acquire(self._pool) as connection:
@@ -105,11 +117,11 @@ class Objections:
                 "UPDATE consent_objection SET ended_by = CASE WHEN ended IS NULL THEN $3 ELSE ended_by END, "
                 f"ended = coalesce(ended, now()) WHERE tenant = $1 AND id = $2 RETURNING {_COLUMNS}",
                 self._tenant,
-                key_of(name, "no objection has this id"),
+                key_of(name, _UNKNOWN),
                 checked_text(by, "by"),
             )
         if row is None:
-            raise NotFound("no objection has this id", code="objection-unknown")
+            raise NotFound(_UNKNOWN, code="objection-unknown")
         return _objection(row)
 
     async def list(self, patient: str | None = None, *, ended: bool = False) -> list[Objection]:
@@ -129,6 +141,9 @@ class Objections:
         if len(rows) > MAX_LISTED:
             raise TooCostly(f"there are more than {MAX_LISTED} objections: name a patient")
         return [_objection(row) for row in rows]
+
+
+_UNKNOWN = "no objection has this id"
 
 
 def checked_text(text: str, name: str, *, needed: bool = True) -> str:

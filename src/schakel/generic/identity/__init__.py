@@ -1,26 +1,28 @@
 """Identity: who asks. Tokens for organisations that prove themselves by a signed assertion, and their checks.
 
-The answering side is `AuthorisationServer`: OAuth 2.0 client credentials (RFC 6749, section 4.4) with a JWT
-that the requester signed (RFC 7523, section 2.2), answered by an opaque token of which the database keeps
-the digest only. The asking side is `AssertionSigner`. `Grant` is what a valid token says. No HTTP here; the
-public keys of requesters come in through `RequesterKeys`.
+The answering side is `AuthorisationServer`: a signed assertion or a presentation of credentials, answered by an
+opaque token of which the database keeps the digest only, bound to a key (`dpop`) or a certificate. The asking side is
+`AssertionSigner` and `DpopKey`. `Caller` is what a listener knows of a request, `Grant` what a valid token says. No
+HTTP here; the public keys of requesters come in through `RequesterKeys`.
 
 Patients prove themselves in a browser (`authorisation_request`, `flows`, `broker`): what a client asks, the steps,
 the login service. `PatientTokens` gives the codes and tokens, `PatientGrant` is what such a token says.
 """
 
+from schakel.generic.identity.dpop import DpopKey
 from schakel.generic.identity.errors import OAuthError
 from schakel.generic.identity.keys import new_key, read_key
 from schakel.generic.identity.model import Caller, Grant, PeerCertificate, User
 from schakel.generic.identity.patient import Holder, Lists, Passage, PatientGrant, PatientToken
 from schakel.generic.identity.patient_tokens import PatientTokens, TokenRules
-from schakel.generic.identity.server import AuthorisationServer, RequesterKeys, TokenAnswer
+from schakel.generic.identity.server import AuthorisationServer, RequesterKeys, ServerRules, TokenAnswer
 from schakel.generic.identity.signer import AssertionSigner
 
 __all__ = [
     "AssertionSigner",
     "AuthorisationServer",
     "Caller",
+    "DpopKey",
     "Grant",
     "Holder",
     "Lists",
@@ -31,6 +33,7 @@ __all__ = [
     "PatientTokens",
     "PeerCertificate",
     "RequesterKeys",
+    "ServerRules",
     "TokenAnswer",
     "TokenRules",
     "User",

@@ -10,11 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from joserfc.errors import JoseError
-from joserfc.jws import CompactSignature, JWSRegistry, extract_compact, validate_compact
-
-from schakel.fhir.json import parse
 from schakel.generic.identity.errors import InvalidClientError, InvalidRequestError
+from schakel.generic.identity.jws import Signed, made_with, opened, registry
 from schakel.generic.identity.keys import verifying_keys
 from schakel.generic.identity.model import User, check_code
 from schakel.kernel.outcomes import Invalid
@@ -28,7 +25,8 @@ LEEWAY_SECONDS = 5
 
 MAX_CHARACTERS = 8192
 MAX_JTI = 128
-_REGISTRY = JWSRegistry(algorithms=["ES256"], strict_check_header=False)
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_REGISTRY = registry("ES256", longest=MAX_CHARACTERS)
 
 
 class RequesterKeys(Protocol):
@@ -57,9 +55,10 @@ def verify(text: str, issuer: str, keys: RequesterKeys, moment: float) -> Assert
     Raises `InvalidClientError` when it does not prove who asks, and `InvalidRequestError` when what the
     requester says about the user or the purpose is missing or malformed. Replay is not checked here.
     """
-    signature, claims = _read(text)
+    signed = _read(text)
+    claims = signed.claims
     requester = _requester(claims)
-    _verify_signature(signature, requester, keys)
+    _verify_signature(signed, requester, keys)
     _check_audience(claims, issuer, requester)
     expires = _check_times(claims, moment, requester)
     jti = claims.get("jti")
@@ -88,32 +87,30 @@ def verify(text: str, issuer: str, keys: RequesterKeys, moment: float) -> Assert
         ) from None
 
 
-def _read(text: str) -> tuple[CompactSignature, dict[str, Any]]:
-    """The parts of a JWS and its claims; nothing in them is trusted yet."""
+def _read(text: str) -> Signed:
+    """The parts of a JWS; nothing in them is trusted yet."""
     if len(text) > MAX_CHARACTERS:
         raise InvalidClientError(
             f"the assertion is longer than {MAX_CHARACTERS} characters", code="assertion-malformed"
         )
     try:
-        signature = extract_compact(text.encode(), None, _REGISTRY)
-        header = signature.headers()
-        claims = parse(signature.payload or b"", max_depth=4)
-    except (JoseError, Invalid, ValueError):
+        signed = opened(text, _REGISTRY)
+    except ValueError:
         raise InvalidClientError(
             "the assertion is not a signed JWT: three parts in base64url with JSON objects are needed",
             code="assertion-malformed",
         ) from None
-    if header.get("alg") != "ES256":
+    if signed.header.get("alg") != "ES256":
         raise InvalidClientError("the assertion is not signed with ES256", code="assertion-algorithm")
-    if header.keys() & {"crit", "b64"}:
+    if "crit" in signed.header:
         raise InvalidClientError(
-            "the header of the assertion has crit or b64, which are not supported", code="assertion-header"
+            "the header of the assertion has crit, which is not supported", code="assertion-header"
         )
-    if not isinstance(header.get("kid", ""), str):
+    if not isinstance(signed.header.get("kid", ""), str):
         raise InvalidClientError(
             "the kid in the header of the assertion is not text", code="assertion-header"
         )
-    return signature, claims
+    return signed
 
 
 def _requester(claims: Mapping[str, Any]) -> str:
@@ -136,26 +133,22 @@ def _requester(claims: Mapping[str, Any]) -> str:
     return issued_by
 
 
-def _verify_signature(signature: CompactSignature, requester: str, keys: RequesterKeys) -> None:
+def _verify_signature(signed: Signed, requester: str, keys: RequesterKeys) -> None:
     """Refuse unless a key of the requester in the directory made the signature."""
     jwks = keys.jwks(requester)
     if jwks is None:
         raise InvalidClientError(
             f"no organisation with URA {requester} is in this holder's directory", code="requester-unknown"
         )
-    kid = signature.headers().get("kid")
+    kid = signed.header.get("kid")
     found = list(verifying_keys(jwks, kid))
     if not found:
         which = "no ES256 key" if kid is None else f"no ES256 key with kid {kid[:64]!r}"
         raise InvalidClientError(
             f"the directory has {which} for URA {requester}", code="assertion-key", expression="kid"
         )
-    for key in found:
-        try:
-            if validate_compact(signature, key, registry=_REGISTRY):
-                return
-        except (JoseError, ValueError):
-            continue
+    if any(made_with(signed, key, _REGISTRY) for key in found):
+        return
     raise InvalidClientError(
         f"the signature of the assertion was not made with a key of URA {requester} in the directory",
         code="assertion-signature",

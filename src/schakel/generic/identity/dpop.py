@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
+from joserfc.util import urlsafe_b64decode
 
 from schakel.generic.identity.errors import InvalidDpopProofError
 from schakel.generic.identity.jws import made_with, opened, registry
@@ -113,19 +114,20 @@ def _key(header: Mapping[str, Any]) -> tuple[ECKey | RSAKey, str]:
         )
     curve = _CURVES.get(algorithm)
     names = ("crv", "x", "y") if curve else ("n", "e")
-    parts = tuple(jwk.get(name) for name in names)
-    kind = "EC" if curve else "RSA"
+    parts = [jwk.get(name) for name in names]
     found = None
-    if jwk.get("kty") == kind and all(isinstance(part, str) for part in parts):
-        found = _elliptic(*parts) if curve and parts[0] == curve else None if curve else _rsa(*parts)
+    if jwk.get("kty") == ("EC" if curve else "RSA") and all(isinstance(part, str) for part in parts):
+        found = _elliptic(curve, *parts) if curve else _rsa(*parts)
     if found is None:
-        of = f"an EC key on {curve}" if curve else "an RSA key of 2048 to 4096 bits"
-        raise _wrong("jwk", f"the jwk of the proof is not {of}, as its alg {algorithm} needs", "jwk")
+        what = f"an EC key on {curve}" if curve else "an RSA key of 2048 to 4096 bits"
+        raise _wrong("jwk", f"the jwk of the proof is not {what}, as its alg {algorithm} needs", "jwk")
     return found
 
 
 @lru_cache(maxsize=4096)
-def _elliptic(crv: str, x: str, y: str) -> tuple[ECKey, str] | None:
+def _elliptic(curve: str, crv: str, x: str, y: str) -> tuple[ECKey | RSAKey, str] | None:
+    if crv != curve:
+        return None
     try:
         key = ECKey.import_key({"kty": "EC", "crv": crv, "x": x, "y": y})
         return key, key.thumbprint()
@@ -134,13 +136,15 @@ def _elliptic(crv: str, x: str, y: str) -> tuple[ECKey, str] | None:
 
 
 @lru_cache(maxsize=4096)
-def _rsa(n: str, e: str) -> tuple[RSAKey, str] | None:
+def _rsa(n: str, e: str) -> tuple[ECKey | RSAKey, str] | None:
     """None also for a key that is too weak, or so large that checking its signatures costs too much."""
     if len(n) > _MAX_RSA_CHARACTERS or len(e) > 8:
         return None
     try:
+        if int.from_bytes(urlsafe_b64decode(n.encode())).bit_length() not in _RSA_BITS:
+            return None
         key = RSAKey.import_key({"kty": "RSA", "n": n, "e": e})
-        return (key, key.thumbprint()) if key.public_key.key_size in _RSA_BITS else None
+        return key, key.thumbprint()
     except (JoseError, ValueError):
         return None
 

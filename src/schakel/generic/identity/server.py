@@ -1,78 +1,59 @@
-"""The authorisation server of one organisation: tokens given, recognised and explained.
+"""The authorisation server of one organisation: tokens given, recognised, explained and withdrawn.
 
-Source: RFC 6749 section 4.4 (client credentials), RFC 7523 section 2.2, RFC 6750 (bearer tokens), RFC 7662
-(introspection), RFC 8414 (metadata).
+Source: RFC 6749, RFC 7523, RFC 6750 (bearer tokens), RFC 9449 (tokens bound to a key), RFC 8705 (bound to a
+certificate), RFC 7662 (introspection), RFC 8414 (metadata), Nuts RFC021 and GFI-004 (presentations). The parts stand
+in `tokens`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import re
-import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
 
-from schakel.generic.identity.assertion import Assertion, RequesterKeys, verify
-from schakel.generic.identity.errors import (
-    InvalidClientError,
-    InvalidRequestError,
-    InvalidScopeError,
-    UnsupportedGrantTypeError,
+from schakel.generic.identity.assertion import RequesterKeys
+from schakel.generic.identity.dpop import Proof, proved
+from schakel.generic.identity.errors import InvalidScopeError, UnsupportedGrantTypeError
+from schakel.generic.identity.model import Caller, Grant
+from schakel.generic.identity.tokens.grants import (
+    CLIENT_CREDENTIALS,
+    JWT_BEARER,
+    VP_BEARER,
+    ClientAssertions,
+    PresentationGrants,
+    Presentations,
+    by_client_assertion,
+    required,
 )
-from schakel.generic.identity.model import Grant, User
-from schakel.kernel.clock import new_id, now
-from schakel.kernel.outcomes import Unauthenticated
-from schakel.store.connection import acquire
+from schakel.generic.identity.tokens.proved import OnceOnly, Proved
+from schakel.generic.identity.tokens.rows import TokenRows, digest
+from schakel.generic.identity.tokens.showing import bad_proof, check_binding, shown, unknown_token
+from schakel.generic.identity.tokens.telling import introspection, metadata
+from schakel.kernel.clock import now
 
-__all__ = ["AuthorisationServer", "RequesterKeys", "TokenAnswer"]
+__all__ = ["AuthorisationServer", "RequesterKeys", "ServerRules", "TokenAnswer"]
 
-ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
-
-_KEPT = timedelta(hours=1)
-"""How long past its expiry a used assertion is remembered: more than clocks of processes can ever differ."""
-
-_CLEANING_SECONDS = 60.0
 _TRUSTED_SECONDS = 5.0
 """How long a process may go on without asking the database for a token again."""
 
 _TRUSTED_TOKENS = 10_000
 
-_ISSUE = """
-WITH used AS (
-    INSERT INTO used_assertion (tenant, requester, jti, expires) VALUES ($1, $2, $3, $4)
-    ON CONFLICT DO NOTHING RETURNING tenant
-)
-INSERT INTO access_token (tenant, digest, jti, requester, scope, user_id, user_name, user_role,
-    user_responsible, purpose, treatment_relation, patient, expires)
-SELECT tenant, $5, $6, $2, $7, $8, $9, $10, $11, $12, $13, '', now() + $14 FROM used
-RETURNING expires
-"""
 
-_FIND = """
-SELECT jti, requester, scope, user_id, user_name, user_role, user_responsible, purpose, treatment_relation,
-    patient, issued, expires, extract(epoch FROM expires - now())::float8 AS seconds
-FROM access_token WHERE tenant = $1 AND digest = $2 AND expires > now()
-"""
+@dataclass(frozen=True, slots=True)
+class ServerRules:
+    """How tokens are given and shown.
 
-_CLEAN = (
+    `dpop` says whether tokens may or must be bound to a key, `bind_certificate` whether they are bound to the client
+    certificate where there is one, `client_assertions` whether a vendor must show itself beside a presentation in the
+    grant jwt-bearer.
     """
-    DELETE FROM used_assertion WHERE tenant = $1 AND (requester, jti) IN (
-        SELECT requester, jti FROM used_assertion WHERE tenant = $1 AND expires < now()
-        FOR UPDATE SKIP LOCKED)
-    """,
-    """
-    DELETE FROM access_token WHERE tenant = $1 AND digest IN (
-        SELECT digest FROM access_token WHERE tenant = $1 AND expires < now() FOR UPDATE SKIP LOCKED)
-    """,
-)
+
+    dpop: Literal["off", "accepted", "required"] = "accepted"
+    bind_certificate: bool = True
+    client_assertions: ClientAssertions = "optional"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +68,7 @@ class TokenAnswer:
         """The body of the answer (RFC 6749, section 5.1)."""
         return {
             "access_token": self.token,
-            "token_type": "Bearer",
+            "token_type": "DPoP" if self.grant.jkt else "Bearer",
             "expires_in": self.seconds,
             "scope": self.grant.scope,
         }
@@ -108,203 +89,149 @@ class AuthorisationServer:
         keys: RequesterKeys,
         lifetime: int,
         scopes: frozenset[str] = frozenset({"bgz"}),
+        *,
+        presentations: Presentations | None = None,
+        rules: ServerRules = ServerRules(),
     ) -> None:
         self.issuer = issuer
-        self._pool = pool
-        self._tenant = tenant
         self._keys = keys
         self._lifetime = lifetime
         self._scopes = scopes
+        self._rules = rules
+        self._rows = TokenRows(pool, tenant)
+        self._presented = (
+            PresentationGrants(issuer, presentations, rules.client_assertions) if presentations else None
+        )
+        self._grants = [CLIENT_CREDENTIALS, *([VP_BEARER, JWT_BEARER] if presentations else [])]
         self._trusted: dict[bytes, tuple[float, Grant]] = {}
-        self._finding: dict[bytes, asyncio.Future[asyncpg.Record | None]] = {}
-        self._clean_after = 0.0
 
-    async def token(self, form: Mapping[str, str]) -> TokenAnswer:
-        """A token for the request in `form` (the fields of the posted form, each once).
+    # -- tokens given --------------------------------------------------------------------------------------
+
+    async def token(self, form: Mapping[str, str], caller: Caller) -> TokenAnswer:
+        """A token for the request in `form` (the fields of the posted form, each once) of `caller`.
 
         Raises `OAuthError` naming what is wrong, and `Busy` when the database is away: then no token was
         given.
         """
-        scope = self._check_form(form)
-        assertion = verify(form["client_assertion"], self.issuer, self._keys, now().timestamp())
-        client = form.get("client_id", assertion.requester)
-        if client != assertion.requester:
-            raise InvalidClientError(
-                "client_id is not the organisation that made the assertion",
-                code="client-id",
-                expression="client_id",
-                requester=assertion.requester,
-            )
-        return await self._issue(assertion, scope)
-
-    def _check_form(self, form: Mapping[str, str]) -> str:
-        """The scope asked for, in order and each once, when the other fields are in order too."""
-        for name in ("grant_type", "scope", "client_assertion_type", "client_assertion"):
-            if not form.get(name):
-                raise InvalidRequestError(
-                    f"the form field {name} is missing", code="field-missing", expression=name
-                )
-        if form["grant_type"] != "client_credentials":
+        required(form, "grant_type", "scope")
+        if form["grant_type"] not in self._grants:
             raise UnsupportedGrantTypeError(
-                "grant_type is not supported: client_credentials is",
+                f"grant_type is not supported: {', '.join(self._grants)} can be used",
                 code="grant-type",
                 expression="grant_type",
             )
-        if form["client_assertion_type"] != ASSERTION_TYPE:
-            raise InvalidRequestError(
-                f"client_assertion_type is not supported: {ASSERTION_TYPE} is",
-                code="assertion-type",
-                expression="client_assertion_type",
-            )
-        asked = set(form["scope"].split(" "))
+        scopes = self._scopes_of(form["scope"])
+        proof = self._proof_of_key(caller)
+        proved = await self._proved(form, scopes)
+        once = proved.once if proof is None else (*proved.once, OnceOnly.of(proof))
+        bound_to = caller.certificate if self._rules.bind_certificate else None
+        seconds = min(self._lifetime, proved.longest)
+        token, grant = await self._rows.issue(
+            proved,
+            once,
+            " ".join(scopes),
+            seconds,
+            jkt=proof.jkt if proof else "",
+            x5t=bound_to.thumbprint if bound_to else "",
+        )
+        return TokenAnswer(token, grant, seconds)
+
+    def _scopes_of(self, text: str) -> list[str]:
+        """The scopes asked for, in order and each once, all of them offered here."""
+        asked = set(text.split(" "))
         if not asked <= self._scopes:
             raise InvalidScopeError(
                 f"a scope in scope is not offered here: {' '.join(sorted(self._scopes))} can be asked for",
                 code="scope",
                 expression="scope",
             )
-        return " ".join(sorted(asked))
+        return sorted(asked)
 
-    async def _issue(self, assertion: Assertion, scope: str) -> TokenAnswer:
-        """Use the assertion up and keep the new token, in one statement: both happen or neither does."""
-        token, jti = secrets.token_urlsafe(32), new_id()
-        user = assertion.user
-        async with acquire(self._pool) as connection:
-            await self._clean(connection)
-            expires: datetime | None = await connection.fetchval(
-                _ISSUE,
-                self._tenant,
-                assertion.requester,
-                assertion.jti,
-                datetime.fromtimestamp(assertion.expires, UTC) + _KEPT,
-                _digest(token),
-                jti,
-                scope,
-                user.id,
-                user.name,
-                user.role,
-                user.responsible,
-                assertion.purpose,
-                assertion.treatment_relation,
-                timedelta(seconds=self._lifetime),
-            )
-        if expires is None:
-            raise InvalidClientError(
-                "the assertion was used before: make a new one, with a new jti, for each request",
-                code="assertion-replayed",
-                expression="jti",
-                requester=assertion.requester,
-            )
-        grant = Grant(
-            assertion.requester, scope, user, assertion.purpose, assertion.treatment_relation, jti, expires
-        )
-        return TokenAnswer(token, grant, self._lifetime)
+    def _proof_of_key(self, caller: Caller) -> Proof | None:
+        """The proof of the key that the token will be bound to."""
+        if self._rules.dpop == "off" or (self._rules.dpop == "accepted" and not caller.dpop):
+            return None
+        return proved(caller.dpop, caller.method, caller.url, now().timestamp())
 
-    async def _clean(self, connection: PoolConnectionProxy) -> None:
-        """Now and then, remove what has expired; rows another process is removing are left to it."""
-        if time.monotonic() < self._clean_after:
-            return
-        self._clean_after = time.monotonic() + _CLEANING_SECONDS
-        for statement in _CLEAN:
-            await connection.execute(statement, self._tenant)
+    async def _proved(self, form: Mapping[str, str], scopes: Sequence[str]) -> Proved:
+        if self._presented is None or form["grant_type"] == CLIENT_CREDENTIALS:
+            return by_client_assertion(form, self.issuer, self._keys)
+        if form["grant_type"] == VP_BEARER:
+            return await self._presented.vp_token(form, scopes)
+        return await self._presented.jwt_bearer(form, scopes)
 
-    async def identify(self, authorization: str | None) -> Grant:
-        """What the token in the header `Authorization: Bearer TOKEN` says. Raises `Unauthenticated`."""
-        if not authorization:
-            raise Unauthenticated(
-                "a token is needed: Authorization: Bearer TOKEN",
-                code="token-missing",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer":
-            raise Unauthenticated(
-                "Authorization has a scheme that is not supported: Bearer is",
-                code="token-scheme",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
-        token = token.strip()
-        digest = _digest(token)
-        until, grant = self._trusted.get(digest, (0.0, None))
-        if grant is not None and time.monotonic() < until:
-            return grant
-        self._trusted.pop(digest, None)
-        row = await self._found_once(token, digest)
-        if row is None:
-            raise Unauthenticated(
-                "the token is not known here or has expired: get a new one",
-                code="token-invalid",
-                headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
-            )
-        grant = _grant(row)
+    # -- tokens shown --------------------------------------------------------------------------------------
+
+    async def identify(self, caller: Caller) -> Grant:
+        """What the token of a request says. Raises `Unauthenticated`, and `Invalid` for two tokens.
+
+        A token that is bound to a key is looked up each time, together with using up the proof; a bearer token may
+        be remembered for five seconds.
+        """
+        rule = self._rules.dpop
+        it = shown(caller, bearer=rule != "required", dpop=rule != "off")
+        grant = self._remembered(it.token) if it.proof is None else None
+        if grant is None:
+            once = None if it.proof is None else OnceOnly.of(it.proof)
+            found = await self._rows.find(it.token, once)
+            if found is None:
+                self._trusted.pop(digest(it.token), None)
+                raise unknown_token(it)
+            grant = found.grant
+            check_binding(grant, it, caller)
+            if once is not None and not found.first:
+                raise bad_proof(once.refusal)
+            if once is None:
+                self._remember(it.token, grant, found.seconds)
+        else:
+            check_binding(grant, it, caller)
+        return grant
+
+    def _remembered(self, token: str) -> Grant | None:
+        until, grant = self._trusted.get(digest(token), (0.0, None))
+        return grant if time.monotonic() < until else None
+
+    def _remember(self, token: str, grant: Grant, seconds: float) -> None:
+        key = digest(token)
+        self._trusted.pop(key, None)
         if len(self._trusted) >= _TRUSTED_TOKENS:
             self._trusted.pop(next(iter(self._trusted)))
-        self._trusted[digest] = time.monotonic() + min(row["seconds"], _TRUSTED_SECONDS), grant
-        return grant
+        self._trusted[key] = time.monotonic() + min(seconds, _TRUSTED_SECONDS), grant
+
+    async def withdraw(self, requester: str) -> int:
+        """Ends all tokens of `requester` (URA), here at once and at other nodes within five seconds; how many."""
+        ended = await self._rows.withdraw(requester)
+        self._trusted = {key: one for key, one in self._trusted.items() if one[1].requester != requester}
+        return ended
+
+    # -- what it tells ---------------------------------------------------------------------------------------
 
     async def introspect(self, token: str) -> dict[str, Any]:
         """What a token of this server says (RFC 7662, section 2.2); {"active": false} for any other text."""
-        row = await self._find(token)
-        if row is None:
-            return {"active": False}
-        grant = _grant(row)
-        return {
-            "active": True,
-            "iss": self.issuer,
-            "client_id": grant.requester,
-            "sub": grant.requester,
-            "scope": grant.scope,
-            "token_type": "Bearer",
-            "jti": grant.jti,
-            "iat": int(row["issued"].timestamp()),
-            "exp": int(grant.expires.timestamp()),
-            "user": grant.user.json() if grant.user else None,
-            "purpose_of_use": grant.purpose,
-            "treatment_relation": grant.treatment_relation,
-        }
-
-    async def _found_once(self, token: str, digest: bytes) -> asyncpg.Record | None:
-        """`_find`, once for all requests that come with the same token while it is being looked up."""
-        finding = self._finding.get(digest)
-        if finding is None:
-            finding = self._finding[digest] = asyncio.ensure_future(self._find(token))
-            finding.add_done_callback(lambda _: self._finding.pop(digest, None))
-        return await asyncio.shield(finding)
-
-    async def _find(self, token: str) -> asyncpg.Record | None:
-        """The row of a token that is valid now."""
-        if not _TOKEN.fullmatch(token):
-            return None
-        async with acquire(self._pool) as connection:
-            return await connection.fetchrow(_FIND, self._tenant, _digest(token))
+        told = await self._rows.tell(token)
+        return {"active": False} if told is None else introspection(self.issuer, told)
 
     def metadata(self) -> dict[str, Any]:
         """What this server offers and where (RFC 8414, section 2)."""
-        return {
-            "issuer": self.issuer,
-            "token_endpoint": f"{self.issuer}/oauth2/token",
-            "jwks_uri": f"{self.issuer}/oauth2/jwks",
-            "response_types_supported": [],
-            "grant_types_supported": ["client_credentials"],
-            "scopes_supported": sorted(self._scopes),
-            "token_endpoint_auth_methods_supported": ["private_key_jwt"],
-            "token_endpoint_auth_signing_alg_values_supported": ["ES256"],
-        }
+        return metadata(
+            self.issuer,
+            grants=list(self._grants),
+            scopes=self._scopes,
+            presentations=self._presented is not None,
+            dpop=self._rules.dpop != "off",
+            certificates=self._rules.bind_certificate,
+        )
 
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode(errors="replace")).digest()
-
-
-def _grant(row: asyncpg.Record) -> Grant:
-    user = User(row["user_id"], row["user_name"], row["user_role"], row["user_responsible"])
-    return Grant(
-        row["requester"],
-        row["scope"],
-        user,
-        row["purpose"],
-        row["treatment_relation"],
-        row["jti"],
-        row["expires"],
-        row["patient"],
-    )
+    def presentation_definition(self, scope: str) -> Mapping[str, Any]:
+        """What an organisation must present for the scopes in `scope`. Raises `OAuthError`."""
+        if self._presented is None:
+            raise UnsupportedGrantTypeError("presentations are not taken here", code="grant-type")
+        required({"scope": scope}, "scope")
+        definitions = self._presented.definitions(self._scopes_of(scope))
+        if len(definitions) > 1:
+            raise InvalidScopeError(
+                "these scopes have different presentation definitions: ask for them one by one",
+                code="scope-several",
+                expression="scope",
+            )
+        return definitions[0].members

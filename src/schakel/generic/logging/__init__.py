@@ -9,6 +9,7 @@ from schakel.generic.logging.audit_event import audit_event
 from schakel.generic.logging.chain import ChainEvent, ChainLog
 from schakel.generic.logging.events import Event, Person
 from schakel.generic.logging.log import AuditLog, Wanted, place
+from schakel.generic.logging.sealer import Sealer, Sealing
 from schakel.generic.logging.stored import Logged
 from schakel.generic.logging.writer import AuditWriter
 
@@ -20,6 +21,8 @@ __all__ = [
     "Event",
     "Logged",
     "Person",
+    "Sealer",
+    "Sealing",
     "Wanted",
     "audit_event",
     "place",

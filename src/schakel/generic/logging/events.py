@@ -253,7 +253,9 @@ so that it is the officer's alone. The patient reads who it was and not on which
 
 def seen(event: Event, audience: Audience) -> Event:
     """`event` with only what this audience may see."""
-    hidden: dict[str, Any] = {name: _EMPTY[name] for name, field in FIELDS.items() if audience not in field.by}
+    hidden: dict[str, Any] = {
+        name: _EMPTY[name] for name, field in FIELDS.items() if audience not in field.by
+    }
     return replace(event, **hidden)
 
 

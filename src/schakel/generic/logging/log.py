@@ -37,18 +37,18 @@ class AuditLog:
 
     def __init__(self, writer: AuditWriter, tenant: int) -> None:
         self._writer = writer
-        self._tenant = tenant
+        self.tenant = tenant
 
     async def write(self, event: Event, decision: bytes = b"") -> str:
         """The id of `event`, once it is durable, together with the object of its decision if it carries one.
 
         Raises `Busy`: then do not do what was to be logged.
         """
-        return await self._writer.write(self._tenant, event, decision)
+        return await self._writer.write(self.tenant, event, decision)
 
     async def search(self, wanted: Wanted, count: int = 100) -> list[Logged]:
         """The first `count` events that are wanted, the newest first."""
-        where, values = "", list[object]([self._tenant])
+        where, values = "", list[object]([self.tenant])
         for condition, value in (
             # The indexes on patients and persons leave out events without one.
             ("patient <> '' AND patient = $", wanted.patient),
@@ -81,7 +81,7 @@ class AuditLog:
         async with acquire(self._writer.pool) as connection:
             row = await connection.fetchrow(
                 "SELECT id, recorded, body FROM audit_event WHERE tenant = $1 AND id = $2",
-                self._tenant,
+                self.tenant,
                 _uuid(event_id),
             )
         if row is None:
@@ -93,7 +93,7 @@ class AuditLog:
         async with acquire(self._writer.pool) as connection:
             rows = await connection.fetch(
                 "SELECT id, recorded, body FROM audit_event WHERE tenant = $1 AND decision = $2 ORDER BY recorded, id",
-                self._tenant,
+                self.tenant,
                 _uuid(decision_id),
             )
         if not rows:
@@ -105,7 +105,7 @@ class AuditLog:
         async with acquire(self._writer.pool) as connection:
             body: bytes | None = await connection.fetchval(
                 "SELECT body FROM decision WHERE tenant = $1 AND id = $2 ORDER BY recorded, event LIMIT 1",
-                self._tenant,
+                self.tenant,
                 _uuid(decision_id),
             )
         if body is None:
@@ -118,7 +118,7 @@ class AuditLog:
             await connection.execute(
                 "INSERT INTO policy_text (tenant, digest, body) VALUES ($1, $2, $3) "
                 "ON CONFLICT (tenant, digest) DO NOTHING",
-                self._tenant,
+                self.tenant,
                 digest,
                 pack(text.encode()),
             )
@@ -127,7 +127,7 @@ class AuditLog:
         """The text of the policy with this digest. Raises `NotFound`."""
         async with acquire(self._writer.pool) as connection:
             body: bytes | None = await connection.fetchval(
-                "SELECT body FROM policy_text WHERE tenant = $1 AND digest = $2", self._tenant, digest
+                "SELECT body FROM policy_text WHERE tenant = $1 AND digest = $2", self.tenant, digest
             )
         if body is None:
             raise NotFound("no policy with this digest ever decided here", code="policy-unknown")

@@ -24,6 +24,7 @@ WHOLE = "/{organisation}/fhir/{version}"
 _BELOW = "/{path:path}"
 _ABOUT = {
     "front": "For other organisations, for people and for their apps.",
+    "back": "For other organisations and for apps of people, who show a client certificate.",
     "internal": "For the organisation's own systems.",
 }
 _OPEN = re.compile(r"/health/|/openapi\.json|/metrics|/\.well-known/|/pages/|/oauth2/(?!introspect)")
@@ -50,7 +51,7 @@ class OpenApi:
 
 
 def document(listener: str, url: str, routes: Sequence[BaseRoute]) -> Json:
-    """The document of `routes`, which listen at `url`; `listener` is front or internal."""
+    """The document of `routes`, which listen at `url`; `listener` is front, internal or back."""
     paths: dict[str, Json] = {}
     for route in routes:
         assert isinstance(route, Route)
@@ -126,6 +127,9 @@ def _outer(path: str, named: set[str]) -> list[Json]:
 
 
 def _security(listener: str, path: str) -> list[Json]:
+    shown: Json = {"client certificate": []} if listener == "back" else {}
     if _OPEN.search(path):
-        return []
-    return [{"organisation key": []}] if listener == "internal" else [{"access token": []}]
+        return [shown] if shown else []
+    if listener == "internal":
+        return [{"organisation key": []}, {"client certificate": []}]
+    return [{"access token": [], **shown}]

@@ -123,6 +123,10 @@ SECURITY: dict[str, Json] = {
         "scheme": "bearer",
         "description": "A token of the organisation's own authorisation server.",
     },
+    "client certificate": {
+        "type": "mutualTLS",
+        "description": "A certificate of an authority that the node trusts.",
+    },
 }
 
 PROBLEM_ANSWER: Json = said("Refused, and why.", PROBLEM, ref("Problem"))

@@ -22,7 +22,7 @@ from schakel.kernel.outcomes import Invalid, Issue, NotSupported
 from schakel.server.answer import Answer, validators
 from schakel.server.operations.parameters import given
 from schakel.server.operations.registry import Call, Parameter
-from schakel.server.reach import Target, reach
+from schakel.server.reach import Reached, Target, Wanted, reach
 from schakel.server.references import linked
 from schakel.server.writing import warning_header
 from schakel.sources import Stored, Write
@@ -40,32 +40,47 @@ async def run(service: FhirService, call: Call) -> Answer:
     parameters = given(service, call, TAKES)
     logical_id = _composition(service, asked.id, parameters.one("id"))
     composition = await service.source.read(asked.version, "Composition", logical_id)
+    reached = await gathered(service, asked.version, composition)
+    made = document(asked.version, call.base, composition, reached)
+    if not parameters.one("persist"):
+        return made
+    bundle = json.parse(made.body, max_depth=json.STORED_DEPTH)
+    [written] = await service.source.write(asked.version, [Write("POST", "Bundle", new_id(), bundle)])
+    stored = written.stored
+    location = {"Location": f"{call.base}/Bundle/{stored.id}/_history/{stored.version}"}
+    headers = {**validators(stored), **made.headers, **location}
+    return Answer(200, stored.body, headers, stored, issues=made.issues)
+
+
+async def gathered(
+    service: FhirService,
+    version: Version,
+    composition: Stored,
+    wanted: Wanted = lambda stored, targets: True,
+) -> Reached:
+    """What a document of this composition holds beside it: of all it leads to, what is `wanted`. Raises `TooCostly`."""
     most = service.reach.document
-    reached = await reach(
+    return await reach(
         service.source,
-        asked.version,
+        version,
         [composition],
         service.own_bases,
         most,
         f"the document would hold more than {most} resources (setting limits.document)",
+        wanted=wanted,
         extensions=False,
     )
+
+
+def document(version: Version, base: str, composition: Stored, reached: Reached) -> Answer:
+    """The document of a composition and what was gathered for it, below the base of a door."""
     entries = [
-        _entry(call.base, stored, held)
+        _entry(base, stored, held)
         for stored, held in zip((composition, *reached.resources), reached.links, strict=True)
     ]
-    body = _bundle(asked.version, entries)
-    headers: dict[str, str] = {}
     issues = tuple(_missing(target) for target in reached.missing)
-    if issues:
-        headers["Warning"] = warning_header(issues)
-    if not parameters.one("persist"):
-        return Answer(200, body, headers, issues=issues)
-    document = json.parse(body, max_depth=json.STORED_DEPTH)
-    [written] = await service.source.write(asked.version, [Write("POST", "Bundle", new_id(), document)])
-    stored = written.stored
-    headers["Location"] = f"{call.base}/Bundle/{stored.id}/_history/{stored.version}"
-    return Answer(200, stored.body, {**validators(stored), **headers}, stored, issues=issues)
+    headers = {"Warning": warning_header(issues)} if issues else {}
+    return Answer(200, _bundle(version, entries), headers, issues=issues)
 
 
 def _composition(service: FhirService, in_path: str, given_id: str | None) -> str:

@@ -3,8 +3,8 @@
 Each certificate of a verified chain but the anchor is looked up in the list of its issuer, or asked for at its
 issuer's responder. An address that a certificate names is used only when it lies under one of the `sources` of
 `RevocationRules`: nobody makes this program fetch from a host of their choosing. What was fetched is kept until it
-expires, at most `keep` seconds; a list that cannot be fetched again then still counts as long as its issuer says (nextUpdate), and a
-list with a lower number than the one before is not taken.
+expires, at most `keep` seconds. A list that cannot be fetched again then still counts as long as its issuer says
+(nextUpdate), and one with a lower number than the one before is not taken.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ algorithms are decided here, never by the token; a key serves only the algorithm
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -30,7 +31,7 @@ MAX_CHARACTERS = 120_000
 MIN_RSA_BITS = 2048
 _MAX_DEPTH = 24
 _TYPES = frozenset({"jwt", "vc+jwt", "vp+jwt", "vc+ld+jwt", "vp+ld+jwt"})
-_RULES = registry(*ALGORITHMS, longest=MAX_CHARACTERS)
+RULES = registry(*ALGORITHMS, longest=MAX_CHARACTERS)
 
 PublicKey = ECKey | RSAKey
 
@@ -57,7 +58,7 @@ class Jwt:
 
     def signed_by(self, key: PublicKey) -> bool:
         """Whether the private part of `key` made the signature."""
-        return isinstance(key, ECKey) == (self.algorithm == "ES256") and made_with(self.parts, key, _RULES)
+        return isinstance(key, ECKey) == (self.algorithm == "ES256") and made_with(self.parts, key, RULES)
 
     def seconds(self, name: str) -> float | None:
         """The claim `name` as seconds since 1970, None when it is not there. Raises `Refused`."""
@@ -76,7 +77,7 @@ def read(text: object, what: str) -> Jwt:
     if len(text) > MAX_CHARACTERS:
         raise Refused(f"{what} is longer than {MAX_CHARACTERS} characters", code="jwt-malformed")
     try:
-        parts = opened(text, _RULES, _MAX_DEPTH)
+        parts = opened(text, RULES, _MAX_DEPTH)
     except ValueError:
         raise Refused(
             f"{what} is not a signed JWT: three parts in base64url with JSON objects are needed",
@@ -110,10 +111,10 @@ def _check_header(header: Mapping[str, Any], what: str) -> None:
         )
 
 
-def check_times(jwt: Jwt, moment: float) -> tuple[float, float]:
+def check_times(jwt: Jwt, moment: float, *, needed: bool = True) -> tuple[float, float]:
     """Start (nbf, else iat) and end (exp) of `jwt`, in seconds since 1970, when `moment` lies between them.
 
-    Raises `Refused` when one is missing, and outside of them by more than five seconds.
+    Raises `Refused` when one is missing, if they are `needed`, and outside of them by more than five seconds.
     """
     issued, start, end = jwt.seconds("iat"), jwt.seconds("nbf"), jwt.seconds("exp")
     for name, value in (("iat", issued), ("nbf", start)):
@@ -122,6 +123,8 @@ def check_times(jwt: Jwt, moment: float) -> tuple[float, float]:
                 f"the claim {name} lies in the future: check the clock", code="jwt-early", expression=name
             )
     begin = start if start is not None else issued
+    if not needed:
+        begin, end = begin or 0.0, end if end is not None else math.inf
     if begin is None:
         raise Refused("the claim nbf is missing", code="jwt-time", expression="nbf")
     if end is None:

@@ -38,31 +38,33 @@ class Credential:
 @dataclass(frozen=True, slots=True)
 class Proof:
     """What a verified credential proves by itself: the organisation (`ura`, `organisation`), and the professional
-    (`user`) with the level at which they proved who they are; '' and None for what it does not."""
+    (`user`) with the level at which they proved who they are; '' and None for what it does not. `organisation_proved`
+    says that it is the organisation's own credential, `holder_bound` that it is of who presents it."""
 
     ura: str = ""
     organisation: str = ""
     user: User | None = None
     assurance: str = ""
     holder_bound: bool = True
+    organisation_proved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Presented:
     """A presentation that was verified and meets its definition.
 
-    `holder` is the DID that signed it, `expires` its end in seconds since 1970. `fields` are the values by field id
-    of the definition, `types` the types of the credentials. `ura` and `organisation_name` are proved by a
-    credential bound to the holder, `user` by one that vouches for a person, at the level `assurance`. `patient` is a
-    BSN when an enrolment was presented. What was not presented is '' or None.
+    `holder` is the DID that signed it, `expires` its end in seconds since 1970, `nonce` '' when it has none. All `credentials` were verified. `fields`
+    are the values by field id of the definition. `ura` and `organisation_name` are proved by a credential bound to
+    the holder; `user` is the professional, at the level of assurance with which they proved who they are; `patient` is
+    a BSN when an enrolment was presented. What was not presented is '' or None.
     """
 
     holder: str
     jti: str
     nonce: str
     expires: float
+    credentials: tuple[Credential, ...] = ()
     fields: Mapping[str, str] = field(default_factory=dict)
-    types: tuple[str, ...] = ()
     ura: str = ""
     organisation_name: str = ""
     facility_type: str = ""

@@ -44,13 +44,15 @@ def _of_jwt(jwt: Jwt) -> Credential:
     if (name := jwt.claims.get("jti")) is not None:
         _agree(inner.get("id"), _text(name, "jti"), "vc.id")
         members["id"] = name
-    made = _made(members, jwt, issuer)
     subject = _text(jwt.claims.get("sub"), "sub")
-    if made.subject.get("id", subject) != subject:
-        raise Refused(
-            "the claim sub is not credentialSubject.id", code="credential-subject", expression="sub"
-        )
-    return made
+    subjects = items(members.get("credentialSubject"))
+    if len(subjects) == 1 and isinstance(subjects[0], Mapping):
+        if subjects[0].get("id", subject) != subject:
+            raise Refused(
+                "the claim sub is not credentialSubject.id", code="credential-subject", expression="sub"
+            )
+        members["credentialSubject"] = {**subjects[0], "id": subject}
+    return _made(members, jwt, issuer)
 
 
 def _made(members: Mapping[str, Any], jwt: Jwt | None, issuer: str) -> Credential:

@@ -25,7 +25,7 @@ def inside(what: str, where: str) -> Iterator[None]:
     try:
         yield
     except (Refused, NotChecked) as error:
-        expression = f"{where}.{error.expression}" if error.expression else where
+        expression = ".".join(filter(None, (where, error.expression)))
         raise type(error)(f"{what}: {error.message}", code=error.kind, expression=expression) from error
 
 

@@ -19,6 +19,7 @@ from schakel.generic.identity.certificates import (
     Verified,
     thumbprint,
 )
+from schakel.generic.identity.certificates.trust import signed_by
 from schakel.generic.identity.credentials.did_web import ASSERTION
 from schakel.generic.identity.credentials.did_x509 import DidX509
 from schakel.generic.identity.credentials.jwts import Jwt, check_times, from_public
@@ -41,7 +42,7 @@ class Anchors(Protocol):
 class Withdrawals(Protocol):
     """Which certificates were withdrawn (`certificates.Revocation`)."""
 
-    async def check(self, verified: Verified, moment: datetime | None = None) -> None:
+    async def check(self, verified: Verified) -> None:
         """Raises `CertificateRefused`, and `RevocationUnknown` when nobody could tell."""
 
 
@@ -55,9 +56,7 @@ async def check_did_web(jwt: Jwt, issuer: str, resolver: Resolver) -> None:
             expression="kid",
         )
     if not jwt.signed_by(await resolver.key(method, (ASSERTION,))):
-        raise Refused(
-            f"the signature was not made with the key {shown(method)}", code="credential-signature"
-        )
+        raise Refused(f"the signature was not made with the key {shown(method)}", code="credential-signature")
 
 
 async def check_certificate(
@@ -82,14 +81,22 @@ async def check_certificate(
         )
     try:
         verified = trust.verify(chain, moment, use=Use.SIGNATURE)
-        did.check(verified)
+        did.check(_with_above(verified, chain))
         _check_validity(jwt, verified, moment)
-        await withdrawn.check(verified, moment)
+        await withdrawn.check(verified)
     except CertificateRefused as error:
         raise Refused(error.message, code=error.kind, expression="x5c") from error
     except (RevocationUnknown, Upstream) as error:
         raise NotChecked(error.message, code=error.kind, expression="x5c") from error
     return did, verified
+
+
+def _with_above(verified: Verified, chain: Sequence[x509.Certificate]) -> Verified:
+    """`verified` with the authorities in `chain` above the one that is trusted: a DID may be by one of those."""
+    path = list(verified.chain)
+    while above := [one for one in chain if one not in path and signed_by(path[-1], one)]:
+        path.append(above[0])
+    return Verified(tuple(path), verified.uzi)
 
 
 def _chain(jwt: Jwt) -> list[x509.Certificate]:

@@ -151,7 +151,12 @@ class _Resolver(AbstractResolver):
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=family)
         usable = [
             ResolveResult(
-                hostname=host, host=str(where[0]), port=port, family=kind, proto=protocol, flags=socket.AI_NUMERICHOST
+                hostname=host,
+                host=str(where[0]),
+                port=port,
+                family=kind,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST,
             )
             for kind, _, protocol, _, where in found
             if (address := _address(str(where[0]).partition("%")[0])) is not None

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from schakel.generic.identity.dpop import FRESH_SECONDS, Proof
 from schakel.generic.identity.errors import InvalidDpopProofError, OAuthError
@@ -15,7 +15,8 @@ from schakel.generic.identity.model import User
 _PROOF_KEPT = timedelta(seconds=FRESH_SECONDS + 300)
 """How long after its making a proof is remembered: as long as it is taken, and more than clocks of nodes differ."""
 
-Kind = Literal["assertion", "presentation", "nonce", "dpop"]
+ASSERTION, PRESENTATION, NONCE, DPOP = "assertion", "presentation", "nonce", "dpop"
+"""The kinds of ids that may be used once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class OnceOnly:
     """An id that may be used once among those of this `kind` by this `issuer`; remembered until `until`, and
     `refusal` for who comes with it again."""
 
-    kind: Kind
+    kind: str
     issuer: str
     id: str
     until: datetime
@@ -44,7 +45,7 @@ class OnceOnly:
             expression="jti",
         )
         until = datetime.fromtimestamp(proof.issued, UTC) + _PROOF_KEPT
-        return cls("dpop", proof.jkt, proof.jti, until, refusal)
+        return cls(DPOP, proof.jkt, proof.jti, until, refusal)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,7 @@ class Proved:
     requester_name: str = ""
     facility_type: str = ""
     assurance: str = ""
+    patient: str = ""
     claims: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, Any] = field(default_factory=dict)
     longest: int = 3600

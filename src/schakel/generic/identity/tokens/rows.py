@@ -46,7 +46,7 @@ WITH used AS (
 INSERT INTO access_token (tenant, digest, jti, requester, scope, user_id, user_name, user_role, user_responsible,
     purpose, treatment_relation, patient, requester_name, facility_type, client_id, assurance, grant_type, claims,
     origins, jkt, x5t, expires)
-VALUES ($1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, '', $14, $15, $16, $17, $18, $19, $20, $21, $22, now() + $23)
+VALUES ($1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $24, $14, $15, $16, $17, $18, $19, $20, $21, $22, now() + $23)
 RETURNING expires
 """
 
@@ -124,13 +124,22 @@ class TokenRows:
         self._finding: Groups[_Asked, Found | None] = Groups(self._find)
         self._clean_after = 0.0
 
-    async def issue(self, proved: Proved, scope: str, seconds: int, jkt: str, x5t: str) -> tuple[str, Grant]:
-        """A new token and what it says; all that `proved` may use once is used up by it.
+    async def issue(
+        self,
+        proved: Proved,
+        use: Sequence[OnceOnly],
+        scope: str,
+        seconds: int,
+        *,
+        jkt: str,
+        x5t: str,
+    ) -> tuple[str, Grant]:
+        """A new token for what was `proved`, and what it says; all in `use` is used up by it.
 
         Raises the refusal of what was used before (then nothing is used up), and `Busy`.
         """
-        once = {one.digest: one for one in proved.once}
-        if len(once) < len(proved.once):
+        once = {one.digest: one for one in use}
+        if len(once) < len(use):
             raise InvalidRequestError(
                 "two of the signed parts of the request are one and the same",
                 code="parts-equal",
@@ -165,13 +174,14 @@ class TokenRows:
                     jkt,
                     x5t,
                     timedelta(seconds=seconds),
+                    proved.patient,
                 )
             except asyncpg.UniqueViolationError as error:
                 if error.table_name != "used_id":
                     raise
                 used = {row["digest"] for row in await connection.fetch(_USED, self._tenant, list(once))}
                 raise next(
-                    (one.refusal for key, one in once.items() if key in used), proved.once[0].refusal
+                    (one.refusal for key, one in once.items() if key in used), use[0].refusal
                 ) from None
         return token, Grant(
             proved.requester,
@@ -181,6 +191,7 @@ class TokenRows:
             proved.treatment_relation,
             jti,
             expires,
+            proved.patient,
             requester_name=proved.requester_name,
             facility_type=proved.facility_type,
             client_id=proved.client_id,
@@ -219,7 +230,7 @@ class TokenRows:
             return None
         async with acquire(self._pool) as connection:
             row = await connection.fetchrow(_TOLD, self._tenant, digest(token))
-        return row and Told(_grant(row), row["issued"], orjson.loads(row["origins"]))
+        return Told(_grant(row), row["issued"], orjson.loads(row["origins"])) if row else None
 
     async def withdraw(self, requester: str) -> int:
         """Ends every token of `requester` (URA); how many there were."""

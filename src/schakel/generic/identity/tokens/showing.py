@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from schakel.generic.identity.dpop import ALGORITHMS, Proof, proved
-from schakel.generic.identity.errors import InvalidDpopProofError
+from schakel.generic.identity.errors import InvalidDpopProofError, OAuthError
 from schakel.generic.identity.model import Caller, Grant
 from schakel.kernel.clock import now
 from schakel.kernel.outcomes import Invalid, Unauthenticated
 
-_DPOP = f'DPoP algs="{" ".join(ALGORITHMS)}"'
+_BEARER = 'Bearer realm="schakel"'
+_DPOP = f'DPoP realm="schakel", algs="{" ".join(ALGORITHMS)}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ def shown(caller: Caller, *, bearer: bool, dpop: bool) -> Shown:
 
     Raises `Unauthenticated`, and `Invalid` for two tokens in one request.
     """
-    schemes = {"bearer": "Bearer"} if bearer else {}
+    schemes = {"bearer": _BEARER} if bearer else {}
     schemes |= {"dpop": _DPOP} if dpop else {}
     challenges = {"WWW-Authenticate": ", ".join(schemes.values())}
     names = " or ".join(f"Authorization: {challenge.split()[0]} TOKEN" for challenge in schemes.values())
@@ -101,7 +102,7 @@ def bad_token(scheme: str, message: str, code: str) -> Unauthenticated:
     )
 
 
-def bad_proof(error: InvalidDpopProofError) -> Unauthenticated:
+def bad_proof(error: OAuthError) -> Unauthenticated:
     """A refusal of the proof, with the word of RFC 9449."""
     return Unauthenticated(
         error.message,
@@ -119,4 +120,4 @@ def _challenge(scheme: str, error: str, description: str) -> str:
     """A challenge of one scheme; what may not stand in a description (RFC 6750, section 3) is left out."""
     text = "".join(c if " " <= c <= "~" and c not in '"\\' else "'" for c in description)
     told = f'error="{error}", error_description="{text}"'
-    return f"{_DPOP}, {told}" if scheme == "dpop" else f"Bearer {told}"
+    return f"{_DPOP if scheme == 'dpop' else _BEARER}, {told}"

@@ -1,0 +1,142 @@
+"""What the settings say of consent, as the services that `compose` builds take them: how Mitz is asked, and what each
+organisation decided about acute care and emergencies."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from schakel.config import Organisation, Settings
+from schakel.facilities import Facility, FacilityRules
+from schakel.generic.consent import (
+    AcutePolicy,
+    Categories,
+    CategoryRow,
+    Choices,
+    ConsentDesk,
+    ConsentOffice,
+    Emergencies,
+    EmergencyPolicy,
+    Grounds,
+    NotifyClients,
+    Objections,
+    Standings,
+    Subscriber,
+    Subscriptions,
+    SubscriptionWork,
+)
+from schakel.generic.consent.mitz import Mitz, Signing
+from schakel.generic.consent.once import Once
+from schakel.kernel import tls
+from schakel.kernel.outcomes import Invalid
+
+
+@asynccontextmanager
+async def mitz(settings: Settings) -> AsyncIterator[Mitz | None]:
+    """The client of Mitz, None when this node does not ask it. Raises `Invalid` for a certificate or key."""
+    given = settings.mitz
+    if given.base is None:
+        yield None
+        return
+    context = tls.client(given.ca, given.certificate, given.key, setting="mitz.")
+    signing = None
+    if given.sign:
+        key, certificate = given.signing_key or given.key, given.signing_certificate or given.certificate
+        assert key is not None and certificate is not None  # as the settings were checked
+        signing = Signing.read(key, certificate)
+    rules = FacilityRules(timeout=given.seconds)
+    async with Facility.open("Mitz", given.base, context, rules) as facility:
+        yield Mitz(facility, signing, given.content_type)
+
+
+def office(
+    settings: Settings,
+    organisation: Organisation,
+    tenant: int,
+    pool: asyncpg.Pool,
+    client: Mitz | None,
+) -> ConsentOffice:
+    """All that an organisation has for consent. Raises `Invalid` for a row of `mitz.categories`."""
+    given = settings.mitz
+    choices, emergencies = Choices(pool, tenant), Emergencies(pool, tenant)
+    desk = ConsentDesk(
+        ura=organisation.ura,
+        type_code=organisation.type_code,
+        standings=Standings(pool, tenant),
+        grounds=Grounds(pool, tenant),
+        choices=choices,
+        emergencies=emergencies,
+        categories=_categories(settings),
+        mitz=client,
+        answers=Once(given.remember_seconds),
+        acute=_acute(organisation),
+        emergency=_emergency(organisation),
+    )
+    return ConsentOffice(
+        desk=desk,
+        objections=Objections(pool, tenant),
+        choices=choices,
+        emergencies=emergencies,
+        subscriptions=Subscriptions(pool, tenant) if _subscriber(settings, organisation) else None,
+        notify=NotifyClients(
+            frozenset(host.lower() for host in given.notify_hosts), frozenset(given.notify_thumbprints)
+        ),
+    )
+
+
+@asynccontextmanager
+async def subscribing(
+    settings: Settings, offices: Mapping[str, ConsentOffice], pool: asyncpg.Pool, client: Mitz | None
+) -> AsyncIterator[None]:
+    """Asks Mitz for the subscriptions of the organisations (by slug) until the end of the block."""
+    subscribers: dict[int, Subscriber] = {}
+    for one in settings.organisations:
+        subscriptions, subscriber = offices[one.slug].subscriptions, _subscriber(settings, one)
+        if subscriptions is not None and subscriber is not None:
+            subscribers[subscriptions.tenant] = subscriber
+    if client is None or not subscribers:
+        yield
+        return
+    async with SubscriptionWork(pool, client, subscribers).working():
+        yield
+
+
+def _subscriber(settings: Settings, organisation: Organisation) -> Subscriber | None:
+    """What subscriptions of an organisation say; None when this node cannot ask for them."""
+    given = settings.mitz
+    if given.base is None or not given.gateway_system or settings.back is None or not organisation.type_code:
+        return None
+    return Subscriber(
+        organisation.ura,
+        organisation.type_code,
+        f"{settings.back.public_url}/{organisation.slug}/mitz/notify",
+        given.gateway_system,
+        given.source_system,
+    )
+
+
+def _acute(organisation: Organisation) -> AcutePolicy | None:
+    given = organisation.acute_opt_out
+    if given is None:
+        return None
+    return AcutePolicy(frozenset(given.purposes), frozenset(given.requester_types))
+
+
+def _emergency(organisation: Organisation) -> EmergencyPolicy | None:
+    given = organisation.break_glass
+    if given is None:
+        return None
+    return EmergencyPolicy(
+        given.document, given.dated, given.review_hours, frozenset(given.levels), given.overrides_objection
+    )
+
+
+def _categories(settings: Settings) -> Categories:
+    try:
+        return Categories(
+            CategoryRow(row.type_code, row.category, row.source) for row in settings.mitz.categories
+        )
+    except Invalid as error:
+        raise Invalid(f"the configuration is not right: {error.message}", code="mitz-categories") from error

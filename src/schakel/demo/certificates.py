@@ -1,0 +1,115 @@
+"""The certificates of the region: asked of the stand-in of the certificate authority, as an operator would.
+
+Each organisation has a UZI server certificate (it proves the organisation's URA to others), each operator one for its
+*back* listener. Keys are made here and never leave the data folder; what there is already is used again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+
+from schakel.demo import cast
+from schakel.demo.doors import HOST, Client
+from schakel.demo.folder import DemoFolder
+from schakel.kernel.clock import now
+from schakel.kernel.outcomes import Fault
+
+_DAYS = 365
+_LEFT = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """PEM files: a certificate with those above it, and its private key."""
+
+    certificate: Path
+    key: Path
+
+
+def organisation_pair(folder: DemoFolder, organisation: cast.Organisation) -> Pair:
+    """The UZI server certificate of an organisation."""
+    return _pair(folder, organisation.slug)
+
+
+def operator_pair(folder: DemoFolder, operator: cast.Operator) -> Pair:
+    """The certificate of an operator's listener for others."""
+    return _pair(folder, f"operator-{operator}")
+
+
+def anchors(folder: DemoFolder) -> Path:
+    """The root under which all certificates of the region are."""
+    return folder.path / "keys" / "anchors.pem"
+
+
+async def ensure(client: Client, folder: DemoFolder, authority: str) -> None:
+    """Asks the authority at this address for the certificates that are not there. Raises `Fault` and `Upstream`."""
+    wanted = [
+        (
+            operator_pair(folder, operator),
+            {"kind": "server", "organisation": f"Operator {operator}", "number": f"0000009900000{place}0000"},
+        )
+        for place, operator in enumerate(cast.OPERATORS, start=1)
+    ]
+    wanted += [
+        (
+            organisation_pair(folder, one),
+            {
+                "kind": "uzi-server",
+                "organisation": one.name,
+                "locality": one.city,
+                "ura": one.ura,
+                "uzi": f"9901{one.ura[-5:]}",
+            },
+        )
+        for one in cast.ORGANISATIONS
+    ]
+    (folder.path / "keys").mkdir(mode=0o700, exist_ok=True)
+    missing = [one for one in wanted if not _good(one[0].certificate)]
+    await asyncio.gather(*(_ask(client, folder, authority, *one) for one in missing))
+
+
+async def _ask(
+    client: Client, folder: DemoFolder, authority: str, pair: Pair, members: dict[str, Any]
+) -> None:
+    key = await asyncio.to_thread(rsa.generate_private_key, 65537, 2048)
+    name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, members["organisation"])])
+    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    asked = {
+        **members,
+        "csr": request.public_bytes(serialization.Encoding.PEM).decode(),
+        "hosts": [HOST, "localhost"],
+        "seconds": _DAYS * 86_400,
+    }
+    reply = await client.send("POST", f"{authority}/certificates", data=orjson.dumps(asked))
+    if reply.status != 201:
+        raise Fault(f"the certificate authority gives no certificate: {reply.said()}")
+    given = reply.json()
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    folder.write(pair.key, private)
+    folder.write(anchors(folder), str(given["anchor"]).encode())
+    folder.write(pair.certificate, str(given["chain"]).encode())
+
+
+def _pair(folder: DemoFolder, name: str) -> Pair:
+    keys = folder.path / "keys"
+    return Pair(keys / f"{name}.pem", keys / f"{name}.key")
+
+
+def _good(certificate: Path) -> bool:
+    """Whether a certificate is there and stays valid for a while."""
+    if not certificate.exists():
+        return False
+    found = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
+    return found.not_valid_after_utc > now() + _LEFT

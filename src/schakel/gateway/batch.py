@@ -1,0 +1,82 @@
+"""A batch at the guarded door: as many requests as it has entries, each with its own decision.
+
+One entry that is refused says nothing of the others and hides none of them. The decision of an entry stands in its
+link `decision`. A transaction is not possible here: no exchange of the matrix has one.
+
+Source: FHIR http.html, batch (STU3, R4).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from schakel.gateway.emergency import HEADER
+from schakel.kernel.outcomes import Invalid, NotSupported, Outcome, TooCostly, Unprocessable
+from schakel.server import Answer, FhirService, Request, answer
+from schakel.server.bodies import read_body
+from schakel.server.entries import entry_of, request_of
+from schakel.server.transaction import entry_at, located
+
+_AT_ONCE = 3
+"""Entries of one batch that are under way; a node has more database connections than these."""
+
+DECISION = "X-Decision-ID"
+
+
+class Batch:
+    """The entries of a batch. Raises `Invalid`, `NotSupported`, `TooCostly`, `Unprocessable` and `UnsupportedMedia` for
+    what is no batch."""
+
+    def __init__(self, service: FhirService, request: Request, base: str) -> None:
+        self._version = request.version
+        self._base = base
+        self._headers = {n: v for n, v in request.headers.items() if n == HEADER.lower()}
+        bundle = read_body(request, service.rules.max_depth)
+        if bundle.get("resourceType") != "Bundle":
+            raise Invalid("the FHIR base takes a Bundle of type batch", expression="resourceType")
+        if bundle.get("type") != "batch":
+            raise NotSupported(
+                "at this door a Bundle is a batch; nothing is written by transaction",
+                expression="Bundle.type",
+            )
+        entries = bundle.get("entry", [])
+        if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
+            raise Unprocessable("Bundle.entry must be a list of entries", expression="Bundle.entry")
+        if len(entries) > service.rules.max_entries:
+            raise TooCostly(
+                f"a batch may have {service.rules.max_entries} entries (setting limits.entries)",
+                expression="Bundle.entry",
+            )
+        service.checked(self._version, {name: value for name, value in bundle.items() if name != "entry"})
+        self._entries: list[dict[str, Any]] = entries
+
+    async def answer(self, one: Callable[[Request], Awaitable[Answer]]) -> Answer:
+        """The answer to the batch; `one` answers each entry as the request it is."""
+        out: list[dict[str, Any]] = [{} for _ in self._entries]
+        waiting = iter(range(len(self._entries)))
+
+        async def work() -> None:
+            for place in waiting:
+                out[place] = await self._entry(place, one)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(_AT_ONCE, len(out))):
+                group.create_task(work())
+        return Answer(200, answer.bundle("batch-response", out, self._base))
+
+    async def _entry(self, place: int, one: Callable[[Request], Awaitable[Answer]]) -> dict[str, Any]:
+        entry = self._entries[place]
+        asked = entry.get("request")
+        method = str(asked.get("method")) if isinstance(asked, dict) else ""
+        try:
+            request = request_of(self._version, self._base, entry, "")
+            given = await one(replace(request, headers={**request.headers, **self._headers}))
+        except Outcome as outcome:
+            given = answer.refusal(located(outcome, entry_at(place)), self._version)
+        told = entry_of(self._version, self._base, method, given)
+        if decision := given.headers.get(DECISION):
+            told = {"link": [{"relation": "decision", "url": f"urn:uuid:{decision}"}], **told}
+        return told

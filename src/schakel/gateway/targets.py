@@ -1,0 +1,230 @@
+"""Whose data a judged request is about, and what it takes. Nobody has seen any of it yet.
+
+A search names the patient, or, when it is tied to the input of a Task, the Task does. A read names a resource: it is
+looked up here, and one that is not here is refused like one that may not be seen.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from schakel.fhir.definitions import Version
+from schakel.gateway.disclosure import Disclosure
+from schakel.gateway.minimise import Item, Subject, about
+from schakel.gateway.parts import Authorisation, Recorded
+from schakel.gateway.tasks import Task, Tasks
+from schakel.generic.authorisation import ANY, Judgement, PatientNamed, Row, listed_form
+from schakel.generic.authorisation.model import Tie
+from schakel.generic.identity import Grant
+from schakel.kernel.outcomes import Gone, NotFound, Outcome
+from schakel.server import FhirService, Interaction, Request
+from schakel.server.answer import search_path
+from schakel.sources import Stored
+
+_MOST_TOKENS = 10_000
+_MOST_EACH = 200
+
+
+class Refused(Exception):
+    """A refusal whose reason goes to the log only."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a request takes: `interaction` is what will be executed, `row` what it is decided under. `subject` is the
+    patient, None where no patient's data is taken; `form` the search in the form in which grounds list it. Of `tasks`
+    one must be its ground, when there are any. `item` is the resource that is asked, as `stored`."""
+
+    interaction: Interaction
+    row: Row
+    subject: Subject | None = None
+    form: str = ""
+    tasks: tuple[Task, ...] = ()
+    stored: Stored | None = None
+    item: Item | None = None
+
+
+class Targets:
+    """Finds the target of each request at one organisation's door."""
+
+    def __init__(
+        self,
+        service: FhirService,
+        policy: Authorisation,
+        recorded: Recorded,
+    ) -> None:
+        self._service = service
+        self._policy = policy
+        self._recorded = recorded
+        self._facts = Disclosure(service, ())
+        self._disclosures: dict[str, Disclosure] = {}
+        self._tasks = Tasks(service)
+        self._permitted: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
+
+    def permitted(self, token: str, patient: str) -> None:
+        """Remembers that data of this patient (BSN) was given under this token: a resource that names no patient may
+        then be looked for among theirs. It permits nothing."""
+        patients = self._permitted.setdefault(token, OrderedDict())
+        patients[patient] = None
+        if len(patients) > _MOST_EACH:
+            patients.popitem(last=False)
+        if len(self._permitted) > _MOST_TOKENS:
+            self._permitted.popitem(last=False)
+
+    async def target(self, grant: Grant, asked: Interaction, judgement: Judgement) -> Target:
+        """The target of a judged request. `asked` has the query that was judged: of a page the one that made it.
+
+        Raises `Refused`.
+        """
+        row = judgement.row
+        match row.interaction:
+            case "search":
+                return await self._search(grant, asked, row, judgement.patient)
+            case "create" | "notification":
+                return Target(asked, row)
+            case "update" if not row.tie:
+                return Target(asked, row)
+            case _ if row.tie == "released":
+                return await self._released(grant, asked, row)
+            case _:
+                return await self._of_task(grant, asked, row)
+
+    # -- searches ------------------------------------------------------------------------------------------
+
+    async def _search(self, grant: Grant, asked: Interaction, row: Row, named: PatientNamed) -> Target:
+        assert asked.query is not None
+        version, query = asked.version, asked.query
+        form = listed_form(f"{search_path(query)}?{query.self_link()}")
+        bsn = named.bsn or (await self._bsn(version, named.id) if named.id else "")
+        if row.tie != "task-input":
+            return Target(asked, row, Subject(bsn, frozenset()), form)
+        ids = await self._facts.patient_ids(version, bsn) if bsn else frozenset[str]()
+        if bsn and not ids:
+            raise Refused("task-missing")
+        tasks = await self._tasks.listing(version, grant.requester, ",".join(sorted(ids)), form)
+        if not bsn:
+            bsn, ids = await self._only_patient(version, tasks)
+            asked = replace(asked, query=replace(query, limited_to=ids))
+        if not tasks:
+            raise Refused("task-missing")
+        return Target(asked, row, Subject(bsn, ids), form, tuple(tasks))
+
+    async def _only_patient(self, version: Version, tasks: Iterable[Task]) -> tuple[str, frozenset[str]]:
+        """The one patient of these Tasks: a search that names nobody is narrowed to that one."""
+        ids = {self._patient_of(version, task.stored) for task in tasks}
+        if len(ids) != 1:
+            raise Refused("task-missing" if not ids else "task-several-patients")
+        [logical_id] = ids
+        return await self._bsn(version, logical_id), frozenset({logical_id})
+
+    # -- one resource --------------------------------------------------------------------------------------
+
+    async def _released(self, grant: Grant, asked: Interaction, row: Row) -> Target:
+        """A resource that some search of the exchange would release to this requester for this patient."""
+        version = asked.version
+        stored, whose, item = await self._resource(asked)
+        named = self._facts.patient_of(item)
+        disclosure, tasks = self.disclosure(row.exchange), list[Task]()
+        if any(one.tie for one in self._policy.searches(row.exchange)):
+            tasks = await self._tasks.open(version, grant.requester, named or "")
+            disclosure = Disclosure(self._service, self._listed(grant, version, tasks))
+        if named is not None:
+            patients = [await self._bsn(version, named, whose)]
+        elif tasks:
+            patients = [await self._bsn(version, self._patient_of(version, task.stored)) for task in tasks]
+        else:
+            recorded = await self._recorded.patients(grant.requester, row.exchange)
+            patients = list(dict.fromkeys((*self._permitted.get(grant.jti, ()), *recorded)))
+        found = await disclosure.release(version, item, patients)
+        if found is None:
+            raise Refused("not-referred-to" if named is None else "form-not-allowed")
+        subject, releasing = found
+        tasks = [task for task in tasks if self._patient_of(version, task.stored) in subject.ids]
+        return Target(asked, releasing, subject, tasks=tuple(tasks), stored=stored, item=item)
+
+    def _listed(self, grant: Grant, version: Version, tasks: Iterable[Task]) -> list[Row]:
+        """The rows of the searches that stand in the input of these Tasks."""
+        rows: dict[str, Row] = {}
+        for search in {search for task in tasks for search in task.searches}:
+            path, _, query = search.strip().lstrip("/").partition("?")
+            with suppress(Outcome):
+                interaction = self._service.parse(Request(version, "GET", path, query, {}))
+                row = self._policy.judge(grant.scopes, interaction).row
+                rows[row.id] = row
+        return list(rows.values())
+
+    async def _of_task(self, grant: Grant, asked: Interaction, row: Row) -> Target:
+        """A Task for this requester, or a resource to which an open one leads."""
+        version = asked.version
+        stored, whose, item = await self._resource(asked)
+        if row.tie == "task":
+            task = await self._tasks.task(version, stored)
+            if task.owner != grant.requester:
+                raise Refused("task-owner-other")
+            if task.over:
+                raise Refused("task-missing")
+            patient, tasks = self._patient_of(version, stored), [task]
+        else:
+            named = self._facts.patient_of(item)
+            if named == "":
+                raise Refused("patient-unknown")
+            deep = row.tie == "task-document"
+            tasks = await self._tasks.opening(version, grant.requester, named or "", item.key, deep=deep)
+            if not tasks:
+                also = self._tied(row, "released")
+                if also is None:
+                    raise Refused("task-missing")
+                return await self._released(grant, asked, also)
+            patient = named or self._patient_of(version, tasks[0].stored)
+            tasks = [task for task in tasks if self._patient_of(version, task.stored) == patient]
+            if not tasks:
+                raise Refused("task-missing")
+        subject = Subject(await self._bsn(version, patient, whose), frozenset({patient}))
+        if about(item, subject) is False:
+            raise Refused("other-patient")
+        return Target(asked, row, subject, tasks=tuple(tasks), stored=stored, item=item)
+
+    def _tied(self, row: Row, tie: Tie) -> Row | None:
+        """The row for any resource of the same exchange, version and interaction with another tie, if there is one."""
+        same = (row.exchange, row.version, row.interaction, ANY, tie)
+        for other in self._policy.matrix.rows:
+            if (other.exchange, other.version, other.interaction, other.type, other.tie) == same:
+                return other
+        return None
+
+    async def _resource(self, asked: Interaction) -> tuple[Stored, Stored | None, Item]:
+        """The resource that is asked, with the patient it belongs to, in one question to the source."""
+        try:
+            stored, whose = await self._service.source.read_with_patient(asked.version, asked.type, asked.id)
+        except (NotFound, Gone) as absent:
+            raise Refused("not-here") from absent
+        return stored, whose, self._facts.item(asked.version, stored, True)
+
+    # -- the patient ---------------------------------------------------------------------------------------
+
+    def disclosure(self, exchange: str) -> Disclosure:
+        """What the searches of an exchange release."""
+        if exchange not in self._disclosures:
+            self._disclosures[exchange] = Disclosure(self._service, self._policy.searches(exchange))
+        return self._disclosures[exchange]
+
+    def _patient_of(self, version: Version, stored: Stored) -> str:
+        """The logical id of the patient a Task is for. Raises `Refused` when it names none of ours."""
+        patient = self._facts.patient_of(self._facts.item(version, stored, True))
+        if not patient:
+            raise Refused("patient-unknown")
+        return patient
+
+    async def _bsn(self, version: Version, logical_id: str, known: Stored | None = None) -> str:
+        """The BSN of a patient; `known` is a Patient that was just read, perhaps this one."""
+        bsn = await self._facts.bsn_of(version, logical_id, known)
+        if not bsn:
+            raise Refused("patient-unknown")
+        return bsn

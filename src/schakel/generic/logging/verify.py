@@ -1,0 +1,281 @@
+"""Whether a log is as it was sealed: the database against the seals that were exported.
+
+The file is read first and the database after it, in one snapshot: what the file has, the database must have too. What
+stands only in the database is looked up once more in the file, for a node that is running may just be adding it.
+Content that was removed at the end of its term is not missed when its seal is old enough and the removal is on record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import asyncpg
+from joserfc.jwk import KeySet
+
+from schakel.generic.logging import seal, seal_file
+from schakel.generic.logging.retention import latest_removable
+from schakel.generic.logging.seal import FIRST, Seal, SealDamaged
+from schakel.generic.logging.stored import COLUMNS, leaf
+from schakel.kernel.clock import now
+from schakel.store.connection import Connection, acquire
+
+_PAGE = 100
+_TRIES = 6
+_TRY_SECONDS = 0.5
+_SHOWN = 20
+"""Most ids that one finding of the same kind names."""
+
+_EVENTS = f"""
+SELECT {", ".join(f"a.{name.strip()}" for name in COLUMNS.split(","))}, d.body AS decided
+FROM audit_event a LEFT JOIN decision d ON d.tenant = a.tenant AND d.event = a.id AND d.id = a.decision
+WHERE a.tenant = $1 AND a.id = ANY ($2::uuid[])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it was sealed. `seal` is a number or 0, `event` an id or ''."""
+
+    what: str
+    seal: int = 0
+    event: str = ""
+
+    def __str__(self) -> str:
+        where = [f"seal {self.seal}"] * bool(self.seal) + [f"event {self.event}"] * bool(self.event)
+        return f"{', '.join(where)}: {self.what}" if where else self.what
+
+
+@dataclass(slots=True)
+class Verified:
+    """What was looked at and found. `unsealed` are the ids of events that no seal holds yet."""
+
+    seals: int = 0
+    events: int = 0
+    removed: int = 0
+    last: datetime | None = None
+    unsealed: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    def found(self, what: str, seal: int = 0, event: uuid.UUID | None = None) -> None:
+        self.findings.append(Finding(what, seal, str(event or "")))
+
+
+async def verify(
+    pool: asyncpg.Pool, tenant: int, organisation: str, keys: KeySet, folder: Path | None
+) -> Verified:
+    """The log of `tenant`, the organisation with this URA, against its file in `folder`; without a folder only
+    against the seals in the database. `keys` are the public keys that its seals may be signed with."""
+    file = seal_file.path(folder, organisation) if folder else None
+    exported, end = await asyncio.to_thread(_size, file) if file else (False, 0)
+    verified = Verified()
+    if file is not None and not exported:
+        verified.found(f"the file {file.name} with the exported seals is not there")
+    async with acquire(pool) as connection, connection.transaction(isolation="repeatable_read"):
+        check = _Check(connection, tenant, organisation, keys, verified)
+        await check.prepare()
+        await check.seals(file if exported else None, end)
+        await check.outside()
+    return verified
+
+
+def _size(file: Path) -> tuple[bool, int]:
+    """Whether the file is there, and the bytes of its whole lines."""
+    end = 0
+    try:
+        for _, place in seal_file.lines(file):
+            end = place
+    except FileNotFoundError:
+        return False, 0
+    return True, end
+
+
+class _Check:
+    """One verification, in one transaction."""
+
+    def __init__(
+        self, connection: Connection, tenant: int, organisation: str, keys: KeySet, verified: Verified
+    ) -> None:
+        self._connection = connection
+        self._tenant = tenant
+        self._organisation = organisation
+        self._keys = keys
+        self._verified = verified
+        self._removed: set[int] = set()
+        self._previous = FIRST
+
+    async def prepare(self) -> None:
+        await self._connection.execute(
+            "CREATE TEMPORARY TABLE sealed_event (id uuid NOT NULL, number bigint NOT NULL) ON COMMIT DROP"
+        )
+        rows = await self._connection.fetch(
+            "SELECT number FROM audit_removed WHERE tenant = $1", self._tenant
+        )
+        self._removed = {row["number"] for row in rows}
+
+    # -- the chain -----------------------------------------------------------------------------------------
+
+    async def seals(self, file: Path | None, end: int) -> None:
+        """All seals in their order, of the file and of the database side by side."""
+        late: list[tuple[int, str]] = []
+        outside = self._exported(file, end) if file is not None else None
+        given = next(outside, None) if outside else None
+        expected = 1
+        async for number, line in self._stored():
+            while given is not None and given[0] < number:  # The file has what the database has not.
+                await self._only_exported(given, expected)
+                expected = max(expected, given[0] + 1)
+                given = next(outside, None) if outside else None
+            while expected < number:
+                self._verified.found("the seal is missing", expected)
+                expected += 1
+                self._previous = ""
+            if given is None or given[0] != number:
+                if outside is not None:
+                    late.append((number, line))
+                await self._seal(number, line)
+            else:
+                if given[1] != line:
+                    self._verified.found("the seal in the database is not the one that was exported", number)
+                await self._seal(number, given[1])
+                given = next(outside, None) if outside else None
+            expected = number + 1
+        while given is not None:
+            await self._only_exported(given, expected)
+            expected = max(expected, given[0] + 1)
+            given = next(outside, None) if outside else None
+        if file is not None:
+            await self._follow(file, end, late)
+
+    def _exported(self, file: Path, end: int) -> Iterator[tuple[int, str]]:
+        """Number and line of what the file has up to byte `end`, each number higher than the one before."""
+        highest, place = 0, 0
+        for line, behind in seal_file.lines(file):
+            if behind > end:
+                return
+            place += 1
+            try:
+                number = seal.read(line).number
+            except SealDamaged as damage:
+                self._verified.found(f"line {place} of {file.name} {damage}")
+                continue
+            if number <= highest:
+                self._verified.found(f"line {place} of {file.name} stands out of its order", number)
+                continue
+            highest = number
+            yield number, line
+
+    async def _stored(self) -> AsyncIterator[tuple[int, str]]:
+        after = 0
+        while rows := await self._connection.fetch(
+            "SELECT number, line FROM audit_seal WHERE tenant = $1 AND number > $2 ORDER BY number LIMIT $3",
+            self._tenant,
+            after,
+            _PAGE,
+        ):
+            for row in rows:
+                yield row["number"], row["line"]
+            after = rows[-1]["number"]
+
+    async def _only_exported(self, given: tuple[int, str], expected: int) -> None:
+        number, line = given
+        for missing in range(expected, number):
+            self._verified.found("the seal is missing", missing)
+            self._previous = ""
+        self._verified.found("the seal is missing from the database", number)
+        await self._seal(number, line)
+
+    async def _follow(self, file: Path, end: int, late: list[tuple[int, str]]) -> None:
+        """Seals that the file did not have: those that are added now come within seconds."""
+        for _ in range(_TRIES if late else 0):
+            there = {line for line, _ in await asyncio.to_thread(lambda: list(seal_file.lines(file, end)))}
+            late = [one for one in late if one[1] not in there]
+            if not late:
+                return
+            await asyncio.sleep(_TRY_SECONDS)
+        for number, _ in late:
+            self._verified.found(f"the seal is missing from {file.name}", number)
+
+    # -- a seal --------------------------------------------------------------------------------------------
+
+    async def _seal(self, number: int, line: str) -> None:
+        self._verified.seals += 1
+        previous, self._previous = self._previous, seal.digest(line)
+        try:
+            seal.check_signature(line, self._keys)
+            found = seal.read(line)
+        except SealDamaged as damage:
+            self._verified.found(f"the seal {damage}", number)
+            return
+        if found.organisation != self._organisation:
+            self._verified.found(f"the seal is of organisation {found.organisation[:20]}", number)
+        if found.number != number:
+            self._verified.found(f"the seal says that it is number {found.number}", number)
+        if previous and found.previous != previous:
+            self._verified.found("the seal does not continue the one before it: the chain is broken", number)
+        self._verified.last = found.sealed
+        await self._leaves(number, found)
+
+    async def _leaves(self, number: int, found: Seal) -> None:
+        """The events of a seal, each against its hash."""
+        ids = [event for event, _ in found.leaves]
+        await self._connection.copy_records_to_table(
+            "sealed_event", records=[(event, number) for event in ids], columns=["id", "number"]
+        )
+        rows = {row["id"]: row for row in await self._connection.fetch(_EVENTS, self._tenant, ids)}
+        removed = number in self._removed
+        if removed and found.sealed > latest_removable(now()):
+            self._verified.found("its events were removed before the law allows it", number)
+            removed = False
+        for event, expected in found.leaves:
+            if (row := rows.get(event)) is not None:
+                self._verified.events += 1
+                if leaf(row) != expected:
+                    self._verified.found("the event or its decision was changed", number, event)
+            elif removed:
+                self._verified.removed += 1
+            else:
+                self._verified.found("the event is missing", number, event)
+
+    # -- what no seal holds --------------------------------------------------------------------------------
+
+    async def outside(self) -> None:
+        """Events that are sealed twice or not at all, and decisions without their event."""
+        connection, found = self._connection, self._verified.found
+        await connection.execute("CREATE INDEX ON sealed_event (id)")
+        await connection.execute("ANALYZE sealed_event")
+        for row in await connection.fetch(
+            "SELECT id, max(number) AS number FROM sealed_event GROUP BY id HAVING count(*) > 1 LIMIT $1",
+            _SHOWN,
+        ):
+            found("the event is sealed twice", row["number"], row["id"])
+        for row in await connection.fetch(
+            "SELECT a.id FROM audit_event a WHERE a.tenant = $1 AND NOT EXISTS "
+            "(SELECT FROM sealed_event s WHERE s.id = a.id) AND NOT EXISTS "
+            "(SELECT FROM audit_unsealed u WHERE u.tenant = $1 AND u.id = a.id) LIMIT $2",
+            self._tenant,
+            _SHOWN,
+        ):
+            found("the event was inserted: no seal holds it and none is to come", 0, row["id"])
+        for row in await connection.fetch(
+            "SELECT d.event FROM decision d WHERE d.tenant = $1 AND NOT EXISTS "
+            "(SELECT FROM audit_event a WHERE a.tenant = $1 AND a.id = d.event AND a.decision = d.id) LIMIT $2",
+            self._tenant,
+            _SHOWN,
+        ):
+            found("a decision was inserted, or its event is missing", 0, row["event"])
+        for row in await connection.fetch(
+            "SELECT u.id, EXISTS (SELECT FROM audit_event a WHERE a.tenant = $1 AND a.id = u.id) AS there, "
+            "EXISTS (SELECT FROM sealed_event s WHERE s.id = u.id) AS sealed "
+            "FROM audit_unsealed u WHERE u.tenant = $1 ORDER BY u.id",
+            self._tenant,
+        ):
+            self._verified.unsealed.append(str(row["id"]))
+            if not row["there"]:
+                found("the event is missing before it was sealed", 0, row["id"])
+            if row["sealed"]:
+                found("the event is sealed and stands on the list of those that are not", 0, row["id"])
