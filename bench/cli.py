@@ -12,14 +12,14 @@ from pathlib import Path
 
 import orjson
 
-from bench import exchange, feed, ingest, pair, patient, publish, reading, report, searching
+from bench import decision, exchange, feed, ingest, pair, patient, publish, reading, report, searching
 from bench.generator import Measured
 from bench.pair import Pair
 from bench.records import MOST, RECORD, REGION_MOST
 from schakel.demo.patients import Region, named_patients
 from schakel.kernel.clock import instant, now
 
-SCENARIOS = ("ingest", "read", "guarded", "bgz", "memory", "search", "history", "lastn", "mp9")
+SCENARIOS = ("ingest", "read", "guarded", "bgz", "memory", "decision", "search", "history", "lastn", "mp9")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,9 @@ async def _run(only: str | None, patients: int, resources: int) -> _Run:
         if only in (None, "guarded", "memory"):
             _say("reads at the guarded door")
             figures += await reading.guarded(nodes, _keys_of(people, nodes.holder.slug, len(subjects)))
+        if only in (None, "decision"):
+            _say("decisions by the matrix")
+            figures += decision.decisions()
         if only in (None, "bgz", "memory"):
             _say("the BgZ between two processes")
             figures += exchange.bgz(nodes, subjects)

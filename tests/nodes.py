@@ -117,11 +117,11 @@ class RunningOrganisation:
         signer = AssertionSigner(self.ura, self.signing_key)
         return signer.assertion(f"{holder.front_root}/{holder.slug}", user, purpose, relation)
 
-    async def token(self, holder: RunningOrganisation, **claims: Any) -> str:
+    async def token(self, holder: RunningOrganisation, scope: str = "bgz", **claims: Any) -> str:
         """An access token of `holder` for this organisation, asked on front; `claims` as in `assertion`."""
         form = {
             "grant_type": "client_credentials",
-            "scope": "bgz",
+            "scope": scope,
             "client_assertion_type": ASSERTION_TYPE,
             "client_assertion": self.assertion(holder, **claims),
         }
@@ -172,15 +172,16 @@ class _Plan:
         }
         return {"back": back, "certificates": {"uzi": "test", "revocation": "off"}}
 
-    def peers(self) -> list[Peer]:
-        """The directory entries of the organisations."""
+    def peers(self, over_back: bool) -> list[Peer]:
+        """The directory entries of the organisations, with their addresses on back or on front."""
+        at = self.back if over_back else self.front
         return [
             Peer(
                 ura=o.ura,
                 name=o.name,
                 issuer=f"{self.front}/{o.slug}",
-                token_endpoint=f"{self.front}/{o.slug}/oauth2/token",
-                fhir={version: f"{self.front}/{o.slug}/fhir/{version}" for version in compose.VERSIONS},
+                token_endpoint=f"{at}/{o.slug}/oauth2/token",
+                fhir={version: f"{at}/{o.slug}/fhir/{version}" for version in compose.VERSIONS},
                 jwks={"keys": [dict(self.public_keys[o.slug])]},
             )
             for o in self.organisations
@@ -192,8 +193,9 @@ async def running_node(
     make_database: MakeDatabase, organisations: Sequence[str] = ("a", "b"), **overrides: Any
 ) -> AsyncIterator[RunningNode]:
     """One node with these organisations (slugs). `write_check`, `erasure` and `conditional_delete` are settings of each
-    organisation, the rest are settings of the node. The guarded door stands open on the front listener; with
-    `back=True` (or settings of `[back]` that a test wants) there is a back listener too."""
+    organisation, `by_slug` has further ones of single organisations, the rest are settings of the node. The guarded
+    door stands open on the front listener; with `back=True` (or settings of `[back]` that a test wants) there is a back
+    listener too, and with `over_back=True` the organisations ask each other there, each with its own certificate."""
     async with running_region(make_database, [organisations], **overrides) as [node]:
         yield node
 
@@ -205,10 +207,12 @@ async def running_region(
     """One node for each list of slugs, each with its own database; all know all through the directory."""
     known = ("write_check", "erasure", "conditional_delete")
     each: dict[str, Any] = {name: overrides.pop(name) for name in known if name in overrides}
-    back = overrides.pop("back", False)
+    over_back: bool = overrides.pop("over_back", False)
+    back = overrides.pop("back", over_back)
+    by_slug: Mapping[str, Mapping[str, Any]] = overrides.pop("by_slug", {})
     with TemporaryDirectory(prefix="schakel-keys-") as folder:
-        plans = _plans(nodes, Path(folder), each)
-        directory = tuple(peer for plan in plans for peer in plan.peers())
+        plans = _plans(nodes, Path(folder), each, by_slug, over_back)
+        directory = tuple(peer for plan in plans for peer in plan.peers(over_back))
         async with AsyncExitStack() as stack:
             running: list[RunningNode] = []
             for plan in plans:
@@ -224,6 +228,7 @@ async def running_region(
                         "organisations": plan.organisations,
                         "directory": directory,
                         **plan.back_settings(back),
+                        **({"peer_ca": (Path(folder) / "authority.pem",)} if over_back else {}),
                         **overrides,
                     }
                 )
@@ -237,7 +242,13 @@ async def running_region(
             yield running
 
 
-def _plans(nodes: Sequence[Sequence[str]], folder: Path, each: Mapping[str, Any]) -> list[_Plan]:
+def _plans(
+    nodes: Sequence[Sequence[str]],
+    folder: Path,
+    each: Mapping[str, Any],
+    by_slug: Mapping[str, Mapping[str, Any]],
+    over_back: bool,
+) -> list[_Plan]:
     """The nodes before they run; the private keys are written in `folder`."""
     slugs = [slug for node in nodes for slug in node]
     ports = free_ports(3 * len(nodes))
@@ -258,7 +269,7 @@ def _plans(nodes: Sequence[Sequence[str]], folder: Path, each: Mapping[str, Any]
             shown = authority.issue(
                 f"{slug}.example", hosts=(f"{slug}.example",), uzi=uzi_name(ura), organisation=name
             )
-            certificates[slug] = shown.write(folder, slug)
+            own = certificates[slug] = shown.write(folder, slug)
             made.append(
                 Organisation(
                     slug=slug,
@@ -268,6 +279,8 @@ def _plans(nodes: Sequence[Sequence[str]], folder: Path, each: Mapping[str, Any]
                     signing_key=path,
                     medmij_name=f"provider{slug}",
                     **each,
+                    **({"tls_certificate": own.certificate, "tls_key": own.key} if over_back else {}),
+                    **by_slug.get(slug, {}),
                 )
             )
         secure = back.replace("http:", "https:")

@@ -109,12 +109,13 @@ def scope(**members: object) -> tuple[x509.IssuingDistributionPoint, bool]:
 
 
 def responder(
-    authority: Authority, *, days: tuple[float, float] = (-1, 10), may: bool = True, checked: bool = False
+    authority: Authority, *, days: tuple[float, float] = (-1, 10), may: bool = True, checked: str = ""
 ) -> Issued:
-    """Whom `authority` lets answer for it; not when it `may` not. With `checked`, it may itself be revoked."""
+    """Whom `authority` lets answer for it; not when it `may` not. `checked` is the
+    address of the list on which it may itself be, '' when its authority says that nobody need look."""
     use = ExtendedKeyUsageOID.OCSP_SIGNING if may else ExtendedKeyUsageOID.CLIENT_AUTH
     further: list[tuple[x509.ExtensionType, bool]] = [] if checked else [(x509.OCSPNoCheck(), False)]
-    return authority.issue("Responder", usages=(use,), days=days, further=further)
+    return authority.issue("Responder", usages=(use,), days=days, further=further, crl=checked)
 
 
 def answers(

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from schakel import certifying, config, consenting
+from schakel import certifying, config, consenting, presenting
 from schakel.config import Organisation, Settings
 from schakel.exchanges.bgz import BgzExchange
 from schakel.facilities import Facility
@@ -26,7 +26,14 @@ from schakel.generic.addressing.medmij_lists import MedmijLists
 from schakel.generic.authorisation import Policy, policy_with
 from schakel.generic.consent import ConsentOffice, Grounds
 from schakel.generic.consent.mitz import Mitz
-from schakel.generic.identity import AssertionSigner, AuthorisationServer, Holder, PatientTokens, TokenRules
+from schakel.generic.identity import (
+    AssertionSigner,
+    AuthorisationServer,
+    Holder,
+    PatientTokens,
+    ServerRules,
+    TokenRules,
+)
 from schakel.generic.identity.broker import Broker
 from schakel.generic.identity.flows import Flows
 from schakel.generic.identity.keys import read_key
@@ -60,6 +67,7 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(disconnect, pool)
         verdicts = await stack.enter_async_context(certifying.verdicts(settings))
+        desk = await stack.enter_async_context(presenting.desk(settings))
         peers: dict[str, Peers] = {}
         for one in settings.organisations:
             tls = certifying.peer_tls(settings, one)
@@ -75,7 +83,7 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
             broker = await stack.enter_async_context(opened)
         mitz = await stack.enter_async_context(consenting.mitz(settings))
         parameters: dict[int, ParameterSets] = {}
-        composed = await _compose(settings, pool, peers, lists, broker, parameters, mitz)
+        composed = await _compose(settings, pool, peers, lists, broker, parameters, mitz, desk)
         offices = {slug: one.consent for slug, one in composed.organisations.items()}
         await stack.enter_async_context(consenting.subscribing(settings, offices, pool, mitz))
         await stack.enter_async_context(kept_fresh(pool, parameters.values()))
@@ -93,6 +101,7 @@ async def _compose(
     broker: Broker | None,
     parameters: dict[int, ParameterSets],
     mitz: Mitz | None,
+    desk: presenting.Desk,
 ) -> Node:
     """The node; `parameters` gets the search parameters of each organisation's own, by tenant."""
     directory = ConfiguredDirectory(
@@ -113,7 +122,7 @@ async def _compose(
         own_peers = peers[organisation.slug]
         consent = consenting.office(settings, organisation, tenant, pool, mitz)
         services = _organisation(
-            settings, organisation, added, pool, own_peers, directory, rids, log, consent, policy
+            settings, organisation, added, pool, own_peers, directory, rids, log, consent, policy, desk
         )
         inbox = await _tenant(pool, organisation, "/inbox")
         tokens = _patient_tokens(settings, organisation, tenant, pool, lists)
@@ -217,6 +226,7 @@ def _organisation(
     log: AuditLog,
     consent: ConsentOffice,
     policy: Policy,
+    desk: presenting.Desk,
 ) -> OrganisationServices:
     slug, ura, name, tenant = organisation.slug, organisation.ura, organisation.name, parameters.tenant
     own_bases = _own_bases(settings, slug)
@@ -232,8 +242,16 @@ def _organisation(
     )
     reach = ReachLimits(limits.document, limits.includes)
     service = FhirService(store, rules, VERSIONS, _search_limits(limits), own_bases, reach)
+    tokens = settings.tokens
     server = AuthorisationServer(
-        pool, tenant, f"{settings.public_url}/{slug}", directory, settings.token_lifetime
+        pool,
+        tenant,
+        f"{settings.public_url}/{slug}",
+        directory,
+        settings.token_lifetime,
+        _scopes(organisation, policy),
+        presentations=desk.presentations(organisation),
+        rules=ServerRules(tokens.dpop, tokens.bind_certificate, tokens.client_assertion),
     )
     grounds = Grounds(pool, tenant)
     signer = AssertionSigner(ura, organisation.signing_key)
@@ -267,12 +285,25 @@ def _organisation(
         gateway=gateway,
         server=server,
         signer=signer,
+        wallet=presenting.wallet(settings, organisation),
         grounds=grounds,
         consent=consent,
         log=log,
         bgz=bgz,
         jobs=StoredJobs(pool, parameters),
     )
+
+
+def _scopes(organisation: Organisation, policy: Policy) -> frozenset[str]:
+    """The scopes for which an organisation gives tokens. Raises `Invalid` for one that opens no exchange."""
+    offered = frozenset(organisation.scopes) or policy.scopes
+    if unknown := offered - policy.scopes:
+        raise Invalid(
+            f"{organisation.slug} gives tokens for the scope {min(unknown)[:40]!r}, which opens no exchange (setting "
+            f"scopes): there are {', '.join(sorted(policy.scopes))}",
+            code="scope-unknown",
+        )
+    return offered
 
 
 def _own_bases(settings: Settings, slug: str, part: str = "fhir") -> tuple[str, ...]:

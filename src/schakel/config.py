@@ -133,7 +133,28 @@ class Organisation(_Model):
         None, description="certificate that we show to other organisations, with those above it (PEM file)"
     )
     tls_key: Path | None = Field(None, description="its private key (PEM file)")
-    signing_key: Path = Field(description="private EC P-256 key (JWK file) that signs our assertions")
+    signing_key: Path = Field(
+        description="private EC P-256 key (JWK file) that signs our assertions and presentations"
+    )
+    did: str = Field(
+        "",
+        description="name (did:web) under which others find our key; that of our part of the front listener when not "
+        "given, at which did.json is always published",
+        pattern=r"^(did:web:\S+)?$",
+    )
+    uzi_certificate: Path | None = Field(
+        None,
+        description="our UZI server certificate with those above it up to the root (PEM file), of which our "
+        "X509Credential is made",
+    )
+    uzi_key: Path | None = Field(None, description="its private key (PEM file)")
+    credentials: tuple[Path, ...] = Field(
+        (), description="credentials that others gave us: a JWT in each file"
+    )
+    presentation_definitions: dict[str, Path] = Field(
+        {},
+        description="by scope, a file (JSON) with what others must present for a token, in place of our own",
+    )
     write_check: Literal["strict", "lenient"] = Field(
         "strict", description="lenient keeps more elements than the maximum, with a warning"
     )
@@ -149,6 +170,11 @@ class Organisation(_Model):
     data_services: tuple[str, ...] = Field(
         (), description="ids of the data services of MedMij that are offered; all that are known when empty"
     )
+    scopes: tuple[str, ...] = Field(
+        (),
+        description="scopes for which tokens are given, such as bgz; those of every exchange in the matrix of "
+        "authorisation when empty",
+    )
     authorisation: Path | None = Field(
         None, description="TOML file with the organisation's own rows of the matrix of authorisation"
     )
@@ -161,6 +187,7 @@ class Organisation(_Model):
 
     @model_validator(mode="after")
     def _whole_pair(self) -> Self:
+        _paired(self, "uzi_certificate", "uzi_key")
         return _paired(self, "tls_certificate", "tls_key")
 
 
@@ -297,6 +324,33 @@ class CredentialTrust(_Model):
         description="by type of credential, the DIDs of the issuers that are believed; or holder (whoever presents "
         "it), card (a professional's UZI card), client (the organisation on whose behalf is asked)",
     )
+    did_ca: tuple[Path, ...] = Field(
+        (), description="authorities of the servers that publish DIDs and status lists (PEM files); the system's when empty"
+    )
+    did_seconds: float = Field(
+        60,
+        description="seconds in which the document of a DID is not fetched again; so long may a key that was taken out "
+        "of it still be believed",
+        ge=0,
+        le=3600,
+    )
+    did_timeout: float = Field(3, description="seconds that a DID document or status list may take", gt=0)
+    did_bytes: int = Field(64_000, description="bytes of a DID document", ge=1000)
+    private_networks: tuple[IPvAnyNetwork, ...] = Field(
+        (),
+        description="networks that are not of the public internet, such as 10.20.0.0/16, on which DID documents and "
+        "status lists may lie; without it a DID in a token cannot make this node ask an address inside",
+    )
+    http_on_loopback: bool = Field(
+        False,
+        description="DIDs on 127.0.0.1 or localhost are resolved, over http, for demo and tests; risk: whoever presents "
+        "something can make this node ask any port of its own machine",
+    )
+
+    @property
+    def presentations(self) -> bool:
+        """Whether somebody is believed, so that presentations can be taken."""
+        return bool(self.uzi or self.issuers)
 
 
 class Back(_Model):
@@ -342,6 +396,27 @@ class Back(_Model):
         if not self.proxies and self.certificate is None:
             raise ValueError("certificate and key are needed, or proxies that end TLS")
         return _paired(self, "certificate", "key")
+
+
+class Tokens(_Model):
+    """How tokens for other organisations are given and shown; their life is `token_lifetime`, and 900 seconds at most
+    for one that a presentation was given for."""
+
+    dpop: Literal["off", "accepted", "required"] = Field(
+        "accepted",
+        description="binding tokens to a key of who asks (DPoP, RFC 9449); risk of off, and of accepted for those who "
+        "do not use it: whoever has seen a token can use it",
+    )
+    bind_certificate: bool = Field(
+        True,
+        description="a token that was asked with a client certificate is shown with that certificate (RFC 8705); "
+        "risk of false: as above",
+    )
+    client_assertion: Literal["optional", "required"] = Field(
+        "optional",
+        description="whether a service provider must present itself beside a care organisation (grant jwt-bearer); "
+        "when it does, it is verified in any case",
+    )
 
 
 class InternalTls(_Model):
@@ -501,6 +576,7 @@ class Settings(BaseSettings):
     directory: tuple[Peer, ...] = Field((), description="where other organisations are found")
     source_timeout: float = Field(10, description="seconds one holder may take in an exchange", gt=0)
     token_lifetime: int = Field(300, description="seconds an access token is valid", ge=30, le=3600)
+    tokens: Tokens = Field(Tokens(), description="tokens for other organisations")
     medmij: MedMij = Field(MedMij(), description="taking part in MedMij")
     mitz: Mitz = Field(Mitz(), description="asking Mitz what patients chose")
     log: Log = Field(Log(), description="the NEN 7513 log")
@@ -586,6 +662,8 @@ def _rooted(model: _M, folder: Path) -> _M:
             return folder / value
         if isinstance(value, BaseModel):
             return _rooted(value, folder)
+        if isinstance(value, dict):
+            return {name: rooted(one) for name, one in value.items()}
         return tuple(rooted(one) for one in value) if isinstance(value, tuple) else value
 
     values = {name: getattr(model, name) for name in type(model).model_fields}

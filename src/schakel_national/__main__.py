@@ -12,7 +12,7 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from schakel.kernel.outcomes import Outcome
-from schakel_national import broker, credential_issuer, medmij_lists, uzi_ca
+from schakel_national import broker, credential_issuer, dezi, medmij_lists, mitz, uzi_ca
 from schakel_national.serving import Facility, serve
 
 
@@ -31,6 +31,9 @@ FACILITIES: dict[str, Kind] = {
     medmij_lists.NAME: Kind(medmij_lists.application),
     uzi_ca.NAME: Kind(uzi_ca.application),
     credential_issuer.NAME: Kind(credential_issuer.application, tls=credential_issuer.secured),
+    dezi.NAME: Kind(dezi.application),
+    mitz.NAME: Kind(mitz.application, tls=lambda folder: True, clients=True),
+    mitz.PAGE_NAME: Kind(mitz.page_application),
 }
 """By name, in the order of their ports."""
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from lxml import etree
-from signxml import XMLSigner
+from signxml.signer import XMLSigner
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response

@@ -226,7 +226,7 @@ async def test_an_older_list_does_not_take_the_place_of_a_newer(region: Region) 
 async def test_a_list_that_cannot_be_had_again_counts_until_its_issuer_says(region: Region) -> None:
     async with Revocation.open(rules(region, keep=0)) as revocation:
         await revocation.check(region.verified())
-        region.desk.says = {path: 503 for path in region.desk.says}
+        region.desk.says = dict.fromkeys(region.desk.says, 503)
         await revocation.check(region.verified())
         with time_machine.travel(now() + timedelta(hours=2)), pytest.raises(RevocationUnknown):
             await revocation.check(region.verified())

@@ -14,6 +14,7 @@ from tests.guarded import BSN, OTHER, guarded_node
 from tests.nodes import RunningNode, RunningOrganisation
 
 from schakel import compose
+from schakel.generic.identity import DpopKey
 from schakel.generic.identity.assertion import ASSERTION_TYPE
 from schakel.http.routes import application, front
 from schakel.kernel.clock import now
@@ -293,3 +294,67 @@ async def test_an_assertion_wins_once_also_at_two_processes_on_one_database(
             bearer = {"Authorization": f"Bearer {given[0].json()['access_token']}"}
             url = f"{holder.front_fhir}/Patient/p1"
             assert (await other.get(url, headers=bearer)).status_code == 403
+
+
+# -- tokens bound and withdrawn --------------------------------------------------------------------------------
+
+
+async def test_a_token_that_is_bound_to_a_key_opens_the_door_with_a_proof_for_each_request(
+    node: RunningNode, holder: RunningOrganisation
+) -> None:
+    key, url = DpopKey.new(), f"{holder.front_fhir}/Condition"
+    given = await ask(holder, form_of(node), headers={"DPoP": key.proof("POST", token_at(holder))})
+    assert (given.status_code, given.json()["token_type"]) == (200, "DPoP")
+    token = given.json()["access_token"]
+    shown = {"Authorization": f"DPoP {token}", "DPoP": key.proof("GET", url, token)}
+    first = await holder.front.get(url, headers=shown)
+    assert first.status_code not in (401, 500), first.text
+    again = await holder.front.get(url, headers=shown)
+    assert (again.status_code, 'error="invalid_dpop_proof"' in again.headers["WWW-Authenticate"]) == (
+        401,
+        True,
+    )
+    bearer = await holder.front.get(url, headers={"Authorization": f"Bearer {token}"})
+    assert (bearer.status_code, 'error="invalid_token"' in bearer.headers["WWW-Authenticate"]) == (401, True)
+    twice = [("Authorization", f"DPoP {token}"), *(("DPoP", key.proof("GET", url, token)) for _ in range(2))]
+    assert (await holder.front.get(url, headers=twice)).status_code == 401
+
+
+async def test_a_proof_that_is_wrong_gets_no_token(node: RunningNode, holder: RunningOrganisation) -> None:
+    answer = await ask(holder, form_of(node), headers={"DPoP": "a.b.c"})
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_dpop_proof")
+
+
+async def test_the_officer_withdraws_the_tokens_of_a_requester_and_that_is_logged(
+    node: RunningNode, holder: RunningOrganisation
+) -> None:
+    token = (await ask(holder, form_of(node))).json()["access_token"]
+    tokens = f"{holder.internal_root}/{holder.slug}/oauth2/tokens"
+    for wrong in ("", "?requester=x", f"?requester={REQUESTER}&all=1"):
+        answer = await holder.internal.delete(f"{tokens}{wrong}")
+        assert (answer.status_code, answer.json()["expression"]) == (400, "requester")
+    withdrawn = await holder.internal.delete(f"{tokens}?requester={REQUESTER}")
+    assert (withdrawn.status_code, withdrawn.json()["requester"]) == (200, REQUESTER)
+    assert withdrawn.json()["withdrawn"] >= 1
+    answer = await holder.front.get(
+        f"{holder.front_fhir}/Condition", headers={"Authorization": f"Bearer {token}"}
+    )
+    assert answer.status_code == 401
+    assert (await node["b"].internal.delete(f"{tokens}?requester={REQUESTER}")).status_code == 403
+    root = f"{holder.internal_root}/{holder.slug}/log/fhir/r4/AuditEvent"
+    [event] = [
+        one["resource"]
+        for one in (await holder.internal.get(root, params={"_count": "3"})).json()["entry"]
+        if one["resource"]["action"] == "D"
+    ]
+    assert REQUESTER in str(event["agent"])
+
+
+async def test_metadata_say_what_can_be_asked(holder: RunningOrganisation) -> None:
+    address = f"{holder.front_root}/.well-known/oauth-authorization-server/{holder.slug}"
+    told = (await holder.front.get(address)).json()
+    assert "ES256" in told["dpop_signing_alg_values_supported"]
+    assert {"bgz", "eOverdracht-sender", "eOverdracht-receiver", "bgz-sender"} <= set(
+        told["scopes_supported"]
+    )
+    assert told["tls_client_certificate_bound_access_tokens"] is True

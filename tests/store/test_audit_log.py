@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import csv
+import json
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from typing import Any
 
 import asyncpg
@@ -20,9 +23,12 @@ from schakel.fhir import definitions
 from schakel.fhir.structure import check
 from schakel.generic.identity import User
 from schakel.generic.logging import AuditLog, AuditWriter, Event, Logged, Wanted, audit_event, place
-from schakel.generic.logging.events import OWN, RESTFUL, Action, LoggedPerson
+from schakel.generic.logging.events import FIELDS, OWN, RESTFUL, Action, Audience, LoggedPerson, seen
+from schakel.generic.logging.stored import from_json, to_json
+from schakel.generic.logging.table import columns, rows
+from schakel.kernel import trace
 from schakel.kernel.clock import new_id, now
-from schakel.kernel.outcomes import Busy, Fault, NotFound
+from schakel.kernel.outcomes import Busy, Fault, Invalid, NotFound
 from schakel.store.database import connect
 from schakel.store.embedded import EmbeddedServer
 
@@ -271,6 +277,207 @@ async def test_what_is_not_there_is_not_found(log: AuditLog, name: str) -> None:
         with pytest.raises(NotFound) as caught:
             await ask
         assert caught.value.kind == "event-unknown"
+
+
+async def test_an_officer_finds_by_requester_person_kind_outcome_and_correlation(log: AuditLog) -> None:
+    mine = await log.write(replace(QUERY, correlation="one", outcome="4"))
+    other = replace(QUERY, requester="33333333", user=User("ldboer", "L. de Boer", "01.010"), subtype="read")
+    others = await log.write(replace(other, correlation="two"))
+    for wanted, found in (
+        (Wanted(requester="22222222"), mine),
+        (Wanted(requester="33333333"), others),
+        (Wanted(person="900025039"), mine),
+        (Wanted(person="ldboer"), others),
+        (Wanted(kind="search-type"), mine),
+        (Wanted(kind="read"), others),
+        (Wanted(outcome=4), mine),
+        (Wanted(outcome=0), others),
+        (Wanted(correlation="one"), mine),
+        (Wanted(correlation="two", kind="read"), others),
+    ):
+        assert ids(await log.search(wanted)) == [found], wanted
+    for wanted in (Wanted(correlation="two", kind="search-type"), Wanted(correlation=""), Wanted(person="")):
+        assert await log.search(wanted) == []
+
+
+@pytest.mark.parametrize(
+    "page", ["", "x", "1", "1.x", f"{10**30}.{uuid.UUID(int=0)}", f"-1.{uuid.UUID(int=0)}x"]
+)
+async def test_a_page_that_is_none_of_the_log_is_refused(log: AuditLog, page: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        await log.search(Wanted(after=page))
+    assert caught.value.expression == "_page"
+
+
+# -- the object of a decision ------------------------------------------------------------------------------
+
+
+async def test_the_object_of_a_decision_is_kept_with_its_event(log: AuditLog, writer: AuditWriter) -> None:
+    decision = new_id()
+    await log.write(replace(QUERY, decision=decision), b'{"inputs":1}')
+    await log.write(replace(QUERY, decision=decision))
+    assert await log.decision(decision) == b'{"inputs":1}'
+    for ask in (
+        log.decision(new_id()),
+        log.decision("x"),
+        AuditLog(writer, next(_tenants)).decision(decision),
+    ):
+        with pytest.raises(NotFound):
+            await ask
+
+
+async def test_a_decision_is_there_only_when_its_event_is(pool: asyncpg.Pool, log: AuditLog) -> None:
+    await pool.execute("ALTER TABLE decision ADD CONSTRAINT full_disk CHECK (false) NOT VALID")
+    try:
+        with pytest.raises(Busy):
+            await log.write(QUERY, b"{}")
+    finally:
+        await pool.execute("ALTER TABLE decision DROP CONSTRAINT full_disk")
+    assert await log.search(Wanted()) == []
+
+
+async def test_the_text_of_a_policy_is_kept_once(log: AuditLog, writer: AuditWriter) -> None:
+    for _ in range(2):
+        await log.keep_policy("digest", "the text")
+    assert await log.policy("digest") == "the text"
+    with pytest.raises(NotFound):
+        await AuditLog(writer, next(_tenants)).policy("digest")
+
+
+# -- who sees what -----------------------------------------------------------------------------------------
+
+FULL = replace(
+    QUERY,
+    reason="reason-x",
+    explanation="explained",
+    account="account-x",
+    assurance="assurance-x",
+    patient_name="P. Patient",
+    ground_kind="recorded",
+    policy="policy-x",
+    confidentiality="R",
+    correlation="question-x",
+    trace="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+)
+"""An event in which no field is empty."""
+
+
+def test_every_field_has_an_audience_and_the_officer_sees_all() -> None:
+    names = [one.name for one in fields(Event)]
+    assert sorted(FIELDS) == sorted(names)
+    assert [name for name in names if "officer" not in FIELDS[name].by] == []
+    assert seen(FULL, "officer") == FULL
+    assert [name for name in names if not getattr(FULL, name)] == []
+
+
+@pytest.mark.parametrize("audience", ["patient", "technical"])
+def test_an_audience_gets_its_own_fields_and_no_other(audience: Audience) -> None:
+    shown = seen(FULL, audience)
+    for name, field in FIELDS.items():
+        assert bool(getattr(shown, name)) == (audience in field.by), name
+
+
+def test_systems_that_watch_learn_nothing_of_a_person() -> None:
+    event = Logged("e", MOMENT, FULL)
+    told = str(event.resource("technical")) + rows([event], "technical", "csv", head=True).decode()
+    for secret in (
+        PATIENT,
+        "900025039",
+        "Boer",
+        "account-x",
+        "Condition",
+        "explained",
+        "P. Patient",
+        "192.0.2.7",
+    ):
+        assert secret not in told, secret
+    assert QUERY.decision in told and "question-x" in told
+
+
+def test_the_patient_is_not_told_what_was_held_back_from_others() -> None:
+    told = str(Logged("e", MOMENT, FULL).resource("patient"))
+    assert "ground found" not in told and "192.0.2.7" not in told and "5b1e" not in told
+    assert "L. de Boer" in told and "recorded/g-1" in told and "explained" in told
+
+
+@pytest.mark.parametrize("audience", ["patient", "officer", "technical"])
+def test_what_an_audience_sees_is_sound(audience: Audience) -> None:
+    assert check(Logged("e", MOMENT, FULL).resource(audience), definitions("r4")) == []
+
+
+def test_the_fields_of_nen_7513_are_all_in_the_audit_event() -> None:
+    made = audit_event(FULL, MOMENT, "e")
+    details = {one["type"]: one["valueString"] for one in made["entity"][-1]["detail"]}
+    assert details == {
+        "autorisatieProtocol": "bgz-7",
+        "autorisatieProtocolVersie": "policy-x",
+        "behandelrelatieProtocol": "current",
+        "toestemmingsProfiel": "recorded/g-1",
+        "controles": "identified; ground found",
+        "betrouwbaarheidsniveau": "assurance-x",
+        "toelichting": "explained",
+    }
+    user, mandate = made["agent"][2:]
+    assert (user["altId"], user["who"]["identifier"]["value"]) == ("account-x", "900025039")
+    assert mandate["who"]["identifier"]["value"] == "900000008"
+    first = next(one for one in made["entity"] if one.get("role", {}).get("code") == "4")
+    assert (first["lifecycle"]["code"], first["securityLabel"][0]["code"]) == ("6", "R")
+    [question] = [one for one in made["entity"] if one["type"]["code"] == "correlation"]
+    assert question["what"]["identifier"]["value"] == "question-x"
+    assert question["detail"] == [{"type": "traceparent", "valueString": FULL.trace}]
+
+
+# -- as rows ---------------------------------------------------------------------------------------------------
+
+
+def test_an_export_gives_every_field_of_the_officer() -> None:
+    event = Logged("e-1", MOMENT, FULL)
+    [row] = csv.DictReader(StringIO(rows([event], "officer", "csv", head=True).decode()))
+    assert [name for name, value in row.items() if not value] == []
+    assert (row["id"], row["recorded"], row["user_role"]) == ("e-1", "2026-09-01T08:00:00.000Z", "01.010")
+    assert row["resources"] == "Condition/a/_history/1 Condition/b/_history/2"
+    [line] = rows([event], "officer", "ndjson").splitlines()
+    table = json.loads(line)
+    assert table["user"]["responsible"] == "900000008" and table["checks"] == ["identified", "ground found"]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+31", "-1", "@x", "\tx"])
+def test_a_spreadsheet_finds_no_formula_in_an_export(text: str) -> None:
+    event = Logged("e-1", MOMENT, replace(FULL, request_id=text))
+    [row] = csv.DictReader(StringIO(rows([event], "officer", "csv", head=True).decode()))
+    assert row["request_id"] == f"'{text}"
+    assert json.loads(rows([event], "officer", "ndjson"))["request_id"] == text
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.characters()), st.text(st.characters(), max_size=30), st.lists(st.text(), max_size=3))
+def test_whatever_stands_in_an_event_its_rows_are_whole(text: str, name: str, checks: list[str]) -> None:
+    event = Logged(
+        "e-1", MOMENT, from_json(to_json(replace(FULL, query=text, patient_name=name, checks=tuple(checks))))
+    )
+    table = list(csv.reader(StringIO(rows([event, event], "officer", "csv", head=True).decode(), newline="")))
+    assert len(table) == 3 and {len(row) for row in table} == {len(columns("officer"))}
+    assert len(rows([event, event], "officer", "ndjson").splitlines()) == 2
+
+
+def test_what_is_kept_is_what_was_written() -> None:
+    assert from_json(to_json(FULL)) == replace(
+        FULL, user=LoggedPerson("900025039", "L. de Boer", "01.010", "900000008")
+    )
+
+
+async def test_an_event_has_the_trace_of_the_request_in_which_it_was_written(log: AuditLog) -> None:
+    received = trace.received("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "question-1")
+
+    async def asked(event: Event) -> Event:
+        trace.enter(received)
+        return (await log.read(await log.write(event))).event
+
+    kept = await asyncio.create_task(asked(QUERY))
+    assert (kept.trace, kept.correlation) == (received.parent, "question-1")
+    kept = await asyncio.create_task(asked(replace(QUERY, correlation="own")))
+    assert (kept.trace, kept.correlation) == (received.parent, "own")
+    assert (await log.read(await log.write(QUERY))).event.correlation == ""
 
 
 # -- out of reach ----------------------------------------------------------------------------------------------

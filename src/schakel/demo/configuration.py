@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 
-from schakel.demo import cast, stand_ins, toml
+from schakel.demo import cast, certificates, stand_ins, toml
 from schakel.demo.doors import HOST, Doors
 from schakel.demo.folder import DemoFolder
 from schakel.generic.identity import AssertionSigner, new_key
@@ -50,13 +50,21 @@ def write_configurations(
             "front_port": one.front_port,
             "internal_port": one.internal_port,
             "guarded_on_front": True,
+            "back": _back(folder, one),
+            "certificates": {
+                "uzi": "test",
+                "sources": [stand_ins.address(doors, "uzi-ca")],
+                "keep_seconds": 5,
+            },
+            "peer_ca": [certificates.anchors(folder)],
             "organisations": [
-                _organisation(organisation, folder.internal_keys[organisation.slug], keys[organisation.slug])
+                _organisation(folder, organisation, keys[organisation.slug])
                 for organisation in cast.ORGANISATIONS
                 if organisation.operator == one.operator
             ],
             "directory": directory,
             "medmij": stand_ins.settings(folder, doors, one.operator),
+            "mitz": stand_ins.mitz_settings(folder, doors, one.operator),
         }
         paths[one.operator] = folder.path / f"{one.operator}.toml"
         heading = f"# The node of the {one.operator} operator of a demo region; written anew at each start.\n"
@@ -64,15 +72,30 @@ def write_configurations(
     return paths
 
 
-def _organisation(organisation: cast.Organisation, internal_key: str, key: Path) -> dict[str, toml.Value]:
+def _back(folder: DemoFolder, at: Doors) -> dict[str, toml.Value]:
+    """The listener for other organisations."""
+    pair = certificates.operator_pair(folder, at.operator)
+    return {
+        "port": at.back_port,
+        "public_url": at.back,
+        "certificate": pair.certificate,
+        "key": pair.key,
+        "client_ca": [certificates.anchors(folder)],
+    }
+
+
+def _organisation(folder: DemoFolder, organisation: cast.Organisation, key: Path) -> dict[str, toml.Value]:
+    pair = certificates.organisation_pair(folder, organisation)
     return {
         "slug": organisation.slug,
         "ura": organisation.ura,
         "name": organisation.name,
         "type_code": organisation.type_code,
         "medmij_name": organisation.medmij_name,
-        "internal_key": internal_key,
+        "internal_key": folder.internal_keys[organisation.slug],
         "signing_key": key,
+        "tls_certificate": pair.certificate,
+        "tls_key": pair.key,
         "write_check": "lenient",
         "erasure": "test",
     }
@@ -84,7 +107,7 @@ def _peer(organisation: cast.Organisation, at: Doors, key: Path) -> dict[str, to
         "ura": organisation.ura,
         "name": organisation.name,
         "issuer": issuer,
-        "token_endpoint": f"{issuer}/oauth2/token",
-        "fhir": {version: f"{issuer}/fhir/{version}" for version in ("stu3", "r4")},
+        "token_endpoint": f"{at.back}/{organisation.slug}/oauth2/token",
+        "fhir": {version: f"{at.back}/{organisation.slug}/fhir/{version}" for version in ("stu3", "r4")},
         "jwks": AssertionSigner(organisation.ura, key).jwks(),
     }

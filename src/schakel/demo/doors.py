@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -17,9 +18,21 @@ HOST = "127.0.0.1"
 PORTS = 20
 """How many ports, from the first, belong to the region (the later ones to doors that are still to come)."""
 
-STAND_INS = ("broker", "medmij-lists")
+STAND_INS = (
+    "broker",
+    "medmij-lists",
+    "uzi-ca",
+    "credential-issuer",
+    "dezi",
+    "mitz",
+    "mitz-page",
+)
 """The stand-ins in the order of their ports."""
 
+SECURED = frozenset({"credential-issuer", "mitz"})
+"""Those that speak TLS."""
+
+_FIRST_BACK = 4
 _FIRST_STAND_IN = 10
 
 FHIR_JSON = "application/fhir+json"
@@ -32,6 +45,12 @@ class Doors:
     operator: Operator
     front_port: int
     internal_port: int
+    back_port: int
+
+    @property
+    def back(self) -> str:
+        """Address of the listener for other organisations, without a slash at the end."""
+        return f"https://{HOST}:{self.back_port}"
 
     @property
     def front(self) -> str:
@@ -48,7 +67,10 @@ def doors(first: int) -> tuple[Doors, ...]:
     """The doors of each operator when the region begins at port `first`. Raises `Invalid`."""
     if not 1 <= first <= 65_536 - PORTS:
         raise Invalid(f"--port is a number from 1 to {65_536 - PORTS}, not {first}", expression="port")
-    return tuple(Doors(name, first + 2 * n, first + 2 * n + 1) for n, name in enumerate(OPERATORS))
+    return tuple(
+        Doors(name, first + 2 * n, first + 2 * n + 1, first + _FIRST_BACK + n)
+        for n, name in enumerate(OPERATORS)
+    )
 
 
 def stand_in_port(all_doors: Sequence[Doors], name: str) -> int:
@@ -58,7 +80,7 @@ def stand_in_port(all_doors: Sequence[Doors], name: str) -> int:
 
 def ensure_free(all_doors: tuple[Doors, ...]) -> None:
     """Raises `Busy` naming the first port that another program has."""
-    ports = [port for one in all_doors for port in (one.front_port, one.internal_port)]
+    ports = [port for one in all_doors for port in (one.front_port, one.internal_port, one.back_port)]
     for port in (*ports, *(stand_in_port(all_doors, name) for name in STAND_INS)):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -102,15 +124,16 @@ class Reply:
 
 
 class Client:
-    """HTTP to the doors. Use `async with`."""
+    """HTTP to the doors; `tls` has the certificates to trust and to show. Use `async with`."""
 
-    def __init__(self, seconds: float = 60) -> None:
+    def __init__(self, seconds: float = 60, tls: ssl.SSLContext | None = None) -> None:
         self._seconds = seconds
+        self._tls = tls
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._tls if self._tls is not None else True),
             timeout=aiohttp.ClientTimeout(total=self._seconds, connect=5),
             cookie_jar=aiohttp.DummyCookieJar(),
         )

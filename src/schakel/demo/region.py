@@ -16,12 +16,12 @@ from typing import Any, TypeVar
 
 import orjson
 
-from schakel.demo import cast, people, stand_ins
+from schakel.demo import cast, certificates, people, stand_ins
 from schakel.demo.configuration import ensure_keys, write_configurations
-from schakel.demo.doors import STAND_INS, Client, Doors, doors, ensure_free
+from schakel.demo.doors import SECURED, STAND_INS, Client, Doors, doors, ensure_free
 from schakel.demo.folder import DemoFolder, opened, remove_leftovers
 from schakel.demo.loading import load, write_grounds
-from schakel.demo.patients import NamedPatient, named_patients, region
+from schakel.demo.patients import NamedPatient, Region, named_patients, region
 from schakel.demo.processes import RegionProcess
 from schakel.demo.screen import Screen
 from schakel.kernel.outcomes import Fault, Invalid, Upstream
@@ -112,7 +112,9 @@ async def running(wanted: Wanted, screen: Screen) -> AsyncIterator[Running]:
         what = "no patients" if not contents.patients else f"{contents.patients} synthetic patients"
         screen.line(f"A region of eight care organisations with {what}, at two operators.")
         screen.line(f"Data in {folder.path} ({'removed at the end' if contents.temporary else 'kept'}).")
-        stand_ins.write(folder, all_doors)
+        where = region(contents.patients, contents.seed, today=contents.today)
+        named = named_patients(where)
+        stand_ins.write(folder, all_doors, named)
         national = await RegionProcess.start(
             "stand-ins",
             "the stand-ins of the national facilities",
@@ -125,12 +127,14 @@ async def running(wanted: Wanted, screen: Screen) -> AsyncIterator[Running]:
         undo.push_async_callback(server.stop)
         client = await undo.enter_async_context(Client())
         # A node that starts fetches the lists first.
-        await _await_ready(client, (national,), [stand_ins.address(all_doors, name) for name in STAND_INS])
+        plain = [stand_ins.address(all_doors, name) for name in STAND_INS if name not in SECURED]
+        await _await_ready(client, (national,), plain)
+        await certificates.ensure(client, folder, stand_ins.address(all_doors, "uzi-ca"))
         nodes = (national, *await _nodes(undo, folder, server, all_doors, screen))
         listeners = [address for one in all_doors for address in (one.front, one.internal)]
         await _await_ready(client, nodes, listeners)
         screen.progress("database and nodes are up", last=True)
-        named = await _guarded(nodes, _loaded(client, folder, all_doors, screen))
+        await _guarded(nodes, _loaded(client, folder, all_doors, screen, where, named))
         published = await _describe(client, folder, all_doors, nodes, named)
         folder.write(folder.published, orjson.dumps(published, option=orjson.OPT_INDENT_2))
         yield Running(folder, published, server, nodes, client)
@@ -204,14 +208,14 @@ async def _loaded(
     folder: DemoFolder,
     all_doors: tuple[Doors, ...],
     screen: Screen,
-) -> tuple[NamedPatient, ...]:
-    """Load what the folder does not hold yet; the named patients."""
+    where: Region,
+    named: tuple[NamedPatient, ...],
+) -> None:
+    """Load what the folder does not hold yet."""
     contents = folder.contents
-    where = region(contents.patients, contents.seed, today=contents.today)
-    named = named_patients(where)
     if folder.kept:
         screen.progress("the region is there already, and was not loaded again", last=True)
-        return named
+        return
     addresses = {slug: internal for slug, (_, internal) in _addresses(all_doors).items()}
 
     def told(charts: int, expected: int, resources: int) -> None:
@@ -222,7 +226,6 @@ async def _loaded(
     folder.note_loaded()
     if contents.patients:
         screen.progress(f"{contents.patients} patients are in: {resources} resources", last=True)
-    return named
 
 
 def _addresses(all_doors: tuple[Doors, ...]) -> dict[str, tuple[str, str]]:
@@ -246,6 +249,8 @@ async def _describe(
 ) -> dict[str, Any]:
     """What `demo.json` says."""
     addresses = _addresses(all_doors)
+    by_operator = {one.operator: one.back for one in all_doors}
+    backs = {one.slug: f"{by_operator[one.operator]}/{one.slug}" for one in cast.ORGANISATIONS}
     processes = [{"name": "demo", "pid": os.getpid()}]
     processes += [{"name": node.name, "pid": node.pid} for node in nodes]
     return {
@@ -259,7 +264,7 @@ async def _describe(
                 "operator": one.operator,
                 "front": addresses[one.slug][0],
                 "internal": addresses[one.slug][1],
-                "back": None,
+                "back": backs[one.slug],
                 "internal_key": folder.internal_keys[one.slug],
                 "medmij_name": one.medmij_name,
             }
@@ -291,6 +296,12 @@ async def _describe(
             for one in named
         ],
         "test_keys": {slug: str(path) for slug, path in ensure_keys(folder).items()},
+        "certificates": {
+            one.slug: {"certificate": str(pair.certificate), "key": str(pair.key)}
+            for one in cast.ORGANISATIONS
+            if (pair := certificates.organisation_pair(folder, one))
+        },
+        "anchors": str(certificates.anchors(folder)),
     }
 
 

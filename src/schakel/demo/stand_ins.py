@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
-from schakel.demo import cast, toml
-from schakel.demo.doors import HOST, STAND_INS, Doors, stand_in_port
+from schakel.demo import cast, certificates, toml
+from schakel.demo.doors import HOST, SECURED, STAND_INS, Doors, stand_in_port
 from schakel.demo.folder import DemoFolder
+from schakel.demo.patients import NamedPatient
 from schakel.generic.identity.broker import new_rsa_key
 from schakel.patient_access import SERVICES
 
@@ -27,7 +31,8 @@ _LISTS_SECONDS = 60
 
 def address(doors: Sequence[Doors], name: str) -> str:
     """Where a stand-in answers."""
-    return f"http://{HOST}:{stand_in_port(doors, name)}"
+    scheme = "https" if name in SECURED else "http"
+    return f"{scheme}://{HOST}:{stand_in_port(doors, name)}"
 
 
 def command(folder: DemoFolder, doors: Sequence[Doors]) -> list[str]:
@@ -37,8 +42,8 @@ def command(folder: DemoFolder, doors: Sequence[Doors]) -> list[str]:
     return [sys.executable, "-P", "-m", "schakel_national", *options]
 
 
-def write(folder: DemoFolder, doors: Sequence[Doors]) -> None:
-    """Writes what the stand-ins are told."""
+def write(folder: DemoFolder, doors: Sequence[Doors], named: Sequence[NamedPatient]) -> None:
+    """Writes what the stand-ins are told; `named` are the patients who made choices at Mitz."""
     home = _home(folder)
     home.mkdir(mode=0o700, exist_ok=True)
     _ensure_keys(folder)
@@ -64,6 +69,18 @@ def write(folder: DemoFolder, doors: Sequence[Doors]) -> None:
         "providers": [_provider(one, fronts[one.slug]) for one in cast.ORGANISATIONS],
     }
     folder.write(home / "medmij-lists.toml", toml.document(lists).encode())
+    folder.write(home / "dezi.toml", toml.document({"professionals": _professionals()}).encode())
+    mitz: dict[str, toml.Value] = {
+        "endpoints": [f"{one.back}/" for one in doors],
+        "providers": [{"ura": o.ura, "name": o.name, "type": o.type_code} for o in cast.ORGANISATIONS],
+        "choices": list(_choices(named)),
+        "notify": {
+            "certificate": "uzi-ca/tls-mitz.pem",
+            "key": "uzi-ca/tls-mitz.key",
+            "trusted": "uzi-ca/anchors.pem",
+        },
+    }
+    folder.write(home / "mitz.toml", toml.document(mitz).encode())
 
 
 def settings(folder: DemoFolder, doors: Sequence[Doors], operator: cast.Operator) -> dict[str, toml.Value]:
@@ -77,6 +94,54 @@ def settings(folder: DemoFolder, doors: Sequence[Doors], operator: cast.Operator
             "client_id": _client_id(operator),
             "key": _key_path(folder, operator),
         },
+    }
+
+
+def _professionals() -> list[toml.Value]:
+    """Everyone who can log in at Dezi, for the organisation of their own."""
+    return [
+        {
+            "number": who.number,
+            "initials": who.initials,
+            "prefix": who.prefix,
+            "surname": who.family,
+            "role": who.role_code,
+            "role_name": who.role,
+            "organisations": [{"ura": place.ura, "name": place.name}],
+        }
+        for place, who in cast.people()
+    ]
+
+
+ALLOWS, FORBIDS = 2, 5
+"""The named patients (from 1) who chose at Mitz: one allows GPs and hospitals to ask for what is kept at hospitals and
+GPs, the other forbids them to ask one hospital."""
+
+
+def _choices(named: Sequence[NamedPatient]) -> Iterator[dict[str, toml.Value]]:
+    for number, holder, allowed in ((ALLOWS, "GGC002", True), (FORBIDS, cast.HOSPITAL_SOUTH.ura, False)):
+        if number > len(named):
+            continue
+        bsn = named[number - 1].bsn
+        for requester in ("RPZAC001", "RPZAC104"):
+            yield {"patient": bsn, "holder": holder, "requester": requester, "allowed": allowed}
+
+
+def mitz_settings(
+    folder: DemoFolder, doors: Sequence[Doors], operator: cast.Operator
+) -> dict[str, toml.Value]:
+    """The part `mitz` of the settings of an operator's node."""
+    pair = certificates.operator_pair(folder, operator)
+    told = x509.load_pem_x509_certificates((_home(folder) / "uzi-ca" / "tls-mitz.pem").read_bytes())[0]
+    thumbprint = urlsafe_b64encode(told.fingerprint(hashes.SHA256())).rstrip(b"=").decode()
+    return {
+        "base": address(doors, "mitz"),
+        "certificate": pair.certificate,
+        "key": pair.key,
+        "ca": [certificates.anchors(folder)],
+        "gateway_system": "2.16.840.1.113883.2.4.6.6.1",
+        "source_system": f"2.16.840.1.113883.2.4.6.6.{9_900_000 + cast.OPERATORS.index(operator)}",
+        "notify_thumbprints": [thumbprint],
     }
 
 

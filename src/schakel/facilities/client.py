@@ -15,8 +15,11 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import aiohttp
+import structlog
 
 from schakel.kernel.outcomes import Upstream
+
+_log = structlog.get_logger("schakel.facilities")
 
 
 class FacilityAway(Upstream):
@@ -96,31 +99,36 @@ class Facility:
         """The answer to one request; `path` is added to the base, or is an absolute address at the same facility.
 
         Nothing is sent again and no redirect is followed: whether that is safe is known by who asks. Raises
-        `FacilityAway` when no answer came, when it was larger than `most`, and when the breaker is open.
+        `FacilityAway` when no answer came, when it was larger than `most`, when the breaker is open, and for an address
+        that is not of this facility: it would get our certificate and what we ask.
         """
+        address = path if "://" in path.partition("?")[0] else f"{self.base}{path}"
+        if _origin(address) != _origin(self.base):
+            raise FacilityAway(self.name, "an address that is not its own")
         if self.resting:
             raise FacilityAway(self.name, "resting after failures")
         probe = self._failed >= self._rules.failures
         self._trying = self._trying or probe
         try:
-            answer = await self._sent(method, path, body, headers or {})
+            answer = await self._sent(method, address, body, headers or {})
         except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError) as error:
-            self._failing()
+            self._failing(_word(error))
             raise FacilityAway(self.name, _word(error)) from error
-        except FacilityAway:
-            self._failing()
+        except FacilityAway as error:
+            self._failing(error.why)
             raise
         finally:
             if probe:
                 self._trying = False
         if answer.status >= 500:
-            self._failing()
+            self._failing(f"status {answer.status}")
         else:
+            if self._failed >= self._rules.failures:
+                _log.info("facility-back", facility=self.name)
             self._failed = 0
         return answer
 
-    async def _sent(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        address = path if urlsplit(path).scheme else f"{self.base}{path}"
+    async def _sent(self, method: str, address: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         async with self._session.request(
             method, address, data=body or None, headers=dict(headers), allow_redirects=False
         ) as response:
@@ -132,16 +140,29 @@ class Facility:
             found = {name.lower(): value for name, value in response.headers.items()}
             return Answer(response.status, found, bytes(read))
 
-    def _failing(self) -> None:
+    def _failing(self, why: str) -> None:
         self._failed += 1
         if self._failed >= self._rules.failures:
             self._until = time.monotonic() + self._rules.pause
+            _log.warning("facility-resting", facility=self.name, cause=why, seconds=self._rules.pause)
+
+
+def _origin(address: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port of an address; a port that cannot be read makes it nobody's."""
+    try:
+        parts = urlsplit(address)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+        return parts.scheme, parts.hostname or "", port
+    except ValueError:
+        return "", "", None
 
 
 def _word(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "too slow"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError):
+    if isinstance(
+        error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError
+    ):
         return "no trusted TLS"
     if isinstance(error, aiohttp.ClientConnectorError):
         return "not reachable"

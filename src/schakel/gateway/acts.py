@@ -70,7 +70,9 @@ class Acts:
     async def _search(self, target: Target, asked: Interaction, grant: Grant, base: str) -> Act:
         query, subject = target.interaction.query, target.subject
         assert query is not None and asked.query is not None and subject is not None
-        executed = asked if asked.query.page is not None else target.interaction
+        executed = target.interaction
+        if asked.query.page is not None:
+            executed = replace(asked, query=replace(asked.query, limited_to=query.limited_to))
         found = await self._service.search(executed, grant.jti)
         disclosure = self._targets.disclosure(target.row.exchange)
         kept = await _minimised(disclosure, asked.version, found, subject, query)

@@ -17,7 +17,7 @@ from schakel.kernel.outcomes import NotFound, TooCostly
 from schakel.server import Answer, Request
 
 _FORM_BYTES = 64_000
-"""A body at the guarded door can only be the form of a search."""
+"""The most in the form of a search at the guarded door."""
 
 
 class Fhir:
@@ -47,7 +47,9 @@ class Fhir:
             organisation = self._node.organisation(slug)
             version = self._version(request)
             base = f"{self._url}/{slug}/fhir/{version}"
-            asked, form = await self._asked(request, version, _FORM_BYTES)
+            form_only = request.method in ("GET", "HEAD") or request.url.path.endswith("/_search")
+            most, setting = (_FORM_BYTES, "") if form_only else (self._node.max_body, "limits.body")
+            asked, form = await self._asked(request, version, most, setting)
             call = Call(asked, caller(request, self._url))
             return self._given(await organisation.gateway.answer(call, base), form, version)
         except Exception as error:

@@ -1,123 +1,61 @@
-"""The NEN 7513 log as FHIR R4 AuditEvents, read only; reading it is logged too."""
+"""The NEN 7513 log, read only: AuditEvents for officer and patient, rows for the officer; each reading is logged."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from schakel.fhir.json import dump
-from schakel.fhir.moments import interval
-from schakel.fhir.search import encode, pairs_of, split_prefix
+from schakel.fhir.search import encode, pairs_of
 from schakel.generic.identity import PatientGrant
-from schakel.generic.logging import Event, Wanted, place
+from schakel.generic.logging import AuditLog, Event, Logged, place
+from schakel.generic.logging.events import Audience
+from schakel.generic.logging.table import Form, rows
+from schakel.http import log_query
 from schakel.http.errors import fhir_error
+from schakel.http.log_query import LogQuery
 from schakel.http.negotiation import accepted, render, wanted
 from schakel.http.node import Node, OrganisationServices
+from schakel.http.pages import LANGUAGES, Pages, preferred_language
 from schakel.http.peer import caller
-from schakel.kernel.outcomes import NotFound, NotSupported
-from schakel.kernel.values import BSN_SYSTEM, Bsn
+from schakel.kernel.clock import now
+from schakel.kernel.outcomes import Invalid, NotFound
 from schakel.patient_access.door import PURPOSE
-from schakel.patient_access.own_log import readable
+from schakel.patient_access.own_log import questions, readable
 from schakel.server import Answer
+
+_EXPORT_PAGE = 1000
+_MEDIA: dict[Form, str] = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
 
 
 class Log:
     """Handlers of the log."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, pages: Pages) -> None:
         self._node = node
+        self._pages = pages
+
+    # -- the officer ---------------------------------------------------------------------------------------
 
     async def log_events(self, request: Request) -> Response:
         """The NEN 7513 log as a searchset of AuditEvents; reading it is logged too."""
         try:
             organisation = self._node.own(request)
+            asked = log_query.read(request.url.query)
+            form = wanted(accepted(request), request.url.query, "r4")
+            await organisation.log_own_reading(
+                "log", f"AuditEvent?{request.url.query}", asked.wanted.patient or ""
+            )
+            found = await organisation.log.search(asked.wanted, asked.count + 1)
             base = f"{self._node.internal_url}/{organisation.slug}/log/fhir/r4"
-            return await self._log_search(request, organisation, base)
+            shown = [(one.id, dump(one.resource(asked.view))) for one in found[: asked.count]]
+            return render(Answer(200, _searchset(request, base, asked, found, shown)), form, "r4")
         except Exception as error:
             return fhir_error(request, error, "r4")
-
-    async def own_events(self, request: Request) -> Response:
-        """The events about the patient whose token was given, as that patient reads them."""
-        try:
-            organisation = self._node.organisation(request.path_params["organisation"])
-            if organisation.data is None:
-                raise NotFound("this organisation has no door for patients")
-            grant = await organisation.data.tokens.identify(caller(request, self._node.public_url))
-            base = f"{self._node.public_url}/{organisation.slug}/log/fhir/r4"
-            return await self._log_search(request, organisation, base, grant)
-        except Exception as error:
-            return fhir_error(request, error, "r4")
-
-    async def _log_search(
-        self,
-        request: Request,
-        organisation: OrganisationServices,
-        base: str,
-        grant: PatientGrant | None = None,
-    ) -> Response:
-        """A page of events; with a `grant` only those of its patient, made readable."""
-        patient: str | None = grant.patient if grant else None
-        decision: str | None = None
-        since: datetime | None = None
-        until: datetime | None = None
-        count = 100
-        after: str | None = None
-        for name, value in pairs_of(request.url.query):
-            match name:
-                case "patient.identifier" | "patient:identifier" if grant is None:
-                    patient = Bsn(value.removeprefix(f"{BSN_SYSTEM}|"))
-                case "entity:identifier":
-                    decision = value.removeprefix("urn:ietf:rfc:3986|").removeprefix("urn:uuid:")
-                case "date":
-                    prefix, text = split_prefix(value)
-                    if prefix not in ("ge", "le", "eq"):
-                        raise NotSupported("date takes ge, le or a day", expression="date")
-                    low, high = interval(text)
-                    if prefix in ("ge", "eq"):
-                        since = max(since or low, low)
-                    if prefix in ("le", "eq"):
-                        until = min(until or high, high)
-                case "_count" if value.isascii() and value.isdigit():
-                    count = max(1, min(int(value[:6]), 1000))
-                case "_page":
-                    after = value
-                case "_format" | "_pretty":
-                    pass
-                case _:
-                    raise NotSupported(
-                        f"parameter {name[:40]!r} is not supported on the log", expression=name[:40]
-                    )
-        form = wanted(accepted(request), request.url.query, "r4")
-        asked = f"AuditEvent?{request.url.query}"
-        if grant is None:
-            await organisation.log_own_reading("log", asked, patient or "")
-        else:
-            await organisation.log.write(_patient_reading(organisation, grant, asked))
-        wanted_events = Wanted(patient=patient, since=since, until=until, decision=decision, after=after)
-        events = await organisation.log.search(wanted_events, count + 1)
-        links = [{"relation": "self", "url": f"{base}/AuditEvent?{request.url.query}"}]
-        if len(events) > count:
-            pairs = [(n, v) for n, v in pairs_of(request.url.query) if n != "_page"]
-            following = encode([*pairs, ("_page", place(events[count - 1]))])
-            links.append({"relation": "next", "url": f"{base}/AuditEvent?{following}"})
-        entries = [
-            {
-                "fullUrl": f"{base}/AuditEvent/{e.id}",
-                "resource": orjson.Fragment(
-                    dump(e.resource() if grant is None else readable(e.resource("patient"), grant.patient))
-                ),
-                "search": {"mode": "match"},
-            }
-            for e in events[:count]
-        ]
-        bundle: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset", "link": links}
-        if entries:
-            bundle["entry"] = entries
-        return render(Answer(200, orjson.dumps(bundle)), form, "r4")
 
     async def log_event(self, request: Request) -> Response:
         """One event of the log."""
@@ -126,10 +64,123 @@ class Log:
             form = wanted(accepted(request), request.url.query, "r4")
             event_id = request.path_params["id"]
             event = await organisation.log.read(event_id)
-            await organisation.log_own_reading("log", f"AuditEvent/{event_id}")
+            await organisation.log_own_reading("log", f"AuditEvent/{event_id}", event.event.patient)
             return render(Answer(200, dump(event.resource())), form, "r4")
         except Exception as error:
             return fhir_error(request, error, "r4")
+
+    async def export(self, request: Request) -> Response:
+        """The events that a search finds, all of them, as CSV or NDJSON (`_format`); the export is logged first.
+
+        `_view=technical` gives what systems may see: nothing of a person. What is logged from now on is not in it.
+        """
+        organisation = self._node.own(request)
+        query = request.url.query
+        given = dict(pairs_of(query)).get("_format", "csv")
+        form: Form
+        match given:
+            case "csv" | "ndjson":
+                form = given
+            case _:
+                raise Invalid("_format is csv or ndjson", expression="_format")
+        asked = log_query.read(query).before(now())
+        await organisation.log_own_reading("log-export", f"export?{query}", asked.wanted.patient or "")
+        first = await organisation.log.search(asked.wanted, _EXPORT_PAGE)
+        body = _exported(organisation.log, asked, asked.view, form, first)
+        name = f"log-{organisation.ura}.{form}"
+        headers = {"Cache-Control": "no-store", "Content-Disposition": f'attachment; filename="{name}"'}
+        return StreamingResponse(body, headers=headers, media_type=_MEDIA[form])
+
+    # -- the patient ---------------------------------------------------------------------------------------
+
+    async def own_events(self, request: Request) -> Response:
+        """The events about the patient whose token was given, as that patient reads them."""
+        try:
+            organisation, grant = await self._patient(request)
+            asked = log_query.read(request.url.query, grant.patient)
+            form = wanted(accepted(request), request.url.query, "r4")
+            found = await self._own(organisation, grant, asked, f"AuditEvent?{request.url.query}")
+            base = f"{self._node.public_url}/{organisation.slug}/log/fhir/r4"
+            shown = [
+                (one.id, dump(readable(one.resource("patient"), grant.patient)))
+                for one in found[: asked.count]
+            ]
+            return render(Answer(200, _searchset(request, base, asked, found, shown)), form, "r4")
+        except Exception as error:
+            return fhir_error(request, error, "r4")
+
+    async def own_page(self, request: Request) -> Response:
+        """The same events as a page for people, those of one question together, in Dutch or English."""
+        organisation, grant = await self._patient(request)
+        asked = log_query.read(request.url.query, grant.patient)
+        found = await self._own(organisation, grant, asked, f"log?{request.url.query}")
+        chosen = request.query_params.get("lang", "")
+        language = (
+            chosen if chosen in LANGUAGES else preferred_language(request.headers.get("accept-language", ""))
+        )
+        here = f"{self._node.public_url}/{organisation.slug}/log"
+        pairs = [
+            (name, value) for name, value in pairs_of(request.url.query) if name not in ("lang", "_page")
+        ]
+        older = ""
+        if len(found) > asked.count:
+            page = [*pairs, ("lang", language), ("_page", place(found[asked.count - 1]))]
+            older = f"{here}?{encode(page)}"
+        other = "en" if language == "nl" else "nl"
+        values = {
+            "holder": organisation.name,
+            "questions": questions(found[: asked.count]),
+            "older": older,
+            "other_language": f"{here}?{encode([*pairs, ('lang', other)])}",
+        }
+        return self._pages.render("log", language, values)
+
+    async def _patient(self, request: Request) -> tuple[OrganisationServices, PatientGrant]:
+        organisation = self._node.organisation(request.path_params["organisation"])
+        if organisation.data is None:
+            raise NotFound("this organisation has no door for patients")
+        return organisation, await organisation.data.tokens.identify(caller(request, self._node.public_url))
+
+    async def _own(
+        self, organisation: OrganisationServices, grant: PatientGrant, asked: LogQuery, what: str
+    ) -> list[Logged]:
+        """One event more than a page has, when there are so many. The reading is logged first."""
+        await organisation.log.write(_patient_reading(organisation, grant, what))
+        return await organisation.log.search(asked.wanted, asked.count + 1)
+
+
+def _searchset(
+    request: Request, base: str, asked: LogQuery, found: list[Logged], shown: list[tuple[str, bytes]]
+) -> bytes:
+    """The Bundle of a page: `shown` are id and JSON, `found` has one more when a page follows. What is logged in the
+    meantime comes before the first page and shifts nothing."""
+    query = request.url.query
+    links = [{"relation": "self", "url": f"{base}/AuditEvent?{query}"}]
+    if len(found) > asked.count:
+        pairs = [(name, value) for name, value in pairs_of(query) if name != "_page"]
+        following = encode([*pairs, ("_page", place(found[asked.count - 1]))])
+        links.append({"relation": "next", "url": f"{base}/AuditEvent?{following}"})
+    bundle: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset", "link": links}
+    if shown:
+        bundle["entry"] = [
+            {
+                "fullUrl": f"{base}/AuditEvent/{name}",
+                "resource": orjson.Fragment(body),
+                "search": {"mode": "match"},
+            }
+            for name, body in shown
+        ]
+    return orjson.dumps(bundle)
+
+
+async def _exported(
+    log: AuditLog, asked: LogQuery, audience: Audience, form: Form, page: list[Logged]
+) -> AsyncIterator[bytes]:
+    """The lines of an export whose first page is `page`."""
+    yield rows(page, audience, form, head=True)
+    while len(page) == _EXPORT_PAGE:
+        page = await log.search(asked.after(page[-1]).wanted, _EXPORT_PAGE)
+        yield rows(page, audience, form)
 
 
 def _patient_reading(organisation: OrganisationServices, grant: PatientGrant, asked: str) -> Event:

@@ -17,6 +17,7 @@ from schakel.gateway import Gateway
 from schakel.generic.consent import ConsentOffice, Grounds
 from schakel.generic.identity import AssertionSigner, AuthorisationServer, Holder, Lists, PatientTokens
 from schakel.generic.identity.broker import Broker
+from schakel.generic.identity.credentials import Wallet
 from schakel.generic.identity.flows import Flows
 from schakel.generic.logging import AuditLog, ChainLog, Event
 from schakel.http.internal_certificates import InternalCertificates
@@ -68,6 +69,7 @@ class OrganisationServices:
     gateway: Gateway
     server: AuthorisationServer
     signer: AssertionSigner
+    wallet: Wallet
     grounds: Grounds
     consent: ConsentOffice
     log: AuditLog
@@ -76,14 +78,18 @@ class OrganisationServices:
     patients: PatientDoor | None = None
     data: DataDoor | None = None
 
-    async def log_own_reading(self, subtype: Literal["ground", "log"], what: str, patient: str = "") -> None:
-        """Writes down that the organisation read its grounds or its log; `what` is the address asked."""
+    async def log_own_reading(
+        self, subtype: Literal["ground", "log", "log-export"], what: str, patient: str = ""
+    ) -> None:
+        """Writes down that the organisation read its grounds or its log, or exported it; `what` is the address
+        asked."""
         await self.log.write(
             Event(
                 subtype=subtype,
                 action="R",
                 outcome="0",
                 requester=self.ura,
+                requester_name=self.name,
                 holder=self.ura,
                 holder_name=self.name,
                 patient=patient,

@@ -9,6 +9,7 @@ from typing import Literal
 from starlette.requests import Request
 from starlette.responses import Response
 
+from schakel.fhir.search import pairs_of
 from schakel.generic.identity import Grant, OAuthError, Passage, PatientGrant
 from schakel.generic.identity.errors import InvalidClientError
 from schakel.generic.identity.patient import is_host
@@ -18,7 +19,8 @@ from schakel.http.errors import problem
 from schakel.http.node import Node, OrganisationServices, PatientDoor
 from schakel.http.peer import caller, certificate, network_address
 from schakel.http.reading import as_json, read_form
-from schakel.kernel.outcomes import Invalid, NotFound, Outcome
+from schakel.kernel.outcomes import Invalid, NotFound, Outcome, naming
+from schakel.kernel.values import Ura
 
 
 class OAuth:
@@ -39,7 +41,8 @@ class OAuth:
             offered["revocation_endpoint"] = f"{address}/revoke"
             offered["response_types_supported"] = ["code"]
             offered["grant_types_supported"] += sorted(organisation.patients.tokens.grant_types)
-            offered["token_endpoint_auth_methods_supported"] += ["none"]
+            if "none" not in (methods := offered["token_endpoint_auth_methods_supported"]):
+                methods.append("none")
         if self._node.back_url:
             address = f"{self._node.back_url}/{organisation.slug}/oauth2"
             offered["mtls_endpoint_aliases"] = {
@@ -144,6 +147,29 @@ class OAuth:
             raise Invalid("the form needs `token`", expression="token")
         return as_json(await organisation.server.introspect(form["token"]))
 
+    async def withdraw(self, request: Request) -> Response:
+        """Ends all access tokens of one requester."""
+        organisation = self._node.own(request)
+        asked = dict(pairs := pairs_of(request.url.query))
+        if list(asked) != ["requester"] or len(pairs) > 1:
+            raise Invalid("one parameter is needed: requester, the URA", expression="requester")
+        with naming("requester"):
+            requester = Ura(asked["requester"])
+        ended = await organisation.server.withdraw(requester)
+        await organisation.log.write(_withdrawn(organisation, requester, ended))
+        return as_json({"requester": requester, "withdrawn": ended})
+
+    async def presentation_definition(self, request: Request) -> Response:
+        """The presentation definition of a scope (Nuts RFC021): which credentials open it."""
+        try:
+            organisation = self._node.organisation(request.path_params["organisation"])
+            asked = dict(pairs := pairs_of(request.url.query))
+            if len(pairs) > len(asked):
+                raise Invalid("a parameter is given twice")
+            return as_json(organisation.server.presentation_definition(asked.get("scope", "")))
+        except Exception as error:
+            return _oauth_error(error)
+
 
 def _oauth_error(error: Exception) -> Response:
     """An error as the token endpoint tells it (RFC 6749, section 5.2); what is our own fault as elsewhere."""
@@ -199,6 +225,7 @@ def _token_event(organisation: OrganisationServices, grant: Grant, address: str)
         action="E",
         outcome="0",
         requester=grant.requester,
+        requester_name=grant.requester_name,
         holder=organisation.ura,
         holder_name=organisation.name,
         user=grant.user,
@@ -207,6 +234,18 @@ def _token_event(organisation: OrganisationServices, grant: Grant, address: str)
         token=grant.jti,
         query=f"scope {grant.scope}",
         network_address=address,
+    )
+
+
+def _withdrawn(organisation: OrganisationServices, requester: str, ended: int) -> Event:
+    return Event(
+        subtype="token",
+        action="D",
+        outcome="0",
+        requester=requester,
+        holder=organisation.ura,
+        holder_name=organisation.name,
+        query=f"withdraw {ended} tokens",
     )
 
 

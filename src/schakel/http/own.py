@@ -21,6 +21,8 @@ from schakel.kernel.clock import instant, new_id
 from schakel.kernel.outcomes import Busy, Invalid, naming
 from schakel.kernel.values import Bsn, Ura
 
+_GROUND = {"requester", "patient", "exchange", "queries", "until", "reason", "kind", "task"}
+
 
 class Own:
     """Handlers of the internal door beside FHIR."""
@@ -64,14 +66,16 @@ class Own:
     async def _write_ground(self, request: Request) -> Response:
         organisation = self._node.own(request)
         table = json_object(await read_limited(request, 100_000))
-        if unknown := sorted(set(table) - {"requester", "patient", "exchange", "queries", "until", "reason"}):
+        if unknown := sorted(set(table) - _GROUND):
             raise Invalid(f"unknown member {unknown[0][:40]!r}", expression=unknown[0][:40])
         for name in ("requester", "patient", "until", "reason"):
             if not isinstance(table.get(name), str) or not table[name]:
                 raise Invalid(f"{name} is needed, as text", expression=name)
         exchange, queries = table.get("exchange", ""), table.get("queries", [])
-        if not isinstance(exchange, str):
-            raise Invalid("exchange is a text", expression="exchange")
+        kind, task = table.get("kind", "recorded"), table.get("task", "")
+        for name, value in (("exchange", exchange), ("kind", kind), ("task", task)):
+            if not isinstance(value, str):
+                raise Invalid(f"{name} is a text", expression=name)
         if not isinstance(queries, list) or not all(isinstance(q, str) for q in queries):
             raise Invalid("queries is a list of texts", expression="queries")
         forms = []
@@ -85,7 +89,14 @@ class Own:
         with naming("until"):
             until = _moment(table["until"])
         ground = await organisation.grounds.write(
-            requester, patient, exchange=exchange, queries=forms, until=until, reason=table["reason"]
+            requester,
+            patient,
+            exchange=exchange,
+            queries=forms,
+            until=until,
+            reason=table["reason"],
+            kind=kind,
+            task=task,
         )
         try:
             await organisation.log.write(_ground_event(organisation, ground, "C"))
@@ -116,6 +127,8 @@ def _ground(ground: Ground) -> dict[str, Any]:
         **({"exchange": ground.exchange} if ground.exchange else {"queries": list(ground.queries)}),
         "until": instant(ground.until),
         "reason": ground.reason,
+        "kind": ground.kind,
+        **({"task": ground.task} if ground.task else {}),
         "made": instant(ground.made),
         "ended": instant(ground.ended) if ground.ended else None,
     }
@@ -132,5 +145,6 @@ def _ground_event(organisation: OrganisationServices, ground: Ground, action: Li
         holder_name=organisation.name,
         patient=ground.patient,
         ground=ground.id,
+        ground_kind=ground.kind,
         query=ground.exchange or "; ".join(ground.queries),
     )

@@ -11,6 +11,8 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from schakel.http.authorise import Authorise
+from schakel.http.consent import ConsentRoutes
+from schakel.http.did import Did
 from schakel.http.encoding import encoded
 from schakel.http.errors import refused
 from schakel.http.fhir import Fhir
@@ -18,6 +20,7 @@ from schakel.http.health import Health
 from schakel.http.jobs import JobRoutes
 from schakel.http.log import Log
 from schakel.http.medmij import MedMij
+from schakel.http.mitz import MitzRoutes
 from schakel.http.node import Node
 from schakel.http.oauth import OAuth
 from schakel.http.openapi import OpenApi
@@ -54,19 +57,39 @@ def _medmij(handler: Handler) -> list[BaseRoute]:
     return [Route(f"{base}/{{path:path}}", _Plain(handler)), Route(base, _Plain(handler))]
 
 
+def _consent(node: Node) -> list[BaseRoute]:
+    consent, mitz = ConsentRoutes(node), MitzRoutes(node)
+    base = "/{organisation}/consent"
+    return [
+        Route(f"{base}/objections", plain(consent.write_objection), methods=["POST"]),
+        Route(f"{base}/objections/search", plain(consent.find_objections), methods=["POST"]),
+        Route(f"{base}/objections/{{id}}/end", plain(consent.end_objection), methods=["POST"]),
+        Route(f"{base}/emergencies", plain(consent.emergencies), methods=["GET"]),
+        Route(f"{base}/emergencies/{{id}}", plain(consent.judge_emergency), methods=["POST"]),
+        Route(f"{base}/subscriptions", plain(mitz.subscriptions), methods=["GET", "POST"]),
+        Route(f"{base}/subscriptions/end", plain(mitz.end_subscription), methods=["POST"]),
+        Route(f"{base}/choices", plain(mitz.choices), methods=["GET"]),
+    ]
+
+
 def front(node: Node) -> list[BaseRoute]:
     """Routes of the front listener."""
     url = node.public_url
     health, oauth, pages = Health(node), OAuth(node, url), Pages(url)
-    authorise = Authorise(node, pages)
+    authorise, log = Authorise(node, pages), Log(node, pages)
     routes: list[BaseRoute] = [
         *(_fhir(Fhir(node, url).guarded) if node.guarded_on_front else []),
         *(_medmij(MedMij(node, url).resource) if node.guarded_on_front else []),
         *_health(health),
-        Route("/{organisation}/log/fhir/r4/AuditEvent", Log(node).own_events, methods=["GET"]),
+        Route("/{organisation}/log", plain(log.own_page), methods=["GET"]),
+        Route("/{organisation}/log/fhir/r4/AuditEvent", log.own_events, methods=["GET"]),
         Route("/.well-known/oauth-authorization-server/{organisation}", plain(oauth.metadata)),
         Route("/{organisation}/oauth2/token", oauth.token, methods=["POST"]),
         Route("/{organisation}/oauth2/jwks", plain(oauth.jwks)),
+        Route("/{organisation}/did.json", plain(Did(node).document), methods=["GET"]),
+        Route(
+            "/{organisation}/oauth2/presentation_definition", oauth.presentation_definition, methods=["GET"]
+        ),
         Route("/{organisation}/oauth2/revoke", oauth.revoke, methods=["POST"]),
         Route("/{organisation}/oauth2/authorize", authorise.authorize, methods=["GET"]),
         Route("/{organisation}/oauth2/start", authorise.start, methods=["GET"]),
@@ -86,9 +109,14 @@ def back(node: Node) -> list[BaseRoute]:
         *_fhir(Fhir(node, url).guarded),
         *_medmij(MedMij(node, url).resource),
         *_health(Health(node)),
+        Route("/{organisation}/mitz/notify", MitzRoutes(node).notify, methods=["POST"]),
         Route("/.well-known/oauth-authorization-server/{organisation}", plain(oauth.metadata)),
         Route("/{organisation}/oauth2/token", oauth.token, methods=["POST"]),
         Route("/{organisation}/oauth2/jwks", plain(oauth.jwks)),
+        Route("/{organisation}/did.json", plain(Did(node).document), methods=["GET"]),
+        Route(
+            "/{organisation}/oauth2/presentation_definition", oauth.presentation_definition, methods=["GET"]
+        ),
         Route("/{organisation}/oauth2/revoke", oauth.revoke, methods=["POST"]),
     ]
     return [*routes, OpenApi("back", url, routes).route()]
@@ -97,7 +125,13 @@ def back(node: Node) -> list[BaseRoute]:
 def internal(node: Node) -> list[BaseRoute]:
     """Routes of the internal listener."""
     url = node.internal_url
-    health, oauth, own, log, jobs = Health(node), OAuth(node, url), Own(node), Log(node), JobRoutes(node)
+    health, oauth, own, log, jobs = (
+        Health(node),
+        OAuth(node, url),
+        Own(node),
+        Log(node, Pages(node.internal_url)),
+        JobRoutes(node),
+    )
     routes: list[BaseRoute] = [
         *_fhir(Fhir(node, url).internal),
         *_fhir(MedMij(node, url).inbox, "inbox/fhir"),
@@ -106,11 +140,14 @@ def internal(node: Node) -> list[BaseRoute]:
         Route("/{organisation}/exchanges/bgz", plain(own.fetch_bgz), methods=["POST"]),
         Route("/{organisation}/grounds", plain(own.grounds), methods=["GET", "POST"]),
         Route("/{organisation}/grounds/{id}", plain(own.end_ground), methods=["DELETE"]),
+        *_consent(node),
         Route("/{organisation}/jobs", plain(jobs.jobs), methods=["GET", "POST"]),
         Route("/{organisation}/jobs/{id}", plain(jobs.job), methods=["GET"]),
+        Route("/{organisation}/log/export", plain(log.export), methods=["GET"]),
         Route("/{organisation}/log/fhir/r4/AuditEvent", log.log_events, methods=["GET"]),
         Route("/{organisation}/log/fhir/r4/AuditEvent/{id}", log.log_event, methods=["GET"]),
         Route("/{organisation}/oauth2/introspect", plain(oauth.introspect), methods=["POST"]),
+        Route("/{organisation}/oauth2/tokens", plain(oauth.withdraw), methods=["DELETE"]),
     ]
     return [*routes, OpenApi("internal", url, routes).route()]
 

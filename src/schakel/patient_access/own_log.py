@@ -1,19 +1,26 @@
 """An event of the log as the patient it is about reads it: who, when, why and what, in words as well.
 
-It is made of the fields that the log shows to patients; BSNs go out of it. Source: NEN 7513 and the Dutch law on electronic records (Wabvpz, article 15e): a patient may see who had access.
+It is made of the fields that the log shows to patients; BSNs go out of it. Source: NEN 7513 and the Dutch law on
+electronic records (Wabvpz, article 15e): a patient may see who had access.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from html import escape
+from itertools import groupby
 from typing import Any
 
 from schakel.fhir.json import Resource
+from schakel.generic.logging import Logged
+from schakel.generic.logging.events import seen
 from schakel.kernel.clock import AMSTERDAM
 from schakel.patient_access.mask import mask
+
+_EMERGENCY = frozenset({"break-glass", "break-glass-review"})
 
 _WHY = {
     "PATRQT": "op uw eigen verzoek",
@@ -28,6 +35,60 @@ _WHAT = {
     "D": "wiste gegevens",
     "E": "vroeg gegevens op",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event in what a page needs for a sentence: `kind` is its subtype, `action` the letter, `records` how many
+    records it was about."""
+
+    time: str
+    kind: str
+    action: str
+    refused: bool
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The events that belong to one question, the newest first. `day` is a date, `at` the moment for machines, both of
+    the newest; `person` and `role` are '' when no professional is known, `purpose` is a code or ''."""
+
+    day: str
+    at: str
+    person: str
+    party: str
+    purpose: str
+    emergency: bool
+    events: tuple[Told, ...]
+
+
+def questions(events: Sequence[Logged]) -> list[Question]:
+    """The events of a page (the newest first) by question: what has the same correlation or, without one, the same
+    decision, asked by the same party."""
+    return [_question(list(group)) for _, group in groupby(events, _key)]
+
+
+def _key(logged: Logged) -> tuple[str, str]:
+    return logged.event.correlation or logged.event.decision, logged.event.requester
+
+
+def _question(group: list[Logged]) -> Question:
+    shown = [(one.recorded.astimezone(AMSTERDAM), seen(one.event, "patient")) for one in group]
+    moment, first = shown[0]
+    person = next((event.user.name or event.user.id for _, event in shown if event.user), "")
+    return Question(
+        day=f"{moment:%d-%m-%Y}",
+        at=moment.isoformat(timespec="seconds"),
+        person=person,
+        party=first.requester_name or first.requester,
+        purpose=next((event.purpose for _, event in shown if event.purpose), ""),
+        emergency=any(event.subtype in _EMERGENCY or event.purpose == "ETREAT" for _, event in shown),
+        events=tuple(
+            Told(f"{at:%H:%M}", event.subtype, event.action, event.outcome != "0", len(event.resources))
+            for at, event in shown
+        ),
+    )
 
 
 def readable(event: Resource, bsn: str) -> Resource:

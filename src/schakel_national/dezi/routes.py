@@ -50,9 +50,13 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
 
 
 def application(folder: Path, address: str) -> ASGIApp:
-    """The facility at `address`. Raises `Invalid` when its configuration is not right."""
+    """The facility at `address`; without a configuration it knows nobody. Raises `Invalid` when that is not right."""
     key = configuration.own_key(folder, NAME)
-    provider = configuration.read(folder / f"{NAME}.toml", lambda table: _provider(address, key, table))
+    path = folder / f"{NAME}.toml"
+    if path.exists():
+        provider = configuration.read(path, lambda table: _provider(address, key, table))
+    else:
+        provider = _provider(address, key, {})
     handlers = _Handlers(provider)
     return Starlette(
         routes=[
@@ -74,8 +78,8 @@ def _provider(address: str, key: Any, table: Mapping[str, Any]) -> Provider:
     form = table.get("form", "jwe")
     if form not in ("jwe", "jws"):
         raise ValueError(f"form is {form!r}: jwe or jws is needed")
-    clients = {one.id: one for one in map(Client.parse, table["clients"])}
-    people = tuple(map(Professional.parse, table["professionals"]))
+    clients = {one.id: one for one in map(Client.parse, table.get("clients", ()))}
+    people = tuple(map(Professional.parse, table.get("professionals", ())))
     return Provider(address, key, clients, people, form, str(table.get("loa", HIGH)))
 
 

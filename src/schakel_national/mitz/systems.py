@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -59,8 +60,9 @@ class Told:
 
 
 def told(folder: Path) -> Told:
-    """The configuration in `folder`. Raises `Invalid`."""
-    return configuration.read(folder / f"{NAME}.toml", Told)
+    """The configuration in `folder`; without one nobody's choices are known. Raises `Invalid`."""
+    path = folder / f"{NAME}.toml"
+    return configuration.read(path, Told) if path.exists() else Told({})
 
 
 def register(folder: Path, known: Told) -> Register:
@@ -113,6 +115,8 @@ class _Handlers:
 
     async def closed(self, request: Request) -> Response:
         """The closed question."""
+        if not self._listed(request):
+            return Response(xacml.fault("the client certificate is not on the list"), 403, media_type=_SOAP)
         kind = request.headers.get("content-type", "").partition(";")[0].strip()
         if kind not in ("application/soap+xml", "text/xml"):
             return Response(
@@ -134,6 +138,13 @@ class _Handlers:
         decisions = tuple(self._decide(question, category) for category, _ in question.categories)
         return Response(xacml.answer(question, decisions), media_type=_SOAP)
 
+    def _listed(self, request: Request) -> bool:
+        """Whether the client showed a certificate of the list; an empty list takes every one."""
+        if not self._known.clients:
+            return True
+        shown = request.scope.get("extensions", {}).get("tls", {}).get("client_cert_chain", [])
+        return bool(shown) and _digest(shown[0]) in self._known.clients
+
     def _decide(self, question: xacml.Question, category: str) -> str:
         """Permit only on a choice of the patient; what cannot be asked so is not applicable."""
         if question.purpose not in PURPOSES or data_category(question.holder_type) != category:
@@ -144,6 +155,8 @@ class _Handlers:
 
     async def subscribe(self, request: Request) -> Response:
         """A subscription on the choices of one patient, for one organisation."""
+        if not self._listed(request):
+            return _outcome(401, "login", "the client certificate is not on the list")
         try:
             wanted = self._subscription(json.parse(await _body(request)))
         except xacml.Fault as fault:
@@ -190,6 +203,10 @@ class _Handlers:
         for url in _SYSTEMS:
             if not _OID.fullmatch(str(values.get(url, {}).get("valueOid", ""))):
                 raise _unprocessable(f"the extension {url} with a valueOid is needed")
+
+
+def _digest(pem: str) -> str:
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
 
 
 def _unprocessable(message: str) -> Invalid:

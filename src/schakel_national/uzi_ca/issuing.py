@@ -157,6 +157,8 @@ def _proved(csr: str) -> rsa.RSAPublicKey | ec.EllipticCurvePublicKey:
         raise Refused("csr is not signed with the key that it holds")
     if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
         raise Refused("csr must hold an RSA or EC key")
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < 2048:
+        raise Refused("csr must hold an RSA key of 2048 bits or more")
     return key
 
 

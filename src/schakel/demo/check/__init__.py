@@ -16,7 +16,6 @@ from pathlib import Path
 
 from schakel.demo.check import exchange, medication, refusals
 from schakel.demo.check.trial import NotProved, Trial
-from schakel.demo.doors import Client
 from schakel.demo.screen import Screen
 from schakel.kernel.outcomes import Invalid, Outcome
 
@@ -67,8 +66,7 @@ async def check(folder: Path, screen: Screen, json_file: Path | None = None) -> 
     """
     done: list[Step] = []
     screen.line()
-    async with Client() as client:
-        trial = Trial.of(json.loads((folder / "demo.json").read_bytes()), folder, client)
+    async with Trial.opened(json.loads((folder / "demo.json").read_bytes()), folder) as trial:
         for name, act in STEPS:
             step = await _made(name, act, trial)
             done.append(step)

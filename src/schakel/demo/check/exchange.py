@@ -35,10 +35,11 @@ async def address(trial: Trial) -> str:
     prove_equal(reply.status, 200, "metadata of the holder")
     metadata = reply.json()
     prove_equal(metadata["issuer"], entry["issuer"], "issuer")
-    prove_equal(metadata["token_endpoint"], entry["token_endpoint"], "token endpoint")
+    aliases = metadata["mtls_endpoint_aliases"]
+    prove_equal(aliases["token_endpoint"], entry["token_endpoint"], "token endpoint with a certificate")
     keys = (await trial.client.send("GET", metadata["jwks_uri"])).json()
     prove_equal(keys, entry["jwks"], "keys of the holder")
-    statement = await trial.client.send("GET", f"{entry['fhir']['stu3']}/metadata")
+    statement = await trial.requester.outside.send("GET", f"{entry['fhir']['stu3']}/metadata")
     prove_equal(statement.status, 200, "CapabilityStatement of the holder")
     version = str(statement.json()["fhirVersion"])
     prove(version.startswith("3.0."), f"the FHIR version there is {version}, not STU3")
@@ -118,7 +119,9 @@ async def consent(trial: Trial) -> str:
     lines = await _lines(trial)
     named = {detail(event, "toestemmingsProfiel") for events in lines.values() for event in events}
     prove_equal(len(named), 1, f"grounds in the log ({sorted(named)})")
-    [ground_id] = named
+    [profile] = named
+    kind, _, ground_id = profile.partition("/")
+    prove_equal(kind, "recorded", "kind of ground")
     ground = next((g for g in await trial.grounds(trial.bsn, active=True) if g["id"] == ground_id), None)
     prove(ground is not None, f"the list of grounds does not have {ground_id!r}")
     assert ground is not None

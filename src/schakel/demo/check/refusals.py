@@ -94,7 +94,7 @@ async def missing_ground(trial: Trial) -> str:
 
 async def ground_of_another(trial: Trial) -> str:
     """The patient has a ground, but for another organisation than the one that asks."""
-    other = trial.parties[cast.PHARMACY.slug]
+    other = trial.parties[cast.GENERAL_PRACTICE.slug]
     return await _refused_exchange(trial, other, await trial.patient(), "no-ground")
 
 

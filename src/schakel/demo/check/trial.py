@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from schakel.demo.doors import Client, Reply
 from schakel.exchanges.bgz import requests_for
 from schakel.fhir.json import Resource, parse
 from schakel.generic.identity import AssertionSigner, User
+from schakel.kernel import tls
 from schakel.kernel.values import BSN_SYSTEM
 
 PURPOSE = "TREAT"
@@ -51,6 +53,9 @@ class Party:
     internal: str
     internal_key: str
     signing_key: Path
+    back: str
+    outside: Client
+    """Requests to other organisations, with the party's certificate."""
 
     @property
     def issuer(self) -> str:
@@ -59,7 +64,7 @@ class Party:
     @property
     def guarded(self) -> str:
         """The FHIR base for others."""
-        return f"{self.front}/fhir/stu3"
+        return f"{self.back}/fhir/stu3"
 
     @property
     def own(self) -> str:
@@ -89,24 +94,31 @@ class Trial:
     begun: str = ""
 
     @classmethod
-    def of(cls, published: dict[str, Any], folder: Path, client: Client) -> Trial:
+    @asynccontextmanager
+    async def opened(cls, published: dict[str, Any], folder: Path) -> AsyncIterator[Trial]:
         """The check of the region that `demo.json` describes."""
-        keys = published["test_keys"]
-        parties = {
-            one["slug"]: Party(
-                one["slug"],
-                one["name"],
-                one["ura"],
-                one["operator"],
-                one["front"],
-                one["internal"],
-                one["internal_key"],
-                Path(keys[one["slug"]]),
-            )
-            for one in published["organisations"]
-        }
-        holder, requester = (parties[one.slug] for one in cast.HOSPITALS)
-        return cls(client, parties, holder, requester, published["patients"], folder)
+        keys, pairs, anchors = published["test_keys"], published["certificates"], [Path(published["anchors"])]
+        parties = {}
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(Client(tls=tls.client(anchors, setting="")))
+            for one in published["organisations"]:
+                slug = one["slug"]
+                certificate, key = (Path(pairs[slug][name]) for name in ("certificate", "key"))
+                shown = tls.client(anchors, certificate, key, setting="")
+                parties[slug] = Party(
+                    slug,
+                    one["name"],
+                    one["ura"],
+                    one["operator"],
+                    one["front"],
+                    one["internal"],
+                    one["internal_key"],
+                    Path(keys[slug]),
+                    one["back"],
+                    await stack.enter_async_context(Client(tls=shown)),
+                )
+            holder, requester = (parties[one.slug] for one in cast.HOSPITALS)
+            yield cls(client, parties, holder, requester, published["patients"], folder)
 
     @property
     def identifier(self) -> str:
@@ -173,32 +185,34 @@ class Trial:
         signer = AssertionSigner(requester.ura, requester.signing_key)
         return signer.assertion(self.holder.issuer, self.user(requester), PURPOSE, RELATION)
 
-    async def ask_token(self, assertion: str, scope: str = "bgz") -> Reply:
-        """The answer of the holder's token endpoint."""
+    async def ask_token(self, assertion: str, scope: str = "bgz", requester: Party | None = None) -> Reply:
+        """The answer of the holder's token endpoint to `requester`, the one of the check when None."""
         form = {
             "grant_type": "client_credentials",
             "scope": scope,
             "client_assertion_type": ASSERTION_TYPE,
             "client_assertion": assertion,
         }
-        return await self.client.send("POST", f"{self.holder.issuer}/oauth2/token", data=form)
+        client = (requester or self.requester).outside
+        return await client.send("POST", f"{self.holder.back}/oauth2/token", data=form)
 
     async def token(self, requester: Party) -> str:
         """A token for `requester` at the holder."""
-        reply = await self.ask_token(self.assertion(requester))
+        reply = await self.ask_token(self.assertion(requester), requester=requester)
         prove_equal(reply.status, 200, f"a token for {requester.slug} ({reply.said()[:100]})")
         return str(reply.json()["access_token"])
 
     async def guarded(
         self, path: str, token: str = "", method: str = "GET", body: bytes | None = None
     ) -> Reply:
-        """A request at the holder's guarded door."""
+        """A request of the requester at the holder's guarded door."""
         headers = {"Accept": "application/fhir+json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
         if body is not None:
             headers["Content-Type"] = "application/fhir+json"
-        return await self.client.send(method, f"{self.holder.guarded}/{path}", headers=headers, data=body)
+        address = f"{self.holder.guarded}/{path}"
+        return await self.requester.outside.send(method, address, headers=headers, data=body)
 
     # -- reading back ----------------------------------------------------------------------------------------
 

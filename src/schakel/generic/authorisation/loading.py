@@ -182,8 +182,9 @@ def _answered_for(members: Mapping[str, Any], file: str, row_id: str, what: str)
 
 
 def written(matrix: Matrix) -> str:
-    """The matrix as text, always the same for the same matrix."""
-    return orjson.dumps(_plain(matrix), option=orjson.OPT_SORT_KEYS).decode()
+    """The matrix as text, always the same for the same matrix. Tables keep their order: levels of assurance are told
+    apart by it, and of several conditions the first that is not met is the reason."""
+    return orjson.dumps(_plain(matrix)).decode()
 
 
 def read(text: str) -> Matrix:
@@ -195,7 +196,7 @@ def read(text: str) -> Matrix:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it; sets in order, except that levels of assurance keep theirs."""
+    """A value as JSON has it; sets in order."""
     if is_dataclass(value):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):

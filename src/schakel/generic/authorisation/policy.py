@@ -68,6 +68,9 @@ class Policy:
         self._index: dict[tuple[str, Version, InteractionKind, str], list[Row]] = {}
         for row in self.matrix.rows:
             self._index.setdefault((row.exchange, row.version, row.interaction, row.type), []).append(row)
+        self._kinds = {
+            e: {r.interaction for r in self.matrix.rows if r.exchange == e} for e in self._exchanges
+        }
         self._cedar: dict[str, cedarpy.PolicySet] = {}
         for exchange, permits in self._permits.items():
             text = cedar.policies(permits, self.matrix)
@@ -114,6 +117,11 @@ class Policy:
         """The resource types that some row of this FHIR version names."""
         return frozenset(r.type for r in self.matrix.rows if r.version == version) - {ANY, ""}
 
+    @cached_property
+    def scopes(self) -> frozenset[str]:
+        """Every scope that opens an exchange."""
+        return frozenset().union(*(exchange.scopes for exchange in self.matrix.exchanges))
+
     def opened(self, scopes: Collection[str]) -> tuple[Exchange, ...]:
         """The exchanges that a token with these scopes opens, in the order of the matrix."""
         return tuple(e for e in self.matrix.exchanges if not e.scopes.isdisjoint(scopes))
@@ -140,7 +148,7 @@ class Policy:
                 code="scope-missing",
             )
         kind = _kind(interaction)
-        kinds = {key[2] for key in self._index if any(key[0] == e.id for e in opened)}
+        kinds = {kind for exchange in opened for kind in self._kinds[exchange.id]}
         if kind is None or kind not in kinds:
             raise NotAllowed(
                 f"{interaction.kind} is not possible here: the exchange has {', '.join(sorted(kinds))}",
@@ -252,13 +260,14 @@ class Policy:
         return result.diagnostics.id_annotations_by_reason.values()
 
     def _refused(self, row: Row, facts: Facts, ground: str) -> Verdict:
-        """The refusal, with the first condition that is not met of the permit that comes nearest: one for this ground
-        before others, then one with fewer conditions unmet."""
-        nearest: tuple[bool, int] | None = None
+        """The refusal, with the first condition that is not met of the permit that comes nearest: one for this data
+        before others, then one for this ground, then one with fewer conditions unmet."""
+        nearest: tuple[bool, bool, int] | None = None
         found: tuple[str, str, Permit] | None = None
         for permit in self._permits[row.exchange]:
             unmet = list(faults(permit, row, facts, ground, self.matrix))
-            distance = (bool(ground) and ground not in permit.grounds, len(unmet))
+            other_data = any(member == "categories" for member, _ in unmet)
+            distance = (other_data, bool(ground) and ground not in permit.grounds, len(unmet))
             if nearest is None or distance < nearest:
                 nearest, found = distance, (*unmet[0], permit)
         if found is None:

@@ -22,8 +22,8 @@ RECORDED: tuple[RecordedKind, ...] = ("recorded", "referral", "handover", "patie
 class ConsentQuestion:
     """May `requester` (URA) have this of `patient` (BSN)?
 
-    `accepted` are the kinds of ground (`GroundKind`) that could suffice; no other is tried. `token` is the id (jti) of the access
-    token, `exchange` the exchange and `form` the search in normal form, '' for a read. `requester_type` is the asking
+    `accepted` are the kinds of ground (`GroundKind`) that could suffice; no other is tried. `token` is the id (jti) of
+    the access token, `exchange` the exchange and `form` the search in normal form, '' for a read. `requester_type` is the asking
     organisation's type (2.16.840.1.113883.2.4.15.1060), '' when not proved. The user is the person at the keyboard:
     `user_id` a Dezi or UZI number, `user_role` a role code; `responsible` and `responsible_role` are those of the
     professional who gave the mandate, '' without one. `assurance` is the level at which the user proved who they are.

@@ -14,13 +14,14 @@ from starlette.routing import BaseRoute, Route
 
 from schakel.fhir.definitions import VERSIONS, Version
 from schakel.generic.authorisation import ROWS
-from schakel.http.openapi import fhir, own, parts
+from schakel.http.openapi import consent, fhir, own, parts
 from schakel.http.openapi.parts import ID, ORGANISATION, OUTCOME_ANSWER, PROBLEM_ANSWER, Json, parameter
 from schakel.http.reading import as_json
 
 WHOLE = "/{organisation}/fhir/{version}"
 """The FHIR door which, on the internal listener, does all that FHIR is asked."""
 
+_OWN = {**own.OPERATIONS, **consent.OPERATIONS}
 _BELOW = "/{path:path}"
 _ABOUT = {
     "front": "For other organisations, for people and for their apps.",
@@ -70,7 +71,10 @@ def document(listener: str, url: str, routes: Sequence[BaseRoute]) -> Json:
         },
         "servers": [{"url": url}],
         "paths": paths,
-        "components": {"schemas": {**parts.SCHEMAS, **own.SCHEMAS}, "securitySchemes": parts.SECURITY},
+        "components": {
+            "schemas": {**parts.SCHEMAS, **own.SCHEMAS, **consent.SCHEMAS},
+            "securitySchemes": parts.SECURITY,
+        },
     }
 
 
@@ -85,7 +89,7 @@ def _operations(listener: str, route: Route, known: set[str]) -> Iterator[tuple[
             yield method, path, {**told, **operation, "parameters": parameters, "security": security}
     elif route.path + _BELOW not in known:  # The base of a FHIR door is described with what is below it.
         for method in sorted((route.methods or {"GET"}) - {"HEAD"}):
-            operation = own.OPERATIONS.get((method, route.path), {})
+            operation = _OWN.get((method, route.path), {})
             refusal = OUTCOME_ANSWER if "/fhir/" in route.path else PROBLEM_ANSWER
             yield (
                 method,

@@ -19,6 +19,8 @@ _GROUND_ASKED = {
     "queries": {"type": "array", "items": {"type": "string"}},
     "until": _DATE,
     "reason": {"type": "string", "minLength": 1},
+    "kind": {"enum": ["recorded", "referral", "handover", "patient"]},
+    "task": {"type": "string", "description": "The referral or handover that it rests on."},
 }
 
 SCHEMAS: dict[str, Json] = {
@@ -30,7 +32,7 @@ SCHEMAS: dict[str, Json] = {
     "Ground": {
         "description": "A ground that was written; `ended` is null as long as nobody ended it.",
         **table(
-            ("id", "requester", "patient", "until", "reason", "made", "ended"),
+            ("id", "requester", "patient", "until", "reason", "kind", "made", "ended"),
             **{**_GROUND_ASKED, "until": _MOMENT},
             id={"type": "string"},
             made=_MOMENT,
@@ -116,7 +118,7 @@ _FORM_ANSWERS = {"4XX": said("Refused (RFC 6749, section 5.2).", schema=ref("Tok
 _TOKEN = table(
     ("grant_type",),
     **texts("grant_type", "scope", "client_assertion_type", "client_assertion", "code", "redirect_uri"),
-    **texts("client_id", "code_verifier", "refresh_token"),
+    **texts("client_id", "code_verifier", "refresh_token", "assertion", "presentation_submission"),
 )
 
 _PAGE = said("A page for the person.", "text/html", {"type": "string"})
@@ -131,6 +133,27 @@ _SHOWN: Json = {
 _FLOW = parameter("flow", "query", "The flow that began at the authorisation endpoint.")
 _LANGUAGE = parameter("lang", "query", "The language that the person chose.", {"enum": ["nl", "en"]})
 _PRESSED: Json = {**_SHOWN, "requestBody": body(table(**texts("flow", "answer")), FORM)}
+
+_LOG_SEARCH: list[Json] = [
+    parameter("patient.identifier", "query", "Only about this patient: the BSN, with its system or bare."),
+    parameter(
+        "requester", "query", "Only of this organisation (URA) or this client of patients (host name)."
+    ),
+    parameter("user", "query", "Only of this professional: Dezi or UZI number, or account."),
+    parameter("subtype", "query", "Only of this kind."),
+    parameter(
+        "outcome", "query", "Only with this outcome.", {"type": "string", "enum": ["0", "4", "8", "12"]}
+    ),
+    parameter("entity:identifier", "query", "Only this decision."),
+    parameter("correlation", "query", "Only this question."),
+    parameter("date", "query", "Recorded then: a day, or with ge or le."),
+    parameter(
+        "_view",
+        "query",
+        "What systems may see (technical).",
+        {"type": "string", "enum": ["officer", "technical"]},
+    ),
+]
 
 OPERATIONS: dict[tuple[str, str], Json] = {
     ("GET", "/{organisation}/oauth2/authorize"): {
@@ -180,6 +203,21 @@ OPERATIONS: dict[tuple[str, str], Json] = {
         "requestBody": body(table(("token",), **texts("token")), FORM),
         "responses": {"200": said("What the token says.", schema=ref("Introspection"))},
     },
+    ("DELETE", "/{organisation}/oauth2/tokens"): {
+        "parameters": [
+            parameter("requester", "query", "The organisation that may no longer (URA).", _URA, required=True)
+        ],
+        "responses": {
+            "200": said(
+                "Its tokens open nothing any more, at other nodes within five seconds.",
+                schema=table(("requester", "withdrawn"), requester=_URA, withdrawn={"type": "integer"}),
+            )
+        },
+    },
+    ("GET", "/{organisation}/oauth2/presentation_definition"): {
+        "parameters": [parameter("scope", "query", "One or more scopes, divided by a blank.", required=True)],
+        "responses": {"200": said("The definition.", schema={"type": "object"}), **_FORM_ANSWERS},
+    },
     ("POST", "/{organisation}/exchanges/bgz"): {
         "requestBody": body(ref("BgzAsk")),
         "responses": {"200": said("What each holder gave.", schema={"type": "object"})},
@@ -211,11 +249,7 @@ OPERATIONS: dict[tuple[str, str], Json] = {
     ("GET", "/{organisation}/jobs/{id}"): {"responses": {"200": said("How far it is.", schema=ref("Job"))}},
     ("GET", "/{organisation}/log/fhir/r4/AuditEvent"): {
         "parameters": [
-            parameter(
-                "patient.identifier", "query", "Only about this patient: the BSN, with its system or bare."
-            ),
-            parameter("entity:identifier", "query", "Only this decision."),
-            parameter("date", "query", "Recorded then: a day, or with ge or le."),
+            *_LOG_SEARCH,
             parameter(
                 "_count", "query", "Events on a page.", {"type": "integer", "minimum": 1, "maximum": 1000}
             ),
@@ -224,5 +258,23 @@ OPERATIONS: dict[tuple[str, str], Json] = {
     },
     ("GET", "/{organisation}/log/fhir/r4/AuditEvent/{id}"): {
         "responses": {"200": fhir(ref("Resource"), "The event.")}
+    },
+    ("GET", "/{organisation}/log/export"): {
+        "parameters": [
+            *_LOG_SEARCH,
+            parameter("_format", "query", "How.", {"type": "string", "enum": ["csv", "ndjson"]}),
+        ],
+        "responses": {
+            "200": {
+                "description": "A row for each event, the newest first.",
+                "content": {
+                    media: {"schema": {"type": "string"}} for media in ("text/csv", "application/x-ndjson")
+                },
+            }
+        },
+    },
+    ("GET", "/{organisation}/log"): {
+        "parameters": [_LANGUAGE],
+        "responses": {"200": _PAGE},
     },
 }

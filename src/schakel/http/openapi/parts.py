@@ -47,14 +47,16 @@ def body(schema: Json, *media: str) -> Json:
     return {"required": True, "content": {one: {"schema": schema} for one in media or ("application/json",)}}
 
 
-def parameter(name: str, where: str, description: str, schema: Json | None = None) -> Json:
-    """A parameter; those in the path are needed, as they must be."""
+def parameter(
+    name: str, where: str, description: str, schema: Json | None = None, *, required: bool = False
+) -> Json:
+    """A parameter; those in the path are always needed, as they must be."""
     return {
         "name": name,
         "in": where,
         "description": description,
         "schema": schema or {"type": "string"},
-        **({"required": True} if where == "path" else {}),
+        **({"required": True} if required or where == "path" else {}),
     }
 
 

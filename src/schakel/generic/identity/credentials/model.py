@@ -53,10 +53,10 @@ class Proof:
 class Presented:
     """A presentation that was verified and meets its definition.
 
-    `holder` is the DID that signed it, `expires` its end in seconds since 1970, `nonce` '' when it has none. All `credentials` were verified. `fields`
-    are the values by field id of the definition. `ura` and `organisation_name` are proved by a credential bound to
-    the holder; `user` is the professional, at the level of assurance with which they proved who they are; `patient` is
-    a BSN when an enrolment was presented. What was not presented is '' or None.
+    `holder` is the DID that signed it, `expires` its end in seconds since 1970, `nonce` '' when it has none. All of its
+    `credentials` were verified. `fields` are the values by field id of the definition. `ura` and `organisation_name`
+    are proved by a credential bound to the holder; `user` is the professional, at the level of assurance with which
+    they proved who they are; `patient` is a BSN when an enrolment was presented. What was not presented is '' or None.
     """
 
     holder: str

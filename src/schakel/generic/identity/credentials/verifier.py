@@ -74,14 +74,14 @@ class Presenter:
 
 @dataclass(frozen=True)
 class CredentialVerifier:
-    """Verifies credentials by trusted certificates, Dezi, and `issuers`: DIDs (or `holder`, `card`, `client`) per type
-    of credential."""
+    """Verifies credentials by trusted certificates, Dezi (`professionals`, None when its statements are not taken), and
+    `issuers`: DIDs (or `holder`, `card`, `client`) per type of credential."""
 
     resolver: Resolver
     status: StatusLists
     trust: Anchors
     withdrawn: Withdrawals
-    professionals: Professionals
+    professionals: Professionals | None
     issuers: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     async def verify(self, credential: Credential, by: Presenter, moment: datetime) -> Proof:
@@ -119,6 +119,12 @@ class CredentialVerifier:
         return proof
 
     async def _dezi(self, credential: Credential, by: Presenter, moment: datetime) -> Proof:
+        if self.professionals is None:
+            raise Refused(
+                "statements of Dezi are not taken here: Dezi is not set up",
+                code="dezi-off",
+                expression="type",
+            )
         return await dezi_user.check(credential, self.professionals, moment)
 
     async def _issued(

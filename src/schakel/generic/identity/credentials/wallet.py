@@ -23,6 +23,7 @@ from schakel.generic.identity.certificates import Verified, thumbprint, uzi_numb
 from schakel.generic.identity.credentials import did_x509
 from schakel.generic.identity.credentials.definition import Definition, Descriptor
 from schakel.generic.identity.credentials.dezi_user import PROOF
+from schakel.generic.identity.credentials.did_web import document
 from schakel.generic.identity.credentials.jwts import RULES, read
 from schakel.generic.identity.credentials.model import BASE_TYPE, CONTEXT_V1, Credential
 from schakel.generic.identity.credentials.presentations import PRESENTATION
@@ -51,6 +52,10 @@ class Wallet:
         self.did = did
         self._key = key
         self._held = [(one, credential(one)) for one in credentials]
+
+    def document(self) -> dict[str, Any]:
+        """The DID document to publish, with the public key."""
+        return document(self.did, self._key)
 
     @property
     def types(self) -> tuple[str, ...]:
