@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 from tests.certificates import Authority, Files, new_key, server_context
@@ -204,3 +205,128 @@ async def facility(
 
 def results(categories: Sequence[str], decision: str = "Permit") -> tuple[str, ...]:
     return tuple(result(decision, category=category) for category in categories)
+
+
+# -- notifications -------------------------------------------------------------------------------------------
+
+_PATIENT = "urn:uuid:00000000-0000-4000-8000-000000000002"
+_HOLDER = "urn:uuid:00000000-0000-4000-8000-000000000003"
+
+
+def notification(
+    permitted: bool,
+    *providers: str,
+    bsn: str = BSN,
+    holder: str = HOLDER,
+    chosen: str = "2026-03-01T10:00:00+01:00",
+) -> dict[str, Any]:
+    """What Mitz tells of a choice, as JSON."""
+    consent = {
+        "resourceType": "Consent",
+        "meta": {"profile": ["http://vzvz.nl/fhir/StructureDefinition/Consent-Mitz-Notify|3.8.0"]},
+        "extension": [
+            {
+                "url": "http://fhir.nl/StructureDefinition/OTV-ProviderCategory",
+                "valueCodeableConcept": {
+                    "coding": [
+                        {
+                            "system": "http://fhir.nl/otv/CodeSystem/raadplegende-zorgaanbiedercategorie",
+                            "code": code,
+                        }
+                    ]
+                },
+            }
+            for code in providers
+        ],
+        "status": "active" if permitted else "inactive",
+        "scope": {
+            "coding": [
+                {
+                    "system": "http://terminology.hl7.org/CodeSystem/consentscope",
+                    "code": "patient-privacy",
+                }
+            ]
+        },
+        "category": [
+            {"coding": [{"system": "http://fhir.nl/otv/CodeSystem/gegevenscategorie", "code": "GGC002"}]}
+        ],
+        "patient": {"reference": _PATIENT},
+        "dateTime": chosen,
+        "provision": {
+            **({"type": "permit"} if permitted else {}),
+            "actor": [
+                {
+                    "role": {
+                        "coding": [
+                            {
+                                "system": "http://terminology.hl7.org/CodeSystem/v3-RoleClass",
+                                "code": "CST",
+                            }
+                        ]
+                    },
+                    "reference": {"reference": _HOLDER},
+                }
+            ],
+            "purpose": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT"}],
+        },
+    }
+    if not providers:
+        del consent["extension"]
+    patient = {
+        "resourceType": "Patient",
+        "identifier": [{"system": "http://fhir.nl/fhir/NamingSystem/bsn", "value": bsn}],
+    }
+    organisation = {
+        "resourceType": "Organization",
+        "identifier": [{"system": "http://fhir.nl/fhir/NamingSystem/ura", "value": holder}],
+        "type": [
+            {"coding": [{"system": "http://nictiz.nl/fhir/NamingSystem/organization-type", "code": "V6"}]}
+        ],
+    }
+    entries = (
+        ("urn:uuid:00000000-0000-4000-8000-000000000001", consent),
+        (_PATIENT, patient),
+        (_HOLDER, organisation),
+    )
+    return {
+        "resourceType": "Bundle",
+        "type": "transaction",
+        "entry": [
+            {
+                "fullUrl": url,
+                "resource": resource,
+                "request": {"method": "POST", "url": resource["resourceType"]},
+            }
+            for url, resource in entries
+        ],
+    }
+
+
+def notification_xml(permitted: bool, provider: str, bsn: str = BSN, holder: str = HOLDER) -> bytes:
+    """The same as XML, written by hand."""
+    kind = '<type value="permit"/>' if permitted else ""
+    return f"""<?xml version="1.0" encoding="UTF-8"?>
+<Bundle xmlns="http://hl7.org/fhir"><type value="transaction"/>
+ <entry><fullUrl value="urn:uuid:00000000-0000-4000-8000-000000000001"/><resource><Consent>
+  <meta><profile value="http://vzvz.nl/fhir/StructureDefinition/Consent-Mitz-Notify|3.8.0"/></meta>
+  <extension url="http://fhir.nl/StructureDefinition/OTV-ProviderCategory"><valueCodeableConcept><coding>
+   <system value="http://fhir.nl/otv/CodeSystem/raadplegende-zorgaanbiedercategorie"/><code value="{provider}"/>
+  </coding></valueCodeableConcept></extension>
+  <status value="{"active" if permitted else "inactive"}"/>
+  <scope><coding><system value="http://terminology.hl7.org/CodeSystem/consentscope"/>
+   <code value="patient-privacy"/></coding></scope>
+  <category><coding><system value="http://fhir.nl/otv/CodeSystem/gegevenscategorie"/>
+   <code value="GGC002"/></coding></category>
+  <patient><reference value="{_PATIENT}"/></patient>
+  <dateTime value="2026-03-01T10:00:00+01:00"/>
+  <provision>{kind}<actor><role><coding>
+   <system value="http://terminology.hl7.org/CodeSystem/v3-RoleClass"/><code value="CST"/></coding></role>
+   <reference><reference value="{_HOLDER}"/></reference></actor></provision>
+ </Consent></resource><request><method value="POST"/><url value="Consent"/></request></entry>
+ <entry><fullUrl value="{_PATIENT}"/><resource><Patient><identifier>
+  <system value="http://fhir.nl/fhir/NamingSystem/bsn"/><value value="{bsn}"/></identifier></Patient></resource>
+  <request><method value="POST"/><url value="Patient"/></request></entry>
+ <entry><fullUrl value="{_HOLDER}"/><resource><Organization><identifier>
+  <system value="http://fhir.nl/fhir/NamingSystem/ura"/><value value="{holder}"/></identifier></Organization></resource>
+  <request><method value="POST"/><url value="Organization"/></request></entry>
+</Bundle>""".encode()

@@ -178,8 +178,10 @@ class Scene:
         certificate = above.issue(
             "kliniek-oost.example", uzi=uzi_name(URA), organisation=organisation, locality="Zwolle", key=key
         )
-        keys = [ECKey.generate_key("P-256", {"kid": name}, private=True) for name in ("h1", "i1", "d1")]
-        made = cls(root, above, certificate, *keys, Pages(), Withdrawn())
+        holder, issuer, dezi = (
+            ECKey.generate_key("P-256", {"kid": name}, private=True) for name in ("h1", "i1", "d1")
+        )
+        made = cls(root, above, certificate, holder, issuer, dezi, Pages(), Withdrawn())
         made.issuers = {FACILITY: frozenset({ISSUER})}
         made.publish(HOLDER, made.holder_key)
         made.publish(ISSUER, made.issuer_key)
@@ -210,7 +212,12 @@ class Scene:
         self.web.pages[address] = orjson.dumps(document)
 
     def status_list(
-        self, *places: int, purpose: str = "revocation", bits: int = 131_072, **changed: Any
+        self,
+        *places: int,
+        purpose: str = "revocation",
+        bits: int = 131_072,
+        signer: ECKey | None = None,
+        **changed: Any,
     ) -> None:
         """Publishes the issuer's status list, with these places set."""
         row = bytearray(bits // 8)
@@ -232,7 +239,7 @@ class Scene:
             **changed,
         }
         header = {"alg": "ES256", "typ": "JWT", "kid": f"{ISSUER}#i1"}
-        self.web.pages[STATUS_PAGE] = signed(header, claims, self.issuer_key).encode()
+        self.web.pages[STATUS_PAGE] = signed(header, claims, signer or self.issuer_key).encode()
 
     # -- credentials -------------------------------------------------------------------------------------------
 

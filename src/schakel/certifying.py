@@ -34,7 +34,7 @@ def credential_trust(settings: Settings) -> Trust:
 
 def _trust(settings: Settings, files: Iterable[Path]) -> Trust:
     known = PRODUCTION_AUTHORITIES if settings.certificates.uzi == "production" else TEST_AUTHORITIES
-    return Trust.read(files, known)
+    return Trust.read(files, settings.certificates.uzi_oids or known)
 
 
 def revocation_rules(settings: Settings) -> RevocationRules:

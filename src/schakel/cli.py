@@ -364,6 +364,9 @@ def explain(
     organisation: Annotated[
         str | None, typer.Option(metavar="SLUG|URA", help="In whose log to look; without it in all of them.")
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--replay", help="Decide again from what is stored; exit 1 when that differs.")
+    ] = False,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> int:
@@ -376,7 +379,8 @@ def explain(
     from schakel.commands.explain import explain
 
     known = places(data, config)
-    return explain(known, [known.find(organisation)] if organisation else known.organisations, id)
+    doors = [known.find(organisation)] if organisation else known.organisations
+    return explain(known, doors, id, again=again)
 
 
 log = typer.Typer(help="The log of a node: check it against its seals, end its term.", no_args_is_help=True)
@@ -428,7 +432,10 @@ def token(
         str | None, typer.Option(metavar="BSN", help="A patient's own token (MedMij); --scope ID to share.")
     ] = None,
     dpop: Annotated[
-        Path | None, typer.Option(metavar="KEYFILE", help="Bind it to this key; not in this version.")
+        Path | None,
+        typer.Option(
+            metavar="KEYFILE", help="Bind it to the key in this JWK file; made if absent."
+        ),
     ] = None,
     user_id: UserIdOption = None,
     user_name: UserNameOption = None,
@@ -445,13 +452,15 @@ def token(
     from schakel.commands.token import token
     from schakel.commands.who import user
 
-    if dpop:
-        raise NotSupported("--dpop binds a token to a key (RFC 9449), which this version does not do yet")
     if patient:
         from schakel.commands.patient_token import patient_token
 
         if requester:
             raise Invalid("give --patient BSN or --for REQUESTER, one of the two")
+        if dpop:
+            raise NotSupported(
+                "--dpop is for --for REQUESTER: tokens of patients are not bound to a key (MedMij)"
+            )
         known = places(data, None)
         return patient_token(known, known.find(organisation), patient, share=scope or "")
     if not (requester and scope):
@@ -467,6 +476,7 @@ def token(
         user=who,
         purpose=purpose,
         treatment_relation=treatment_relation,
+        dpop=dpop,
     )
 
 

@@ -285,6 +285,11 @@ class Certificates(_Model):
     uzi: Literal["production", "test"] = Field(
         "production", description="test takes UZI numbers of the test authorities (2.16.528.1.1007.99) only"
     )
+    uzi_oids: tuple[str, ...] = Field(
+        (),
+        description="OIDs of the UZI authorities whose numbers are taken, in place of those that uzi stands for; .* at "
+        "the end takes all below",
+    )
     revocation: Literal["crl", "ocsp", "either", "off"] = Field(
         "crl",
         description="how it is found out whether one was withdrawn: lists, the responder of its authority, that one "

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import asyncpg
 
@@ -99,7 +100,8 @@ async def subscribing(
     if client is None or not subscribers:
         yield
         return
-    async with SubscriptionWork(pool, client, subscribers).working():
+    lease = timedelta(seconds=2 * settings.mitz.seconds + 5)
+    async with SubscriptionWork(pool, client, subscribers, lease).working():
         yield
 
 

@@ -19,6 +19,7 @@ import zstandard
 from tests.nodes import MakeDatabase, RunningNode, databases, running_region
 from tests.testscript_builder import assertion, case, operation, script, suite, variable
 
+from schakel.generic.identity import DpopKey
 from schakel.store.embedded import EmbeddedServer
 
 BSN, OTHER_BSN = "999229588", "999282839"
@@ -327,6 +328,27 @@ async def test_the_last_line_of_token_opens_the_guarded_door(region: list[Runnin
     query = {"identifier": f"{BSN_SYSTEM}|{BSN}"}
     answer = await region[0]["a"].front.get("Patient", params=query, headers=headers)
     assert answer.status_code == 200 and answer.json()["entry"][0]["resource"]["id"] == "known"
+
+
+@pytest.mark.usefixtures("known")
+async def test_a_token_that_is_bound_to_a_key_file_opens_the_door_with_that_key(
+    region: list[RunningNode], data: Path, tmp_path: Path
+) -> None:
+    file, url = tmp_path / "key.jwk", f"{region[0]['a'].front_fhir}/Patient"
+    asked = ("--organisation", "a", "--for", "b", "--scope", "bgz", "--dpop", file)
+    jkts = set()
+    for _ in range(2):  # The second time the file is there.
+        ended = await schakel("token", "--data", data, *asked)
+        assert ended.code == 0, ended.err
+        key, token = DpopKey.read(file), ended.out.splitlines()[-1]
+        jkts.add(key.jkt)
+        assert key.jkt in ended.out
+        headers = {"Authorization": f"DPoP {token}", "DPoP": key.proof("GET", url, token)}
+        answer = await region[0]["a"].front.get(
+            url, params={"identifier": f"{BSN_SYSTEM}|{BSN}"}, headers=headers
+        )
+        assert answer.status_code == 200
+    assert len(jkts) == 1 and file.stat().st_mode & 0o077 == 0
 
 
 async def test_a_scope_that_is_not_offered_is_refused(data: Path) -> None:

@@ -39,6 +39,10 @@ async def test_a_hospital_fetches_a_record_from_the_back_door_of_another(region:
     url = f"{requester.internal_root}/b/exchanges/bgz"
     answer = await requester.internal.post(url, content=orjson.dumps(body))
     assert answer.status_code == 200, answer.text
-    assert "Condition/c1" in answer.text.replace('","id":"', "/") or '"c1"' in answer.text
+    found = answer.json()
+    assert found["status"] == "complete", found["holders"]
+    fetched = {entry["fullUrl"] for entry in found["bundle"]["entry"][:-1]}
+    base = f"{holder.back_root}/a/fhir/stu3"
+    assert fetched == {f"{base}/Patient/p1", f"{base}/Condition/c1"}
     [bound] = await region[0].node.pool.fetch("SELECT x5t FROM access_token")
     assert bound["x5t"]

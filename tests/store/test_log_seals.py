@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,10 +13,12 @@ import asyncpg
 import pytest
 import pytest_asyncio
 import time_machine
+from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, KeySet
 
+from schakel.facilities import Facility, FacilityAway
 from schakel.generic.logging import AuditLog, AuditWriter, Event, Sealer, Sealing, Wanted, seal, seal_file
 from schakel.generic.logging import sealer as sealer_module
 from schakel.generic.logging.retention import expired, remove
@@ -240,6 +242,56 @@ async def test_a_file_that_goes_on_otherwise_is_not_added_to(sealed: Sealed) -> 
     with pytest.raises(seal.SealDamaged, match="verify"):
         await sealed.write(1)
     assert len(sealed.lines) == 2
+
+
+# -- the address -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Receiver:
+    """Where seals are sent to; it answers with `status`."""
+
+    url: str = ""
+    status: int = 204
+    lines: list[str] = field(default_factory=list)
+
+    async def take(self, request: web.Request) -> web.Response:
+        if self.status < 300:
+            self.lines += (await request.text()).splitlines()
+        return web.Response(status=self.status)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def receiver() -> AsyncIterator[Receiver]:
+    made = Receiver()
+    app = web.Application()
+    app.router.add_post("/seals", made.take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/seals"
+    yield made
+    await runner.cleanup()
+
+
+async def test_an_address_gets_every_seal_in_order_also_after_trouble(
+    sealed: Sealed, receiver: Receiver
+) -> None:
+    async with Facility.open("the address of the seals", receiver.url) as address:
+        sealer = Sealer(sealed.pool, {sealed.tenant: Sealing(URA, KEY)}, sealed.folder, address)
+        await sealed.log.write(EVENT)
+        await sealer.seal()
+        receiver.status = 500
+        await sealed.log.write(EVENT)
+        with pytest.raises(FacilityAway):
+            await sealer.seal()
+        assert len(sealed.lines) == 2 and len(receiver.lines) == 1
+        receiver.status = 200
+        await sealer.seal()
+        again = Sealer(sealed.pool, {sealed.tenant: Sealing(URA, KEY)}, sealed.folder, address)
+        await again.seal()
+    assert receiver.lines == sealed.lines
 
 
 # -- tampering -------------------------------------------------------------------------------------------------

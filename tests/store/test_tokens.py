@@ -279,6 +279,7 @@ async def test_a_proof_of_the_token_endpoint_is_used_up_there(server: Authorisat
     with pytest.raises(OAuthError) as caught:
         await server.token(request, asking(shown))
     assert (caught.value.error, caught.value.kind) == ("invalid_dpop_proof", "dpop-replayed")
+    assert caught.value.requester == REQUESTER
     # The assertion beside it was not used up: all or nothing.
     assert (await server.token(request, asking())).token
 

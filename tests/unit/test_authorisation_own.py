@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.shared import ROOT
 
 from schakel.fhir import definitions
 from schakel.fhir.search import QueryParser
@@ -201,6 +203,18 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(Invalid) as raised:
         policy_with(tmp_path / "nowhere.toml")
     assert "nowhere.toml" in raised.value.message
+
+
+def test_what_the_how_to_shows_is_taken(own: Path) -> None:
+    page = (ROOT / "docs/how-to/set-your-own-authorisation.md").read_text("utf-8")
+    blocks = re.findall(r"^```\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 4
+    for block in (*blocks, "\n".join(blocks)):
+        assert policy(own, block).digest != Policy().digest
+    said = refused(own, '[[permit]]\nid = "bgz-recorded"\nroles = ["01", "17"]\n').replace(
+        "own.toml", "our-authorisation.toml"
+    )
+    assert said in page
 
 
 def test_the_text_of_a_changed_matrix_holds_the_change(own: Path) -> None:

@@ -95,7 +95,10 @@ def test_the_version_is_that_of_the_package() -> None:
             ("token", "--data", "/nowhere", "--organisation", "x", "--patient", PATIENT, "--for", "y"),
             "one of the two",
         ),
-        (("token", "--data", "/nowhere", "--organisation", "x", "--dpop", "k"), "RFC 9449"),
+        (
+            ("token", "--data", "/nowhere", "--organisation", "x", "--patient", PATIENT, "--dpop", "k"),
+            "--dpop is for --for REQUESTER",
+        ),
         (("token", "--data", "/nowhere", "--organisation", "x"), "--for REQUESTER"),
     ],
 )

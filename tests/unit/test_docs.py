@@ -211,9 +211,11 @@ def test_a_configuration_in_the_pages_is_one_that_a_node_takes() -> None:
     examples = [block for page in WRITTEN for block in blocks(page, "toml")]
     assert examples
     whole = tomllib.loads(next(blocks(DOCS / "how-to/run-a-node.md", "toml")))
+    [organisation] = whole["organisations"]
     for example in examples:
         part = tomllib.loads(example)
-        assert Settings(**(part if "organisations" in part else {**whole, **part})).organisations
+        part["organisations"] = [{**organisation, **one} for one in part.get("organisations", [{}])]
+        assert Settings(**{**whole, **part}).organisations
 
 
 @pytest.mark.parametrize("path", PATHS)

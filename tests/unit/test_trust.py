@@ -221,6 +221,7 @@ def test_each_condition_by_itself_is_refused_by_name(what: str) -> None:
     with pytest.raises(CertificateRefused, match=message) as refused:
         attempt()
     assert (refused.value.kind, refused.value.expression) == (code, expression)
+    assert "node.example" not in refused.value.cause
 
 
 def test_too_many_certificates_and_none_are_refused() -> None:

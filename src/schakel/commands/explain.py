@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
+import orjson
+
+from schakel.commands.decided import decided
 from schakel.commands.doors import Client, Door, Places
 from schakel.commands.reasons import explained
+from schakel.gateway.replay import replay
+from schakel.generic.authorisation import Policy
 from schakel.kernel.clock import AMSTERDAM
 from schakel.kernel.outcomes import NotFound
 
 Event = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A stored decision: its bytes, what they say, and the text of the policy."""
+
+    body: bytes
+    told: dict[str, Any]
+    policy: str
+
 
 _HEAD = 15
 _OUTCOMES = {
@@ -27,24 +44,61 @@ _DONE = {"C": " written", "U": " changed", "D": " deleted"}
 """Said of what is no interaction with a name of its own, such as a ground."""
 
 
-def explain(places: Places, doors: Sequence[Door], decision: str) -> int:
-    """Prints every event of the decision, of the organisations in `doors`, in the order of time."""
+def explain(places: Places, doors: Sequence[Door], decision: str, *, again: bool = False) -> int:
+    """Prints every event of the decision, of the organisations in `doors`, in the order of time, with what is stored of
+    the decision itself. With `again` it is decided anew from that; 1 when that gives something else, or cannot be
+    done."""
     found = asyncio.run(_found(doors, decision))
     if not found:
         where = doors[0].name if len(doors) == 1 else f"the {len(doors)} organisations of {places.source}"
         raise NotFound(f"the log of {where} has no decision {decision!r}")
+    stored = asyncio.run(_stored({door.ura: door for door, _ in found}.values(), decision))
     for door, event in found:
         print(f"In the log of {door.name} ({door.ura})")
-        for line in _lines(places, event):
+        told = stored[door.ura].told if door.ura in stored else None
+        for line in _lines(places, event, told):
             print(f"  {line}")
         print()
-    return 0
+    return _replayed(doors, stored) if again else 0
+
+
+def _replayed(doors: Sequence[Door], stored: Mapping[str, Stored]) -> int:
+    """Says of each stored decision whether it is made the same again."""
+    code = 0 if stored else 1
+    if not stored:
+        print("there is no stored decision to make again")
+    for door in (door for door in doors if door.ura in stored):
+        one = stored[door.ura]
+        result = replay(one.body, Policy.from_text(one.policy))
+        if result.same:
+            print(f"{door.name}: made again from what is stored, the decision is the same")
+        else:
+            code = 1
+            print(f"{door.name}: made again from what is stored, the decision DIFFERS")
+            for difference in result.differences:
+                print(f"  {difference}")
+    return code
 
 
 async def _found(doors: Sequence[Door], decision: str) -> list[tuple[Door, Event]]:
     logs = await asyncio.gather(*(_events(door, decision) for door in doors))
     found = [(door, event) for door, events in zip(doors, logs, strict=True) for event in events]
     return sorted(found, key=lambda one: str(one[1].get("recorded", "")))
+
+
+async def _stored(doors: Iterable[Door], decision: str) -> dict[str, Stored]:
+    """What these organisations stored of the decision, by URA; nothing of one that stored none."""
+    stored = {}
+    for door in doors:
+        async with Client(door) as client:
+            try:
+                body = (await client.good("GET", f"log/decisions/{quote(decision)}")).body
+                told = orjson.loads(body)
+                text = (await client.good("GET", f"log/policies/{told['policy']}")).body.decode()
+            except NotFound:
+                continue
+        stored[door.ura] = Stored(body, told, text)
+    return stored
 
 
 async def _events(door: Door, decision: str) -> list[Event]:
@@ -58,9 +112,13 @@ async def _events(door: Door, decision: str) -> list[Event]:
     return [entry["resource"] for entry in bundle.get("entry", [])]
 
 
-def _lines(places: Places, event: Event) -> Iterator[str]:
-    """One event: a word and what it says per line."""
-    for word, text in _facts(places, event):
+def _lines(places: Places, event: Event, told: dict[str, Any] | None) -> Iterator[str]:
+    """One event: a word and what it says per line. What is `told` by the stored decision says more than the event."""
+    words = dict(_facts(places, event))
+    if told is not None:
+        decision = words.pop("decision")
+        words |= {**dict(decided(told)), "decision": decision}
+    for word, text in words.items():
         if text:
             first, *more = text.splitlines()
             yield f"{word:<{_HEAD}}{first}"

@@ -19,6 +19,7 @@ from joserfc.jwk import KeySet
 from schakel import config
 from schakel.commands.tables import count
 from schakel.config import Organisation, Settings
+from schakel.demo.cast import OPERATORS
 from schakel.generic.identity.keys import public_jwk, read_key
 from schakel.generic.logging import AuditLog, AuditWriter, Event
 from schakel.generic.logging.retention import expired, remove
@@ -117,10 +118,8 @@ def _chosen(data: Path | None, config_file: Path | None, name: str | None) -> li
     """The organisations of a node or of a demo's nodes, or the one with this slug or URA. Raises `Invalid`."""
     if (data is None) == (config_file is None):
         raise Invalid("give --data DIR (the folder of a demo) or --config FILE (of a node), one of the two")
-    files = [config_file] if config_file else sorted(data.glob("*.toml")) if data else []
+    files = [config_file] if config_file else [data / f"{name}.toml" for name in OPERATORS] if data else []
     known = [_Organisation(s, one) for s in map(config.load, files) for one in s.organisations]
-    if not known:
-        raise Invalid(f"{data} is not the folder of a demo: it has no configuration of a node")
     if name is None:
         return known
     number = str(Ura(name)) if name.isascii() and name.isdigit() else ""

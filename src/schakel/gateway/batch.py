@@ -9,11 +9,12 @@ Source: FHIR http.html, batch (STU3, R4).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from schakel.gateway.emergency import HEADER
+from schakel.gateway.parts import DECISION
 from schakel.kernel.outcomes import Invalid, NotSupported, Outcome, TooCostly, Unprocessable
 from schakel.server import Answer, FhirService, Request, answer
 from schakel.server.bodies import read_body
@@ -22,8 +23,6 @@ from schakel.server.transaction import entry_at, located
 
 _AT_ONCE = 3
 """Entries of one batch that are under way; a node has more database connections than these."""
-
-DECISION = "X-Decision-ID"
 
 
 class Batch:
@@ -71,12 +70,15 @@ class Batch:
         entry = self._entries[place]
         asked = entry.get("request")
         method = str(asked.get("method")) if isinstance(asked, dict) else ""
+        headers: Mapping[str, str]
         try:
             request = request_of(self._version, self._base, entry, "")
             given = await one(replace(request, headers={**request.headers, **self._headers}))
+            headers = given.headers
         except Outcome as outcome:
+            headers = outcome.headers
             given = answer.refusal(located(outcome, entry_at(place)), self._version)
         told = entry_of(self._version, self._base, method, given)
-        if decision := given.headers.get(DECISION):
+        if decision := headers.get(DECISION):
             told = {"link": [{"relation": "decision", "url": f"urn:uuid:{decision}"}], **told}
         return told

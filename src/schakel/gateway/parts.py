@@ -13,6 +13,9 @@ from schakel.generic.identity import Caller, Grant
 from schakel.generic.logging import Event
 from schakel.server import Interaction, Request
 
+DECISION = "X-Decision-ID"
+"""The header with the id of the decision behind an answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:

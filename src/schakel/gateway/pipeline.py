@@ -20,6 +20,7 @@ from schakel.gateway.decision import Decision, Holder
 from schakel.gateway.emergency import reason_of
 from schakel.gateway.notifications import Notifications
 from schakel.gateway.parts import (
+    DECISION,
     Addresses,
     Authorisation,
     Call,
@@ -36,7 +37,6 @@ from schakel.generic.logging.events import Outcome as LogOutcome
 from schakel.kernel.outcomes import Busy, Forbidden, NotSupported, Outcome
 from schakel.server import Answer, FhirService, Interaction, Request, capabilities
 
-DECISION = "X-Decision-ID"
 _TASK_KINDS: tuple[Literal["handover", "referral"], ...] = ("handover", "referral")
 """Kinds of ground that a Task is."""
 

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from schakel.http.authorise import Authorise
 from schakel.http.consent import ConsentRoutes
 from schakel.http.did import Did
+from schakel.http.decisions import Decisions
 from schakel.http.encoding import encoded
 from schakel.http.errors import refused
 from schakel.http.fhir import Fhir
@@ -125,6 +126,7 @@ def back(node: Node) -> list[BaseRoute]:
 def internal(node: Node) -> list[BaseRoute]:
     """Routes of the internal listener."""
     url = node.internal_url
+    decisions = Decisions(node)
     health, oauth, own, log, jobs = (
         Health(node),
         OAuth(node, url),
@@ -143,6 +145,8 @@ def internal(node: Node) -> list[BaseRoute]:
         *_consent(node),
         Route("/{organisation}/jobs", plain(jobs.jobs), methods=["GET", "POST"]),
         Route("/{organisation}/jobs/{id}", plain(jobs.job), methods=["GET"]),
+        Route("/{organisation}/log/decisions/{id}", plain(decisions.decision), methods=["GET"]),
+        Route("/{organisation}/log/policies/{digest}", plain(decisions.policy), methods=["GET"]),
         Route("/{organisation}/log/export", plain(log.export), methods=["GET"]),
         Route("/{organisation}/log/fhir/r4/AuditEvent", log.log_events, methods=["GET"]),
         Route("/{organisation}/log/fhir/r4/AuditEvent/{id}", log.log_event, methods=["GET"]),

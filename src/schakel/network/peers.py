@@ -112,6 +112,19 @@ class Peers:
             raise Upstream("the token endpoint gave a token that is no bearer token")
         return token
 
+    async def document(self, ura: str, url: str) -> dict[str, Any]:
+        """The JSON object that holder `ura` publishes at `url`. Raises `Upstream`."""
+        try:
+            async with self._client(ura, url).get(
+                url, headers=trace.outgoing(), allow_redirects=False
+            ) as response:
+                body = await _limited(response, _MAX_ERROR_BYTES, Allowance(_MAX_ERROR_BYTES))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Upstream(f"its authorisation server gave no answer ({_named(error)})") from error
+        if response.status != 200:
+            raise Upstream(f"its authorisation server answered {response.status}")
+        return _object(body)
+
     async def get(
         self, ura: str, url: str, token: str, version: Version, request_id: str, allowance: Allowance
     ) -> Reply:

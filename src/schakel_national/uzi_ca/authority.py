@@ -43,7 +43,7 @@ Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 @dataclass(frozen=True)
 class Authority:
-    """One of them; `responder` and its key sign what OCSP answers, None for a library that only signs."""
+    """One of them; `responder` and its key sign what OCSP answers."""
 
     name: str
     certificate: x509.Certificate

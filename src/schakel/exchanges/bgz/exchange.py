@@ -76,7 +76,7 @@ class BgzExchange:
         ura: str,
         name: str,
         directory: ConfiguredDirectory,
-        signer: AssertionSigner,
+        asker: TokenAsker,
         peers: Peers,
         log: AuditLog,
         timeout: float,
@@ -85,7 +85,7 @@ class BgzExchange:
         self._ura = ura
         self._name = name
         self._directory = directory
-        self._signer = signer
+        self._asker = asker
         self._peers = peers
         self._log = log
         self._timeout = timeout
@@ -129,8 +129,8 @@ class BgzExchange:
                 base = address.fhir.get(_VERSION)
                 if base is None:
                     return _none(ura, queries, "failed", "the directory has no STU3 address of this holder")
-                form = self._token_form(ask, address.issuer)
-                token = await self._peers.token(ura, address.token_endpoint, form)
+                errand = Errand(_SCOPE, ask.user, ask.purpose, ask.treatment_relation)
+                token = await self._asker.token(ura, address.issuer, address.token_endpoint, errand)
         except PeerRefused as refused:
             return _none(ura, queries, "refused", refused.message)
         except TimeoutError:
@@ -148,15 +148,6 @@ class BgzExchange:
             request_id=exchange,
             timeout=max(until - time.monotonic(), 0.0),
         )
-
-    def _token_form(self, ask: Ask, issuer: str) -> dict[str, str]:
-        assertion = self._signer.assertion(issuer, ask.user, ask.purpose, ask.treatment_relation)
-        return {
-            "grant_type": "client_credentials",
-            "scope": "bgz",
-            "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-            "client_assertion": assertion,
-        }
 
     def _bundle(self, exchange: str, results: Sequence[HolderResult]) -> dict[str, Any]:
         entries: list[dict[str, Any]] = []

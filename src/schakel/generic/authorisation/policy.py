@@ -37,7 +37,6 @@ from schakel.generic.authorisation.model import (
     PatientNamed,
     Permit,
     Row,
-    Tie,
     Verdict,
 )
 from schakel.generic.authorisation.reasons import REASONS
@@ -125,11 +124,6 @@ class Policy:
     def opened(self, scopes: Collection[str]) -> tuple[Exchange, ...]:
         """The exchanges that a token with these scopes opens, in the order of the matrix."""
         return tuple(e for e in self.matrix.exchanges if not e.scopes.isdisjoint(scopes))
-
-    def other(self, row: Row, tie: Tie) -> Row | None:
-        """The row of the same exchange, version and interaction for any type, with this tie, if there is one."""
-        rows = self._index.get((row.exchange, row.version, row.interaction, ANY), ())
-        return next((one for one in rows if one.tie == tie), None)
 
     # -- the request -----------------------------------------------------------------------------------------
 

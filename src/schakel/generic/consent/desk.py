@@ -99,6 +99,11 @@ class ConsentDesk:
         self._acute = acute
         self._emergency = emergency
 
+    @property
+    def emergency(self) -> EmergencyPolicy | None:
+        """What the organisation decided about emergencies, None when it has no policy."""
+        return self._emergency
+
     async def permit(self, question: ConsentQuestion) -> Permission:
         """Why the requester may have it.
 

@@ -141,8 +141,8 @@ class SubscriptionWork:
         pool: asyncpg.Pool,
         mitz: Mitz,
         subscribers: Mapping[int, Subscriber],
-        poll_seconds: float = 1.0,
         lease: timedelta = LEASE,
+        poll_seconds: float = 1.0,
     ) -> None:
         self._pool = pool
         self._mitz = mitz

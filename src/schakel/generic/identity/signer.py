@@ -1,16 +1,26 @@
-"""The asking side: assertions that another organisation's authorisation server takes."""
+"""The asking side: token requests that another organisation's authorisation server takes.
+
+`TokenForms` chooses the grant by what the server's metadata offer: a presentation where we can make one, else the
+assertion that `AssertionSigner` makes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 from joserfc import jwt
 
-from schakel.generic.identity.assertion import MAX_SECONDS
+from schakel.generic.identity.assertion import ASSERTION_TYPE, MAX_SECONDS
+from schakel.generic.identity.credentials import Definition, Definitions, Refused, Wallet
 from schakel.generic.identity.keys import public_jwk, read_key
 from schakel.generic.identity.model import User, check_code
+from schakel.generic.identity.tokens.grants import CLIENT_CREDENTIALS, JWT_BEARER, VP_BEARER
 from schakel.kernel.clock import new_id, now
+from schakel.kernel.outcomes import Upstream
 from schakel.kernel.values import Ura
 
 
@@ -44,3 +54,129 @@ class AssertionSigner:
     def jwks(self) -> dict[str, Any]:
         """The public key as a JWK Set, for the directory and the organisation's jwks address."""
         return {"keys": [public_jwk(self._key)]}
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What a token is asked for: a scope, on behalf of whom, why. `beside` are credentials of this moment, such as that
+    of the professional who is logged in."""
+
+    scope: str
+    user: User
+    purpose: str
+    treatment_relation: str
+    beside: tuple[str | Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AskedServer:
+    """The authorisation server of a holder, by its metadata (RFC 8414); `definitions` is where it publishes its
+    presentation definitions, '' when nowhere."""
+
+    issuer: str
+    token_endpoint: str
+    grants: frozenset[str]
+    definitions: str = ""
+
+    @classmethod
+    def read(cls, metadata: Mapping[str, Any]) -> AskedServer:
+        """Raises `Upstream` for metadata that do not say what is needed. A server that names no grants takes the
+        assertion: the default of RFC 8414 is for people in browsers."""
+        texts = {name: metadata.get(name) for name in ("issuer", "token_endpoint")}
+        for name, text in texts.items():
+            if not isinstance(text, str) or not text:
+                raise Upstream(f"the metadata of its authorisation server have no {name}")
+        grants, where = (
+            metadata.get("grant_types_supported"),
+            metadata.get("presentation_definition_endpoint"),
+        )
+        listed = grants if isinstance(grants, list) else [CLIENT_CREDENTIALS]
+        return cls(
+            str(texts["issuer"]),
+            str(texts["token_endpoint"]),
+            frozenset(one for one in listed if isinstance(one, str)),
+            where if isinstance(where, str) else "",
+        )
+
+
+class TokenForms:
+    """Makes the forms of token requests for one organisation, whose own authorisation server is `issuer`.
+
+    `wallet` has the organisation's credentials, `provider` those of its service provider, None where there is none.
+    """
+
+    def __init__(
+        self,
+        signer: AssertionSigner,
+        issuer: str,
+        wallet: Wallet | None = None,
+        provider: Wallet | None = None,
+    ) -> None:
+        self._signer = signer
+        self._issuer = issuer
+        self._wallet = wallet if wallet is not None and wallet.types else None
+        self._provider = provider
+        self._definitions = Definitions.load()
+
+    @property
+    def presents(self) -> bool:
+        """Whether there is anything to present, so that the server's metadata matter."""
+        return self._wallet is not None
+
+    def asserted(self, issuer: str, errand: Errand) -> dict[str, str]:
+        """The form with a client assertion, for the server `issuer`."""
+        assertion = self._signer.assertion(issuer, errand.user, errand.purpose, errand.treatment_relation)
+        return {
+            "grant_type": CLIENT_CREDENTIALS,
+            "scope": errand.scope,
+            "client_assertion_type": ASSERTION_TYPE,
+            "client_assertion": assertion,
+        }
+
+    async def form(
+        self,
+        server: AskedServer,
+        errand: Errand,
+        definition: Callable[[str, str], Awaitable[Definition]],
+    ) -> dict[str, str]:
+        """The form for `server`: the first that we can make of vp_token-bearer, jwt-bearer and the client assertion.
+
+        `definition` fetches the presentation definition of a scope at an address. Raises `Refused` that names the
+        credential we lack, and `Upstream` when the server takes none of the three.
+        """
+        lacking: Refused | None = None
+        try:
+            if self._wallet is not None and VP_BEARER in server.grants and server.definitions:
+                asked = await definition(server.definitions, errand.scope)
+                return self._presented(self._wallet, server, errand, asked)
+            if self._wallet is not None and JWT_BEARER in server.grants:
+                return self._both(self._wallet, server, errand)
+        except Refused as error:
+            lacking = error
+        if CLIENT_CREDENTIALS in server.grants:
+            return self.asserted(server.issuer, errand)
+        raise lacking or Upstream("its authorisation server takes no grant that we can make")
+
+    def _presented(
+        self, wallet: Wallet, server: AskedServer, errand: Errand, definition: Definition
+    ) -> dict[str, str]:
+        made = wallet.present(definition, audience=server.issuer, beside=errand.beside)
+        return {
+            "grant_type": VP_BEARER,
+            "scope": errand.scope,
+            "client_id": self._issuer,
+            "assertion": made.assertion,
+            "presentation_submission": orjson.dumps(made.submission).decode(),
+        }
+
+    def _both(self, wallet: Wallet, server: AskedServer, errand: Errand) -> dict[str, str]:
+        asked = self._definitions.of([errand.scope])
+        form = {
+            "grant_type": JWT_BEARER,
+            "scope": errand.scope,
+            "assertion": wallet.present(asked, audience=server.issuer, beside=errand.beside).assertion,
+        }
+        if self._provider is not None:
+            vendor = self._provider.present(self._definitions.client, audience=server.issuer)
+            form |= {"client_assertion_type": ASSERTION_TYPE, "client_assertion": vendor.assertion}
+        return form

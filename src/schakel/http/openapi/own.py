@@ -195,6 +195,9 @@ OPERATIONS: dict[tuple[str, str], Json] = {
         "responses": {"200": said("The metadata.", schema=ref("ServerMetadata"))}
     },
     ("GET", "/{organisation}/oauth2/jwks"): {"responses": {"200": said("The keys.", schema=ref("KeySet"))}},
+    ("GET", "/{organisation}/did.json"): {
+        "responses": {"200": said("The DID document.", schema={"type": "object"})}
+    },
     ("POST", "/{organisation}/oauth2/token"): {
         "requestBody": body(_TOKEN, FORM),
         "responses": {"200": said("A token.", schema=ref("Token")), **_FORM_ANSWERS},
@@ -258,6 +261,22 @@ OPERATIONS: dict[tuple[str, str], Json] = {
     },
     ("GET", "/{organisation}/log/fhir/r4/AuditEvent/{id}"): {
         "responses": {"200": fhir(ref("Resource"), "The event.")}
+    },
+    ("GET", "/{organisation}/log/decisions/{id}"): {
+        "responses": {
+            "200": {
+                "description": "The object of a decision: what was decided, and on what.",
+                "content": {"application/json": {"schema": {"type": "object"}}},
+            }
+        }
+    },
+    ("GET", "/{organisation}/log/policies/{digest}"): {
+        "responses": {
+            "200": {
+                "description": "The text of the policy, TOML.",
+                "content": {"text/plain": {"schema": {"type": "string"}}},
+            }
+        }
     },
     ("GET", "/{organisation}/log/export"): {
         "parameters": [

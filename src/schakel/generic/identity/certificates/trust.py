@@ -201,7 +201,7 @@ class Trust:
             try:
                 return tuple(verifier.verify(leaf, others).chain)
             except VerificationError as error:
-                cause = str(error)
+                cause = str(error).partition(" (encountered")[0]  # without whose certificate it is
         else:
             cause = "no authority is trusted"
         raise CertificateRefused(

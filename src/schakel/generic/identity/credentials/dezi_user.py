@@ -120,14 +120,15 @@ def _same(
         told = members.get(member)
         if isinstance(told, Mapping) and member == "issuer":
             told = told.get("id")
-        if (told or "") != (claims.get(claim) or ""):
+        said = claims.get(claim)
+        if ("" if told is None else told) != ("" if said is None else said):
             raise _differs(f"{where}{member}", f"the claim {claim}")
 
 
 def _known(members: Mapping[str, Any], names: set[str], types: frozenset[str], where: str) -> None:
     for name, value in members.items():
         if name in ("@type", "type"):
-            if value not in types:
+            if not isinstance(value, str) or value not in types:
                 raise _differs(f"{where}.{name}", " or ".join(sorted(types)))
         elif name not in names:
             raise _differs(f"{where}.{name}", "anything in the statement")

@@ -147,11 +147,12 @@ def from_jwk(jwk: object) -> PublicKey | None:
     if members["kty"] == "EC" and members["crv"] != "P-256":
         return None
     try:
+        if members["kty"] == "RSA" and int.from_bytes(decoded(members["n"])).bit_length() < MIN_RSA_BITS:
+            return None
         key = (ECKey if members["kty"] == "EC" else RSAKey).import_key(dict(members))
-        bits = key.public_key.key_size
+        return key if key.public_key is not None else None
     except (JoseError, ValueError, TypeError):
         return None
-    return key if isinstance(key, ECKey) or bits >= MIN_RSA_BITS else None
 
 
 def from_public(key: object) -> PublicKey | None:

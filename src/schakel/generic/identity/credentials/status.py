@@ -51,7 +51,7 @@ class StatusLists:
         be had or read.
         """
         for entry in items(credential.document.get("credentialStatus")):
-            if not isinstance(entry, Mapping) or entry.get("type") not in ENTRIES:
+            if not isinstance(entry, Mapping) or str(entry.get("type")) not in ENTRIES:
                 raise Refused(
                     f"credentialStatus is not of a type that is known: {', '.join(ENTRIES)}",
                     code="status-type",

@@ -85,7 +85,7 @@ class Web:
             raise Unreachable("the address cannot be read") from None
         if not host or url.user is not None or url.scheme != self.scheme(host):
             raise Unreachable("the address is not an https address")
-        if (literal := _address(host)) is not None and not allowed(literal, self.rules):
+        if _is_numeric(host) and ((literal := _address(host)) is None or not allowed(literal, self.rules)):
             raise Unreachable("the address is not of the public internet")
         try:
             async with self._session.get(url, allow_redirects=False) as response:
@@ -125,6 +125,11 @@ def allowed(address: _Address, rules: WebRules) -> bool:
     if rules.http_on_loopback and address.is_loopback:
         return True
     return address.is_global and not address.is_multicast
+
+
+def _is_numeric(host: str) -> bool:
+    """Whether `host` is connected to without looking it up; also in spellings such as 127.1 and 2130706433."""
+    return ":" in host or host.replace(".", "").isdigit()
 
 
 def _address(host: str) -> _Address | None:

@@ -160,7 +160,7 @@ class PresentationGrants:
         return replace(
             proved,
             client_id=client or provider.holder,
-            once=(*proved.once, *_once(provider, "client_assertion", proved.requester)),
+            once=(*proved.once, *_once(provider, "client_assertion")),
             origins={
                 **origins,
                 "client_assertions": _origins([provider], [self.presentations.definitions.client]),
@@ -225,7 +225,7 @@ def _proved(presented: Sequence[Presented], grant_type: str, client: str) -> Pro
         requester=first.ura,
         grant_type=grant_type,
         client_id=client,
-        once=_once(first, "assertion", first.ura),
+        once=_once(first, "assertion"),
         user=first.user,
         requester_name=first.organisation_name,
         facility_type=next((one.facility_type for one in presented if one.facility_type), ""),
@@ -236,7 +236,7 @@ def _proved(presented: Sequence[Presented], grant_type: str, client: str) -> Pro
     )
 
 
-def _once(presented: Presented, field: str, requester: str) -> tuple[OnceOnly, ...]:
+def _once(presented: Presented, field: str) -> tuple[OnceOnly, ...]:
     """What a presentation uses up: its jti, and its nonce when it has one."""
     until = datetime.fromtimestamp(presented.expires, UTC) + _KEPT
     refused = InvalidClientError if field == "client_assertion" else InvalidGrantError
@@ -250,7 +250,6 @@ def _once(presented: Presented, field: str, requester: str) -> tuple[OnceOnly, .
                 f"{field}: the presentation was used before: make a new one, with a new {claim}, for each request",
                 code="presentation-replayed",
                 expression=f"{field}.{claim}",
-                requester=requester,
             ),
         )
         for kind, claim, value in (

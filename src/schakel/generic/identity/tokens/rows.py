@@ -180,9 +180,9 @@ class TokenRows:
                 if error.table_name != "used_id":
                     raise
                 used = {row["digest"] for row in await connection.fetch(_USED, self._tenant, list(once))}
-                raise next(
-                    (one.refusal for key, one in once.items() if key in used), use[0].refusal
-                ) from None
+                refusal = next((one.refusal for key, one in once.items() if key in used), use[0].refusal)
+                refusal.requester = proved.requester
+                raise refusal from None
         return token, Grant(
             proved.requester,
             scope,

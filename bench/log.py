@@ -1,0 +1,192 @@
+"""The log at size: `uv run python -m bench.log [--events 10000000]`.
+
+Fills the log of one organisation by COPY, past the writer, in a database of its own in a temporary folder, and measures
+what people wait for: a patient's page (search and rendering, without HTTP), an officer's searches, one event read. Then
+it writes through the writer with and without a sealer beside it, and seals what was left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import statistics
+import tempfile
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import asyncpg
+from joserfc.jwk import ECKey
+
+from schakel.generic.identity import User
+from schakel.generic.logging import AuditLog, AuditWriter, Event, Sealer, Sealing, Wanted
+from schakel.generic.logging.sealer import SEAL_EVENTS
+from schakel.generic.logging.stored import COLUMNS, to_json
+from schakel.kernel.clock import new_id, now
+from schakel.patient_access.own_log import questions, readable
+from schakel.store.database import connect, disconnect, pack
+from schakel.store.embedded import EmbeddedServer
+
+_TENANT, _URA = 1, "11111111"
+_PER_PATIENT = 100
+_KINDS = ("read", "search-type", "search-type", "token", "consent-asked")
+_PAGES = 200
+_WRITES = 20_000
+_AT_ONCE = 64
+
+Row = tuple[object, ...]
+
+
+def _event(chance: random.Random, patient: str) -> Event:
+    return Event(
+        subtype=chance.choice(_KINDS),
+        action="R",
+        outcome="0" if chance.random() < 0.9 else "4",
+        requester=f"{chance.randrange(2000):08}",
+        requester_name="Ziekenhuis Noord",
+        holder=_URA,
+        holder_name="Ziekenhuis Zuid",
+        user=User(f"{chance.randrange(5000):09}", "J. Jansen", "01.015"),
+        purpose="TREAT",
+        patient=patient,
+        query=f"GET /Condition?patient.identifier=http://fhir.nl/fhir/NamingSystem/bsn|{patient}",
+        token=new_id(),
+        rule="bgz-7",
+        ground=new_id(),
+        checks=("identified", "form accepted", "ground found", "minimised"),
+        resources=tuple(f"Condition/{n}/_history/1" for n in range(8)),
+    )
+
+
+def _rows(events: int) -> Iterator[Row]:
+    """Rows of the last ten years, a hundred for each patient; the bodies are those of a thousand events."""
+    chance = random.Random(1)
+    kept = [_event(chance, f"{n % 1000:09}") for n in range(1000)]
+    bodies = [pack(to_json(one)) for one in kept]
+    began = now() - timedelta(days=3650)
+    step = timedelta(days=3650) / events
+    for number in range(events):
+        one, body = kept[number % 1000], bodies[number % 1000]
+        key = uuid.UUID(int=(int((began + number * step).timestamp() * 1000) << 80) | (0x7 << 76) | number)
+        patient = f"{chance.randrange(max(1, events // _PER_PATIENT)):09}"
+        person = one.user.id if one.user else ""
+        question = f"{number // 3:032x}"
+        yield (
+            *(
+                _TENANT,
+                key,
+                began + number * step,
+                one.subtype,
+                int(one.outcome),
+                one.requester,
+                person,
+                patient,
+            ),
+            *(uuid.UUID(int=number), question, body),
+        )
+
+
+async def _fill(address: str, events: int) -> None:
+    connection = await asyncpg.connect(address)
+    try:
+        columns = ["tenant", *(name.strip() for name in COLUMNS.split(","))]
+        await connection.copy_records_to_table("audit_event", records=_rows(events), columns=columns)
+        await connection.execute("VACUUM (ANALYZE) audit_event")
+    finally:
+        await connection.close()
+
+
+async def _timed(name: str, ask: Callable[[int], Awaitable[object]]) -> None:
+    """Prints how long `ask` takes, of `_PAGES` times with another number each."""
+    took = []
+    for number in range(_PAGES):
+        began = time.perf_counter()
+        await ask(number)
+        took.append((time.perf_counter() - began) * 1000)
+    took.sort()
+    print(
+        f"{name}: p50 {statistics.median(took):.1f} ms, p99 {took[int(_PAGES * 0.99) - 1]:.1f} ms", flush=True
+    )
+
+
+async def _write(log: AuditLog, event: Event) -> float:
+    """Events a second, from `_AT_ONCE` callers at once, each with a decision of 2 kB."""
+    decision = b"x" * 2000
+
+    async def caller() -> None:
+        for _ in range(_WRITES // _AT_ONCE):
+            await log.write(replace(event, decision=new_id()), decision)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(caller() for _ in range(_AT_ONCE)))
+    return _WRITES / (time.perf_counter() - began)
+
+
+async def _measure(pool: asyncpg.Pool, events: int, folder: Path) -> None:
+    log = AuditLog(AuditWriter(pool), _TENANT)
+    chance = random.Random(2)
+    patients = max(1, events // _PER_PATIENT)
+
+    async def page(_: int) -> None:
+        found = await log.search(Wanted(patient=f"{chance.randrange(patients):09}"), 101)
+        for one in found[:100]:
+            readable(one.resource("patient"), one.event.patient)
+
+    async def page_for_people(_: int) -> None:
+        questions(await log.search(Wanted(patient=f"{chance.randrange(patients):09}"), 101))
+
+    async def by(wanted: Wanted) -> None:
+        await log.search(wanted, 101)
+
+    await _timed("patient's page, AuditEvents", page)
+    await _timed("patient's page, for people", page_for_people)
+    await _timed("officer, by requester", lambda n: by(Wanted(requester=f"{n:08}")))
+    await _timed("officer, by user", lambda n: by(Wanted(person=f"{n:09}")))
+    await _timed("officer, refusals of a kind", lambda _: by(Wanted(kind="token", outcome=4)))
+    await _timed("officer, by question", lambda n: by(Wanted(correlation=f"{n:032x}")))
+    event = _event(chance, "000000001")
+    print(f"written without a sealer: {await _write(log, event):,.0f} events/s", flush=True)
+    key = ECKey.generate_key("P-256")
+    sealer = Sealer(
+        pool, {_TENANT: Sealing(_URA, ECKey.import_key({**key.as_dict(private=True), "kid": "k"}))}, folder
+    )
+    began = time.perf_counter()
+    await sealer.seal()
+    took = time.perf_counter() - began
+    print(
+        f"sealed {_WRITES:,} events in {took:.2f} s, {SEAL_EVENTS:,} to a seal: {took / _WRITES * 1e6:.0f} us each"
+    )
+    async with sealer.sealing():
+        print(f"written with a sealer beside it: {await _write(log, event):,.0f} events/s", flush=True)
+
+
+async def _run(events: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="schakel-bench-") as folder:
+        server = await EmbeddedServer.start(Path(folder))
+        try:
+            address = await server.ensure_database("log", "log", "secret")
+            pool = await connect(address, connections=4)
+            try:
+                began = time.monotonic()
+                await _fill(address, events)
+                print(f"{events:,} events in {time.monotonic() - began:.0f} s", flush=True)
+                await _measure(pool, events, Path(folder))
+            finally:
+                await disconnect(pool)
+        finally:
+            await server.stop()
+
+
+def main() -> None:
+    """Runs it and prints the figures."""
+    parser = argparse.ArgumentParser(prog="bench.log", description="The log at size.")
+    parser.add_argument("--events", type=int, default=10_000_000, metavar="N")
+    asyncio.run(_run(parser.parse_args().events))
+
+
+if __name__ == "__main__":
+    main()

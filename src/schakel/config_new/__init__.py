@@ -1,0 +1,33 @@
+"""Every setting: type, default and meaning. Nothing else reads a configuration file or the environment.
+
+A node is configured by one TOML file (`schakel serve --config FILE`); a variable `SCHAKEL_<NAME>` wins over the
+file for the top-level settings.
+"""
+
+from schakel.config.base import RESERVED_SLUGS
+from schakel.config.certificates import Back, Certificates, CredentialTrust, InternalCertificate, InternalTls
+from schakel.config.consent import AcuteOptOut, BreakGlass, Mitz, MitzCategory
+from schakel.config.node import Limits, Log, Organisation, Peer, Settings, Tokens, load
+from schakel.config.patients import Broker, MedMij
+
+__all__ = [
+    "RESERVED_SLUGS",
+    "AcuteOptOut",
+    "Back",
+    "BreakGlass",
+    "Broker",
+    "Certificates",
+    "CredentialTrust",
+    "InternalCertificate",
+    "InternalTls",
+    "Limits",
+    "Log",
+    "MedMij",
+    "Mitz",
+    "MitzCategory",
+    "Organisation",
+    "Peer",
+    "Settings",
+    "Tokens",
+    "load",
+]

@@ -1,0 +1,311 @@
+"""Settings of a node and of its organisations, and how they are read."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from schakel.config.base import M, Section, Slug, UraNumber, Url, paired
+from schakel.config.certificates import Back, Certificates, CredentialTrust, InternalCertificate, InternalTls
+from schakel.config.consent import AcuteOptOut, BreakGlass, Mitz
+from schakel.config.patients import MedMij
+from schakel.kernel.outcomes import Invalid
+
+
+class Organisation(Section):
+    """One care organisation of this node."""
+
+    slug: Slug = Field(description="name in paths")
+    ura: UraNumber = Field(description="URA number, eight digits")
+    name: str = Field(description="name as people know it", min_length=1)
+    type_code: str = Field("", description="organisation type (2.16.840.1.113883.2.4.15.1060), such as V6")
+    internal_key: str = Field(description="the EHR's key on the internal door (X-API-Key)", min_length=16)
+    internal_certificates: tuple[InternalCertificate, ...] = Field(
+        (),
+        description="client certificates that are as good as the key on the internal door (needs internal_tls)",
+    )
+    tls_certificate: Path | None = Field(
+        None, description="certificate that we show to other organisations, with those above it (PEM file)"
+    )
+    tls_key: Path | None = Field(None, description="its private key (PEM file)")
+    signing_key: Path = Field(
+        description="private EC P-256 key (JWK file) that signs our assertions and presentations"
+    )
+    did: str = Field(
+        "",
+        description="name (did:web) under which others find our key; that of our part of the front listener when not "
+        "given, at which did.json is always published",
+        pattern=r"^(did:web:\S+)?$",
+    )
+    uzi_certificate: Path | None = Field(
+        None,
+        description="our UZI server certificate with those above it up to the root (PEM file), of which our "
+        "X509Credential is made",
+    )
+    uzi_key: Path | None = Field(None, description="its private key (PEM file)")
+    credentials: tuple[Path, ...] = Field(
+        (), description="credentials that others gave us: a JWT in each file"
+    )
+    presentation_definitions: dict[str, Path] = Field(
+        {},
+        description="by scope, a file (JSON) with what others must present for a token, in place of our own",
+    )
+    write_check: Literal["strict", "lenient"] = Field(
+        "strict", description="lenient keeps more elements than the maximum, with a warning"
+    )
+    erasure: Literal["off", "test"] = Field("off", description="test lets $purge run bare (demo only)")
+    conditional_delete: Literal["single", "multiple"] = Field(
+        "single", description="multiple lets a conditional delete take all that match"
+    )
+    medmij_name: str = Field(
+        "",
+        description="MedMij name without @medmij; without one the organisation has no door for patients",
+        pattern=r"^([a-z0-9.-]{1,200})?$",
+    )
+    data_services: tuple[str, ...] = Field(
+        (), description="ids of the data services of MedMij that are offered; all that are known when empty"
+    )
+    scopes: tuple[str, ...] = Field(
+        (),
+        description="scopes for which tokens are given, such as bgz; those of every exchange in the matrix of "
+        "authorisation when empty",
+    )
+    authorisation: Path | None = Field(
+        None, description="TOML file with the organisation's own rows of the matrix of authorisation"
+    )
+    acute_opt_out: AcuteOptOut | None = Field(
+        None, description="the opt-out regime for acute care; without it there is none"
+    )
+    break_glass: BreakGlass | None = Field(
+        None, description="access in an emergency; without it there is none"
+    )
+
+    @model_validator(mode="after")
+    def _whole_pair(self) -> Self:
+        paired(self, "uzi_certificate", "uzi_key")
+        return paired(self, "tls_certificate", "tls_key")
+
+
+class Peer(Section):
+    """One care organisation in the configured directory: where it is found and what it signs with."""
+
+    ura: UraNumber = Field(description="URA number")
+    name: str = Field(description="name as people know it")
+    issuer: Url = Field(description="issuer of its authorisation server")
+    token_endpoint: Url = Field(description="token endpoint")
+    fhir: dict[Literal["stu3", "r4"], Url] = Field(description="FHIR base per version")
+    jwks: dict[str, Any] = Field(description="public keys (JWK Set) with which it signs assertions")
+
+
+class Tokens(Section):
+    """How tokens for other organisations are given and shown; their life is `token_lifetime`, and 900 seconds at most
+    for one that a presentation was given for."""
+
+    dpop: Literal["off", "accepted", "required"] = Field(
+        "accepted",
+        description="binding tokens to a key of who asks (DPoP, RFC 9449); risk of off, and of accepted for those who "
+        "do not use it: whoever has seen a token can use it",
+    )
+    bind_certificate: bool = Field(
+        True,
+        description="a token that was asked with a client certificate is shown with that certificate (RFC 8705); "
+        "risk of false: as above",
+    )
+    client_assertion: Literal["optional", "required"] = Field(
+        "optional",
+        description="whether a service provider must present itself beside a care organisation (grant jwt-bearer); "
+        "when it does, it is verified in any case",
+    )
+
+
+class Log(Section):
+    """The NEN 7513 log: how it is sealed and how long it is kept."""
+
+    seal_folder: Path | None = Field(
+        None,
+        description="folder outside the database for the seals of the log, a file for each organisation; `seals` "
+        "beside the configuration when it is not given",
+    )
+    seal_address: Url | None = Field(
+        None, description="address that gets the seals too, by POST as lines of text; each may come twice"
+    )
+    seal_keys: Path | None = Field(
+        None,
+        description="public keys (JWK Set file) that signed seals before the present signing keys, for checking them",
+    )
+    retention_years: int = Field(20, description="years after which events may be removed", ge=5, le=200)
+
+
+class Limits(Section):
+    """Bounds; each names itself in the error of a caller who passes it."""
+
+    body: int = Field(20_000_000, description="bytes of a request body, unpacked", ge=1000)
+    depth: int = Field(64, description="levels of nesting in a body", ge=8, le=200)
+    entries: int = Field(5000, description="entries in a batch or transaction", ge=1)
+    parameters: int = Field(200, description="parameters in a query, at most 200", ge=1, le=200)
+    values: int = Field(200, description="values of one search parameter, divided by commas", ge=1)
+    chain_depth: int = Field(3, description="references that one chain or _has goes through", ge=0)
+    includes: int = Field(1000, description="resources that includes may add to a page", ge=0)
+    document: int = Field(2000, description="resources in a document ($document)", ge=1)
+    include_depth: int = Field(4, description="rounds of :iterate in includes", ge=0)
+    page: int = Field(200, description="matches on a page when _count is not given", ge=1)
+    page_max: int = Field(1000, description="most matches on a page", ge=1)
+    remembered: int = Field(20_000, description="most matches in all pages of a search", ge=1)
+    query_seconds: float = Field(20, description="seconds one database statement may take", gt=0)
+    expression_steps: int = Field(100_000, description="steps of an expression that a caller sends", ge=1000)
+    search_parameters: int = Field(50, description="search parameters an organisation may add", ge=0, le=1000)
+    search_parameter_steps: int = Field(
+        5000, description="steps of the expression of an added search parameter on one resource", ge=100
+    )
+    patch_operations: int = Field(1000, description="operations in a patch", ge=1)
+    header_bytes: int = Field(65_536, description="bytes of a request line and its headers", ge=1000)
+    header_seconds: float = Field(
+        20, description="seconds in which a request line and its headers must be whole", gt=0
+    )
+    handshake_seconds: float = Field(10, description="seconds in which TLS must be agreed on", gt=0)
+    body_seconds: float = Field(120, description="seconds in which a request body must be whole", gt=0)
+    idle_seconds: float = Field(75, description="seconds an unused connection stays open", gt=0)
+    connections: int = Field(1000, description="connections that callers hold open at one listener", ge=1)
+
+
+class Settings(BaseSettings):
+    """Settings of one node."""
+
+    model_config = SettingsConfigDict(env_prefix="SCHAKEL_", extra="forbid", frozen=True)
+
+    database: str = Field(description="PostgreSQL URL, version 15 or newer")
+    connections: int = Field(10, description="database connections of one process", ge=2)
+    public_url: Url = Field(description="address of the front listener as others see it")
+    internal_url: Url = Field(description="address of the internal listener as the EHR sees it")
+    host: str = Field("127.0.0.1", description="address the listeners bind to")
+    front_port: int = Field(8400, description="port of the front listener", ge=1, le=65535)
+    internal_port: int = Field(8401, description="port of the internal listener", ge=1, le=65535)
+    guarded_on_front: bool = Field(
+        False, description="demo only: the guarded FHIR door on the front listener, for bearer tokens"
+    )
+    back: Back | None = Field(
+        None, description="the listener for others, who show a certificate; without it there is none"
+    )
+    internal_tls: InternalTls | None = Field(
+        None, description="TLS on the internal listener; without it internal speaks plain HTTP"
+    )
+    certificates: Certificates = Field(Certificates(), description="judging certificates")
+    trust: CredentialTrust = Field(CredentialTrust(), description="whose credentials are believed")
+    peer_ca: tuple[Path, ...] = Field(
+        (), description="authorities of other organisations' servers (PEM files); the system's when empty"
+    )
+    organisations: tuple[Organisation, ...] = Field(
+        description="the organisations of this node", min_length=1
+    )
+    directory: tuple[Peer, ...] = Field((), description="where other organisations are found")
+    source_timeout: float = Field(10, description="seconds one holder may take in an exchange", gt=0)
+    token_lifetime: int = Field(300, description="seconds an access token is valid", ge=30, le=3600)
+    tokens: Tokens = Field(Tokens(), description="tokens for other organisations")
+    medmij: MedMij = Field(MedMij(), description="taking part in MedMij")
+    mitz: Mitz = Field(Mitz(), description="asking Mitz what patients chose")
+    log: Log = Field(Log(), description="the NEN 7513 log")
+    limits: Limits = Field(Limits(), description="bounds")
+
+    @model_validator(mode="after")
+    def _internal_certificates_are_asked(self) -> Self:
+        asked = self.internal_tls is not None and self.internal_tls.client_ca
+        for organisation in self.organisations:
+            if organisation.internal_certificates and not asked:
+                raise ValueError(
+                    f"internal_certificates of {organisation.slug} needs internal_tls with client_ca: without it no "
+                    "certificate is asked for"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _objections_can_be_known(self) -> Self:
+        for organisation in self.organisations:
+            if organisation.acute_opt_out is not None and self.mitz.base is None:
+                raise ValueError(
+                    f"acute_opt_out of {organisation.slug} needs mitz.base: without Mitz nobody knows who objected"
+                )
+            if self.mitz.base is not None and self.mitz.gateway_system and self.back is None:
+                raise ValueError("mitz.gateway_system needs back: there Mitz tells what changed")
+        return self
+
+    @model_validator(mode="after")
+    def _certificates_can_be_judged(self) -> Self:
+        if self.back is not None and not self.certificates.can_find_out:
+            raise ValueError(
+                "back needs certificates.sources, certificates.lists or certificates.responders: the addresses at "
+                "which authorities say what they withdrew (or certificates.revocation = off)"
+            )
+        if self.trust.uzi and not self.certificates.can_find_out:
+            raise ValueError(
+                "trust.uzi needs certificates.sources, certificates.lists or certificates.responders: the addresses "
+                "at which authorities say what they withdrew (or certificates.revocation = off)"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (env_settings, init_settings)
+
+
+def load(path: Path) -> Settings:
+    """The settings in the TOML file at `path`; paths in it are relative to it.
+
+    Raises `Invalid` naming the file, the setting and what is wrong.
+    """
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise Invalid(f"the configuration {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f"the configuration {path} is not TOML: {error}") from error
+    if isinstance(log := table.setdefault("log", {}), dict):
+        log.setdefault("seal_folder", "seals")
+    try:
+        settings = Settings(**table)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise Invalid(f"the configuration {path} is not right:\n  " + "\n  ".join(lines)) from error
+    except SettingsError as error:
+        raise Invalid(f"a variable SCHAKEL_... is not right: {error}") from error
+    _check_unique(path, settings)
+    return _rooted(settings, path.parent)
+
+
+def _rooted(model: M, folder: Path) -> M:
+    """`model` with all relative paths in it, at any depth, taken from `folder`."""
+
+    def rooted(value: object) -> object:
+        if isinstance(value, Path):
+            return folder / value
+        if isinstance(value, BaseModel):
+            return _rooted(value, folder)
+        if isinstance(value, dict):
+            return {name: rooted(one) for name, one in value.items()}
+        return tuple(rooted(one) for one in value) if isinstance(value, tuple) else value
+
+    values = {name: getattr(model, name) for name in type(model).model_fields}
+    changed = {name: new for name, old in values.items() if (new := rooted(old)) is not old and new != old}
+    return model.model_copy(update=changed)
+
+
+def _check_unique(path: Path, settings: Settings) -> None:
+    for what in ("slug", "ura", "internal_key", "medmij_name"):
+        values = [value for o in settings.organisations if (value := getattr(o, what))]
+        if len(set(values)) < len(values):
+            raise Invalid(f"the configuration {path} is not right:\n  two organisations share a {what}")
