@@ -132,9 +132,10 @@ async def _measure(pool: asyncpg.Pool, events: int, folder: Path) -> None:
     patients = max(1, events // _PER_PATIENT)
 
     async def page(_: int) -> None:
-        found = await log.search(Wanted(patient=f"{chance.randrange(patients):09}"), 101)
-        for one in found[:100]:
-            readable(one.resource("patient"), one.event.patient)
+        patient = f"{chance.randrange(patients):09}"
+        found = (await log.search(Wanted(patient=patient), 101))[:100]
+        # The bodies are shared by all patients; the page is masked as if they were this one's.
+        readable([replace(one, event=replace(one.event, patient=patient)) for one in found], patient)
 
     async def page_for_people(_: int) -> None:
         questions(await log.search(Wanted(patient=f"{chance.randrange(patients):09}"), 101))

@@ -22,6 +22,7 @@ from scripts import matrix_page
 from starlette.routing import BaseRoute, Route
 
 from schakel.cli import app
+from schakel.commands import refusals
 from schakel.config import (
     Back,
     Broker,
@@ -55,6 +56,7 @@ def pages() -> dict[str, str]:
         "routes.md": _page("Routes", _routes()),
         "authorisation-matrix.md": _page("Matrix of authorisation", matrix_page.page(bundled(), _table)),
         "medmij-services.md": _page("Data services of MedMij", _medmij_services()),
+        "refusal-codes.md": _page("Refusal codes", _refusals()),
         "operations.md": _page("Operations", _operations()),
         "search-parameters.md": _page("Search parameters: additions and corrections", _search_parameters()),
     }
@@ -74,6 +76,23 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 def _code(text: str) -> str:
     return f"`{text}`" if text else ""
+
+
+# -- refusals ---------------------------------------------------------------------------------------------
+
+
+def _refusals() -> Iterator[str]:
+    yield "What a refusal means and what to do, by the door that tells it. A code is stable; its sentence may improve."
+    yield ""
+    for door in refusals.DOORS:
+        yield f"## {door.title}"
+        yield ""
+        yield door.text
+        yield ""
+        yield from _table(
+            ("code", "status", "meaning", "what to do"),
+            [(_code(code), status, means, todo) for code, status, means, todo in refusals.rows(door)],
+        )
 
 
 # -- commands ---------------------------------------------------------------------------------------------

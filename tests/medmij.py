@@ -24,7 +24,7 @@ from lxml import html
 from tests.nodes import MakeDatabase, RunningNode, free_ports, running_node
 
 from schakel.demo import toml
-from schakel.generic.identity.broker import new_rsa_key
+from schakel.generic.identity.keys import new_rsa_key
 from schakel_national import broker, medmij_lists
 from schakel_national.serving import Facility, serving
 

@@ -306,6 +306,12 @@ def ground_add(
     query: Annotated[
         list[str] | None, typer.Option(metavar="QUERY", help="For this search; may be given more than once.")
     ] = None,
+    kind: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND", help="recorded, referral, handover or patient (the patient's own request)."
+        ),
+    ] = "recorded",
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> int:
@@ -323,6 +329,7 @@ def ground_add(
         queries=query or (),
         until=until,
         reason=reason,
+        kind=kind,
     )
 
 
@@ -433,9 +440,7 @@ def token(
     ] = None,
     dpop: Annotated[
         Path | None,
-        typer.Option(
-            metavar="KEYFILE", help="Bind it to the key in this JWK file; made if absent."
-        ),
+        typer.Option(metavar="KEYFILE", help="Bind it to the key in this JWK file; made if absent."),
     ] = None,
     user_id: UserIdOption = None,
     user_name: UserNameOption = None,

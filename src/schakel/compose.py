@@ -32,6 +32,7 @@ from schakel.generic.identity import (
     Holder,
     PatientTokens,
     ServerRules,
+    TokenForms,
     TokenRules,
 )
 from schakel.generic.identity.broker import Broker
@@ -40,7 +41,7 @@ from schakel.generic.identity.keys import read_key
 from schakel.generic.logging import AuditLog, AuditWriter, ChainLog, Sealer, Sealing
 from schakel.http.node import DataDoor, Node, OrganisationServices, PatientDoor, key_hash
 from schakel.kernel.outcomes import Invalid
-from schakel.network import Peers
+from schakel.network import Peers, TokenAsker
 from schakel.patient_access import COLLECTS, SERVICES, SHARES, Inbox, MedMijDoor, Rules, Whose
 from schakel.server import FhirService
 from schakel.server.reach import ReachLimits
@@ -255,6 +256,7 @@ def _organisation(
     )
     grounds = Grounds(pool, tenant)
     signer = AssertionSigner(ura, organisation.signing_key)
+    wallet = presenting.wallet(settings, organisation)
     gateway = Gateway(
         ura=ura,
         name=name,
@@ -270,7 +272,7 @@ def _organisation(
         ura=ura,
         name=name,
         directory=directory,
-        signer=signer,
+        asker=TokenAsker(peers, TokenForms(signer, server.issuer, wallet)),
         peers=peers,
         log=log,
         timeout=settings.source_timeout,
@@ -285,7 +287,7 @@ def _organisation(
         gateway=gateway,
         server=server,
         signer=signer,
-        wallet=presenting.wallet(settings, organisation),
+        wallet=wallet,
         grounds=grounds,
         consent=consent,
         log=log,

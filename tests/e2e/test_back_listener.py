@@ -17,6 +17,7 @@ from tests.certificates import Authority, Files, Issued, uzi_name
 from tests.guarded import BSN, SEARCH, Door, condition, keys, patient
 from tests.nodes import RunningNode, RunningOrganisation, databases, running_node
 
+from schakel.generic.identity import DpopKey
 from schakel.generic.identity.assertion import ASSERTION_TYPE
 from schakel.store.embedded import EmbeddedServer
 
@@ -200,6 +201,31 @@ async def test_a_token_got_on_back_opens_the_data_on_back_only_with_its_certific
         assert (await client.get(SEARCH)).status_code == 401
     elsewhere = await door.front.get(SEARCH, headers={"Authorization": authorization})
     assert elsewhere.status_code == 401
+
+
+async def test_a_proof_of_a_key_is_for_the_address_of_back(
+    node: RunningNode, door: RunningOrganisation
+) -> None:
+    key, at_back = DpopKey.new(), f"{door.back_root}/a/oauth2/token"
+    async with door.back(node["b"]) as client:
+
+        async def ask(url: str) -> httpx.Response:
+            form = {
+                "grant_type": "client_credentials",
+                "scope": "bgz",
+                "client_assertion_type": ASSERTION_TYPE,
+                "client_assertion": node["b"].assertion(door),
+            }
+            return await client.post(at_back, data=form, headers={"DPoP": key.proof("POST", url)})
+
+        elsewhere = await ask(f"{door.front_root}/a/oauth2/token")
+        assert (elsewhere.status_code, elsewhere.json()["error"]) == (400, "invalid_dpop_proof")
+        given = (await ask(at_back)).json()
+        assert given["token_type"] == "DPoP"
+        url, token = f"{door.back_root}/a/fhir/stu3/Condition", given["access_token"]
+        for address, let_in in ((f"{door.front_root}/a/fhir/stu3/Condition", False), (url, True)):
+            shown = {"Authorization": f"DPoP {token}", "DPoP": key.proof("GET", address, token)}
+            assert ((await client.get(url, headers=shown)).status_code != 401) is let_in
 
 
 @pytest.mark.parametrize("given", ["two words", "x" * 129, ""])

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from schakel.generic.addressing import Address, ConfiguredDirectory
-from schakel.generic.consent import Ground, Grounds
+from schakel.generic.consent import ConsentQuestion, Ground, Grounds, Standings
 from schakel.generic.consent.grounds import LONGEST
 from schakel.kernel.clock import now
 from schakel.kernel.outcomes import Busy, Invalid, NotFound
@@ -32,12 +32,32 @@ async def pool(cluster: EmbeddedServer) -> AsyncIterator[asyncpg.Pool]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def grounds(pool: asyncpg.Pool) -> Grounds:
+async def grounds(pool: asyncpg.Pool) -> Kept:
     await pool.execute("TRUNCATE disclosure_ground")
-    return Grounds(pool, 1)
+    return Kept(pool, 1)
 
 
-async def write(grounds: Grounds, **changes: Any) -> Ground:
+class Kept(Grounds):
+    """Grounds, with the question that the consent desk asks of them."""
+
+    def __init__(self, pool: asyncpg.Pool, tenant: int) -> None:
+        super().__init__(pool, tenant)
+        self._standings = Standings(pool, tenant)
+
+    async def permits(self, requester: str, patient: str, exchange: str, query: str = "") -> Ground | None:
+        """The active ground that covers this, or None."""
+        question = ConsentQuestion(
+            patient=patient,
+            requester=requester,
+            accepted=frozenset({"recorded"}),
+            token="token",
+            exchange=exchange,
+            form=query,
+        )
+        return (await self._standings.of(question, "", ())).ground
+
+
+async def write(grounds: Kept, **changes: Any) -> Ground:
     """A ground for the BgZ of the patient until tomorrow, with changes."""
     base: dict[str, Any] = {
         "requester": REQUESTER,
@@ -50,7 +70,7 @@ async def write(grounds: Grounds, **changes: Any) -> Ground:
     return await grounds.write(members.pop("requester"), members.pop("patient"), **members)
 
 
-async def test_a_ground_permits_what_it_says(grounds: Grounds) -> None:
+async def test_a_ground_permits_what_it_says(grounds: Kept) -> None:
     written = await write(grounds)
     assert (written.exchange, written.queries, written.reason) == ("bgz", (), "referral")
     assert written.ended is None
@@ -69,14 +89,14 @@ async def test_a_ground_permits_what_it_says(grounds: Grounds) -> None:
     ],
 )
 async def test_a_ground_permits_nothing_else(
-    grounds: Grounds, requester: str, patient: str, exchange: str
+    grounds: Kept, requester: str, patient: str, exchange: str
 ) -> None:
     await write(grounds)
     assert await grounds.permits(requester, patient, exchange) is None
     assert await grounds.explain(requester, patient, exchange) == "no-ground"
 
 
-async def test_a_ground_for_queries_permits_exactly_those(grounds: Grounds) -> None:
+async def test_a_ground_for_queries_permits_exactly_those(grounds: Kept) -> None:
     written = await write(grounds, exchange="", queries=(QUERY, "AllergyIntolerance?"))
     assert await grounds.permits(REQUESTER, PATIENT, "bgz", QUERY) == written
     for query in ("", "Condition?", QUERY + "&x=y", QUERY.upper()):
@@ -84,9 +104,9 @@ async def test_a_ground_for_queries_permits_exactly_those(grounds: Grounds) -> N
         assert await grounds.permits(REQUESTER, PATIENT, "", query) is None
 
 
-async def test_a_ground_of_a_neighbour_permits_nothing(grounds: Grounds, pool: asyncpg.Pool) -> None:
+async def test_a_ground_of_a_neighbour_permits_nothing(grounds: Kept, pool: asyncpg.Pool) -> None:
     written = await write(grounds)
-    neighbour = Grounds(pool, 2)
+    neighbour = Kept(pool, 2)
     assert await neighbour.permits(REQUESTER, PATIENT, "bgz") is None
     assert await neighbour.list() == []
     assert await neighbour.patients(REQUESTER, "bgz") == []
@@ -95,7 +115,7 @@ async def test_a_ground_of_a_neighbour_permits_nothing(grounds: Grounds, pool: a
     assert await grounds.permits(REQUESTER, PATIENT, "bgz") == written
 
 
-async def test_an_ended_ground_permits_nothing_and_says_so(grounds: Grounds) -> None:
+async def test_an_ended_ground_permits_nothing_and_says_so(grounds: Kept) -> None:
     written = await write(grounds)
     ended = await grounds.end(written.id)
     assert ended.ended is not None
@@ -104,14 +124,14 @@ async def test_an_ended_ground_permits_nothing_and_says_so(grounds: Grounds) -> 
     assert await grounds.end(written.id) == ended
 
 
-async def test_an_expired_ground_permits_nothing_and_says_so(grounds: Grounds, pool: asyncpg.Pool) -> None:
+async def test_an_expired_ground_permits_nothing_and_says_so(grounds: Kept, pool: asyncpg.Pool) -> None:
     await write(grounds)
     await pool.execute("UPDATE disclosure_ground SET until = now()")
     assert await grounds.permits(REQUESTER, PATIENT, "bgz") is None
     assert await grounds.explain(REQUESTER, PATIENT, "bgz") == "ground-expired"
 
 
-async def test_ending_a_ground_leaves_the_other_in_force(grounds: Grounds) -> None:
+async def test_ending_a_ground_leaves_the_other_in_force(grounds: Kept) -> None:
     first = await write(grounds, until=now() + timedelta(days=9))
     second = await write(grounds)
     assert await grounds.permits(REQUESTER, PATIENT, "bgz") == first
@@ -119,7 +139,7 @@ async def test_ending_a_ground_leaves_the_other_in_force(grounds: Grounds) -> No
     assert await grounds.permits(REQUESTER, PATIENT, "bgz") == second
 
 
-async def test_patients_are_those_with_a_ground_in_force(grounds: Grounds) -> None:
+async def test_patients_are_those_with_a_ground_in_force(grounds: Kept) -> None:
     await write(grounds)
     await write(grounds, until=now() + timedelta(days=2))
     ended = await write(grounds, patient=OTHER)
@@ -131,7 +151,7 @@ async def test_patients_are_those_with_a_ground_in_force(grounds: Grounds) -> No
     assert await grounds.patients(REQUESTER, "") == []
 
 
-async def test_grounds_are_listed_by_patient_requester_and_whether_they_stand(grounds: Grounds) -> None:
+async def test_grounds_are_listed_by_patient_requester_and_whether_they_stand(grounds: Kept) -> None:
     first = await write(grounds)
     second = await write(grounds, patient=OTHER)
     third = await write(grounds, requester=STRANGER)
@@ -162,7 +182,7 @@ WRONG: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-async def test_a_ground_with_one_thing_wrong_is_not_written(grounds: Grounds, case: str) -> None:
+async def test_a_ground_with_one_thing_wrong_is_not_written(grounds: Kept, case: str) -> None:
     with pytest.raises(Invalid) as caught:
         await write(grounds, **WRONG[case])
     assert PATIENT not in caught.value.message
@@ -170,7 +190,7 @@ async def test_a_ground_with_one_thing_wrong_is_not_written(grounds: Grounds, ca
 
 
 @pytest.mark.parametrize("name", ["", "x", "00000000-0000-0000-0000-000000000000"])
-async def test_ending_what_does_not_exist_is_an_error(grounds: Grounds, name: str) -> None:
+async def test_ending_what_does_not_exist_is_an_error(grounds: Kept, name: str) -> None:
     with pytest.raises(NotFound) as caught:
         await grounds.end(name)
     assert caught.value.kind == "ground-unknown"
@@ -180,7 +200,7 @@ async def test_without_its_database_nothing_is_permitted(cluster: EmbeddedServer
     closed = await connect(await cluster.ensure_database("grounds", "grounds", "secret"))
     await closed.close()
     with pytest.raises(Busy):
-        await Grounds(closed, 1).permits(REQUESTER, PATIENT, "bgz")
+        await Kept(closed, 1).permits(REQUESTER, PATIENT, "bgz")
 
 
 def test_the_directory_finds_who_is_in_it_and_names_who_is_not() -> None:

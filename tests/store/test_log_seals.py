@@ -24,7 +24,7 @@ from schakel.generic.logging import sealer as sealer_module
 from schakel.generic.logging.retention import expired, remove
 from schakel.generic.logging.verify import Verified, verify
 from schakel.kernel.clock import new_id, now
-from schakel.kernel.outcomes import Busy, Invalid
+from schakel.kernel.outcomes import Busy, Fault, Invalid
 from schakel.store.database import connect
 from schakel.store.embedded import EmbeddedServer
 
@@ -132,6 +132,12 @@ async def test_an_event_waits_for_its_seal_in_the_tail(sealed: Sealed) -> None:
     waiting = await sealed.log.write(EVENT)
     verified = await sealed.verify()
     assert (verified.findings, verified.unsealed) == ([], [waiting])
+
+
+async def test_a_log_without_events_has_a_file_without_seals(sealed: Sealed) -> None:
+    await sealed.sealer().seal()
+    assert sealed.file.read_bytes() == b""
+    assert (await sealed.verify()).findings == []
 
 
 async def test_a_round_with_nothing_new_makes_no_seal(sealed: Sealed) -> None:
@@ -344,6 +350,13 @@ async def test_a_change_in_the_database_is_found_and_named(
     await sealed.tamper(statement)
     findings = [one for one in (await sealed.verify()).findings if said in one.what]
     assert findings and all(getattr(one, names) for one in findings), (await sealed.verify()).findings
+
+
+async def test_a_damaged_event_is_named_when_the_log_is_read(sealed: Sealed) -> None:
+    [name] = await sealed.write(1)
+    await sealed.tamper("UPDATE audit_event SET body = 'x' WHERE tenant = TENANT")
+    with pytest.raises(Fault, match=name):
+        await sealed.log.search(Wanted())
 
 
 async def _truncate(sealed: Sealed) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.shared import ROOT
 
 from schakel.commands.reasons import REASONS, explained
+from schakel.commands.refusals import DOORS, listed, rows
 from schakel.kernel import outcomes
 
 SOURCE = ROOT / "src" / "schakel"
@@ -59,3 +61,24 @@ def test_every_kind_of_outcome_has_words() -> None:
 def test_a_reason_without_words_stands_for_itself() -> None:
     assert explained("never-heard-of") == "never-heard-of"
     assert explained("busy").endswith("(busy)") and len(explained("busy")) > len("(busy)")
+
+
+def test_every_refusal_of_the_guarded_door_and_of_consent_is_on_the_page() -> None:
+    raised = {
+        code
+        for place in ("gateway", "generic/authorisation")
+        for path in (SOURCE / place).rglob("*.py")
+        for code in codes(path)
+    }
+    text = "".join(path.read_text("utf-8") for path in (SOURCE / "generic" / "consent").glob("*.py"))
+    raised |= set(re.findall(r'ConsentRefused\(\s*"([a-z-]+)"', text))
+    text = "".join(path.read_text("utf-8") for path in (SOURCE / "gateway").glob("*.py"))
+    raised |= set(re.findall(r'Refused\(\s*"([a-z-]+)"', text))
+    assert {"mitz-deny", "task-missing", "form-not-allowed"} <= raised
+    assert raised - listed() - {"refused", "matrix-invalid"} == set()
+
+
+def test_the_page_says_of_every_code_what_it_means_and_what_to_do() -> None:
+    for door in DOORS:
+        for code, status, means, todo in rows(door):
+            assert means and todo and 400 <= int(status) <= 503, code

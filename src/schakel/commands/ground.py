@@ -23,6 +23,7 @@ def add(
     queries: Sequence[str],
     until: str,
     reason: str,
+    kind: str,
 ) -> int:
     """Writes a ground and prints it; its id comes first."""
     scope: dict[str, object] = {}
@@ -40,6 +41,7 @@ def add(
                 "patient": str(Bsn(patient)),
                 "until": until,
                 "reason": reason,
+                "kind": kind,
                 **scope,
             },
         )

@@ -16,7 +16,7 @@ from schakel.demo import cast, certificates, toml
 from schakel.demo.doors import HOST, SECURED, STAND_INS, Doors, stand_in_port
 from schakel.demo.folder import DemoFolder
 from schakel.demo.patients import NamedPatient
-from schakel.generic.identity.broker import new_rsa_key
+from schakel.generic.identity.keys import new_rsa_key
 from schakel.patient_access import SERVICES
 
 CLIENT: Mapping[str, str] = {

@@ -1,9 +1,10 @@
 """The wire to a national facility: TLS with our own certificate, time-outs, size limits, a circuit breaker.
 
 A `Facility` sends a request and gives the answer, or says in one typed error that no usable answer came. What the
-facility means by it is the business of the generic function that asks.
+facility means by it is the business of the generic function that asks. `Facilities` is one that lies at several hosts.
 """
 
-from schakel.facilities.client import Answer, Facility, FacilityAway, FacilityRules
+from schakel.facilities.client import Answer, Facility, FacilityAway, FacilityRules, origin
+from schakel.facilities.several import Facilities
 
-__all__ = ["Answer", "Facility", "FacilityAway", "FacilityRules"]
+__all__ = ["Answer", "Facilities", "Facility", "FacilityAway", "FacilityRules", "origin"]

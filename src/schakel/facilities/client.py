@@ -103,7 +103,7 @@ class Facility:
         that is not of this facility: it would get our certificate and what we ask.
         """
         address = path if "://" in path.partition("?")[0] else f"{self.base}{path}"
-        if _origin(address) != _origin(self.base):
+        if origin(address) != origin(self.base):
             raise FacilityAway(self.name, "an address that is not its own")
         if self.resting:
             raise FacilityAway(self.name, "resting after failures")
@@ -147,7 +147,7 @@ class Facility:
             _log.warning("facility-resting", facility=self.name, cause=why, seconds=self._rules.pause)
 
 
-def _origin(address: str) -> tuple[str, str, int | None]:
+def origin(address: str) -> tuple[str, str, int | None]:
     """Scheme, host and port of an address; a port that cannot be read makes it nobody's."""
     try:
         parts = urlsplit(address)

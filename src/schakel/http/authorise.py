@@ -20,6 +20,7 @@ from urllib.parse import urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
+from schakel.facilities import FacilityAway
 from schakel.generic.identity.authorisation_request import (
     AuthorisationRefused,
     ClientUnverified,
@@ -27,7 +28,6 @@ from schakel.generic.identity.authorisation_request import (
     with_code,
     with_error,
 )
-from schakel.generic.identity.broker import BrokerAway
 from schakel.generic.identity.flows import Flow, FlowGone, Language, Step, csrf
 from schakel.generic.identity.patient import CORRELATION_ID, check_uuid
 from schakel.generic.logging import ChainEvent, Event
@@ -250,7 +250,7 @@ class Authorise:
         as_outcome(error)  # which writes it in the technical log
         await visit.note("receive_authentication_error", flow, error="other", description=error.kind)
         await visit.door.flows.end(flow.id, secret, "login", "checking")
-        return flow.refused("login" if isinstance(error, BrokerAway) else "fault")
+        return flow.refused("login" if isinstance(error, FacilityAway) else "fault")
 
     async def _sent_back(self, visit: _Visit, refusal: AuthorisationRefused) -> Response:
         try:

@@ -101,10 +101,9 @@ class Log:
             form = wanted(accepted(request), request.url.query, "r4")
             found = await self._own(organisation, grant, asked, f"AuditEvent?{request.url.query}")
             base = f"{self._node.public_url}/{organisation.slug}/log/fhir/r4"
-            shown = [
-                (one.id, dump(readable(one.resource("patient"), grant.patient)))
-                for one in found[: asked.count]
-            ]
+            page = found[: asked.count]
+            told = readable(page, grant.patient)
+            shown = [(one.id, dump(resource)) for one, resource in zip(page, told, strict=True)]
             return render(Answer(200, _searchset(request, base, asked, found, shown)), form, "r4")
         except Exception as error:
             return fhir_error(request, error, "r4")

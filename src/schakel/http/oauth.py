@@ -231,6 +231,7 @@ def _token_event(organisation: OrganisationServices, grant: Grant, address: str)
         user=grant.user,
         purpose=grant.purpose,
         treatment_relation=grant.treatment_relation,
+        patient=grant.patient,
         token=grant.jti,
         query=f"scope {grant.scope}",
         network_address=address,

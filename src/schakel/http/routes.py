@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from schakel.http.authorise import Authorise
 from schakel.http.consent import ConsentRoutes
-from schakel.http.did import Did
 from schakel.http.decisions import Decisions
+from schakel.http.did import Did
 from schakel.http.encoding import encoded
 from schakel.http.errors import refused
 from schakel.http.fhir import Fhir

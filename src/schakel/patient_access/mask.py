@@ -26,7 +26,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -82,9 +82,14 @@ def mask(resource: Resource, bsn: str, *, withhold: bool = False) -> Masked:
     return Masked(masked, tuple(masker.documents))
 
 
+def text_mask(bsn: str) -> Callable[[str], str]:
+    """What takes this BSN, and what says that it is one, out of a text; made once for many texts."""
+    return _Masker(frozenset({bsn}), withhold=False).text
+
+
 def mask_text(text: str, bsn: str) -> str:
     """`text` without this BSN, and without what says that it is one."""
-    return _Masker(frozenset({bsn}), withhold=False).text(text)
+    return text_mask(bsn)(text)
 
 
 def pattern(numbers: frozenset[str]) -> re.Pattern[str]:
@@ -180,7 +185,7 @@ class _Masker:
         self._attachment(out, value, path, hidden)
         for name in hidden:
             out.pop(name, None)
-            reason = _absent(out.get(f"_{name}"))
+            reason = absent(out.get(f"_{name}"))
             out[f"_{name}"] = [reason] if isinstance(value[name], list) and name not in left_out else reason
         return out
 
@@ -268,7 +273,7 @@ def _passes(match: re.Match[str]) -> bool:
     return len(digits) == 9 and Bsn.passes(digits)
 
 
-def _absent(sibling: object) -> dict[str, Any]:
+def absent(sibling: object) -> dict[str, Any]:
     """What stands in the place of a value: the reason, beside what was said about it already."""
     kept = sibling if isinstance(sibling, dict) else {}
     extensions = kept.get("extension")

@@ -7,18 +7,28 @@ electronic records (Wabvpz, article 15e): a patient may see who had access.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from html import escape
 from itertools import groupby
 from typing import Any
 
 from schakel.fhir.json import Resource
-from schakel.generic.logging import Logged
-from schakel.generic.logging.events import seen
+from schakel.generic.logging import Logged, audit_event
+from schakel.generic.logging.events import FIELDS, LoggedPerson, seen
 from schakel.kernel.clock import AMSTERDAM
-from schakel.patient_access.mask import mask
+from schakel.kernel.values import BSN_SYSTEM, Bsn
+from schakel.patient_access.mask import STARS, absent, text_mask
+
+_BARE = ("request_id", "correlation")
+_TEXTS = tuple(
+    name
+    for name, field in FIELDS.items()
+    if "patient" in field.by
+    and name not in ("subtype", "action", "outcome", "view", "user", "patient", "decision", "resources")
+)
+"""The fields that may hold text of others."""
 
 _EMERGENCY = frozenset({"break-glass", "break-glass-review"})
 
@@ -91,10 +101,30 @@ def _question(group: list[Logged]) -> Question:
     )
 
 
-def readable(event: Resource, bsn: str) -> Resource:
-    """The AuditEvent for the patient with this BSN; the argument itself is not changed."""
-    masked = mask(event, bsn).resource
-    return {**masked, "text": {"status": "generated", "div": _narrative(masked)}}
+def readable(events: Iterable[Logged], bsn: str) -> list[Resource]:
+    """The events as AuditEvents for the patient with this BSN."""
+    masked = text_mask(bsn)
+    return [_readable(one, masked) for one in events]
+
+
+def _readable(logged: Logged, masked: Callable[[str], str]) -> Resource:
+    """An event with what patients see, every text of it masked before the AuditEvent is made of it."""
+    event = seen(logged.event, "patient")
+    texts: dict[str, Any] = {name: masked(text) for name in _TEXTS if (text := getattr(event, name))}
+    texts |= {name: STARS for name in _BARE if _is_bare_bsn(getattr(event, name))}
+    if event.user is not None:
+        user = event.user
+        texts["user"] = LoggedPerson(masked(user.id), masked(user.name), user.role, masked(user.responsible))
+    resources = tuple(masked(one) for one in event.resources)
+    made = audit_event(replace(event, **texts, resources=resources), logged.recorded, logged.id)
+    if event.patient:
+        made["entity"][0]["what"]["identifier"] = {"system": BSN_SYSTEM, "_value": absent(None)}
+    return {**made, "text": {"status": "generated", "div": _narrative(made)}}
+
+
+def _is_bare_bsn(text: str) -> bool:
+    """Whether what a caller sent as an id of its own is a BSN by its looks."""
+    return len(text) == 9 and text.isascii() and text.isdigit() and Bsn.passes(text)
 
 
 def _narrative(event: Resource) -> str:

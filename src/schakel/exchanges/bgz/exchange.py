@@ -15,19 +15,20 @@ from schakel.fhir import json
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource, dump
 from schakel.generic.addressing import ConfiguredDirectory
-from schakel.generic.identity import AssertionSigner, User
+from schakel.generic.identity import Errand, User
 from schakel.generic.identity.model import check_code
 from schakel.generic.logging import AuditLog, Event
 from schakel.generic.logging.events import Outcome as LogOutcome
 from schakel.kernel.clock import instant, new_id, now
 from schakel.kernel.outcomes import Invalid, NotFound, Outcome, naming
 from schakel.kernel.values import URA_SYSTEM, Bsn, Ura
-from schakel.network import HolderResult, Peers, RequestResult, fetch_holder
+from schakel.network import HolderResult, Peers, RequestResult, TokenAsker, fetch_holder
 from schakel.network.fetch import Status, overall
 from schakel.network.peers import PeerRefused
 
 MAX_HOLDERS = 50
 _VERSION: Version = "stu3"
+_SCOPE = "bgz"
 _log = structlog.get_logger("schakel.exchanges")
 _OUTCOMES: dict[Status, LogOutcome] = {"complete": "0", "incomplete": "4", "refused": "4", "failed": "8"}
 

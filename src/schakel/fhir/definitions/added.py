@@ -121,6 +121,14 @@ _R4 = (
         special=TIME_INTERVAL,
     ),
     SearchParameter(
+        code="periodofuse",
+        base=(_REQUEST,),
+        type="date",
+        expression=_value((_REQUEST,), "", "ext-TimeInterval.Period"),
+        url=f"{_OWN}MedicationRequest-periodofuse",
+        special=TIME_INTERVAL,
+    ),
+    SearchParameter(
         code="is-latest-stop",
         base=(_REQUEST, _DISPENSE, _STATEMENT),
         type="special",

@@ -143,6 +143,10 @@ class Matrix:
     facility_groups: Mapping[str, frozenset[str]]
     assurances: Mapping[str, frozenset[str]]
 
+    def types(self, version: Version) -> frozenset[str]:
+        """The resource types that some row of this FHIR version names."""
+        return frozenset(row.type for row in self.rows if row.version == version) - {ANY, ""}
+
 
 @dataclass(frozen=True, slots=True)
 class PatientNamed:

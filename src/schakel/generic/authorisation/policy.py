@@ -114,7 +114,7 @@ class Policy:
 
     def types(self, version: Version) -> frozenset[str]:
         """The resource types that some row of this FHIR version names."""
-        return frozenset(r.type for r in self.matrix.rows if r.version == version) - {ANY, ""}
+        return self.matrix.types(version)
 
     @cached_property
     def scopes(self) -> frozenset[str]:

@@ -28,7 +28,8 @@ _EXCHANGE = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 COLUMNS = "id, requester, patient, exchange, queries, until, reason, made, ended, kind, task"
 ACTIVE = "ended IS NULL AND until > now()"
-_COVERS = "(exchange <> '' AND exchange = $4 OR $5 <> '' AND $5 = ANY (queries))"
+COVERS = "(exchange <> '' AND exchange = {exchange} OR {form} <> '' AND {form} = ANY (queries))"
+"""What a ground covers, in SQL: the exchange, or exactly this search in normal form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,32 +109,14 @@ class Grounds:
             raise _unknown()
         return ground_of(row)
 
-    async def permits(self, requester: str, patient: str, exchange: str, query: str = "") -> Ground | None:
-        """The active ground that covers this exchange or exactly this query; None refuses.
-
-        `query` is the request relative to the FHIR base, normalised as in the grounds that list queries. When
-        several cover it, the one that lasts longest.
-        """
-        async with acquire(self._pool) as connection:
-            row = await connection.fetchrow(
-                f"SELECT {COLUMNS} FROM disclosure_ground "
-                f"WHERE tenant = $1 AND requester = $2 AND patient = $3 "
-                f"AND {_COVERS} AND {ACTIVE} ORDER BY until DESC, id LIMIT 1",
-                self._tenant,
-                requester,
-                patient,
-                exchange,
-                query,
-            )
-        return None if row is None else ground_of(row)
-
     async def explain(self, requester: str, patient: str, exchange: str, query: str = "") -> str:
         """Why no ground permits this: `no-ground`, `ground-ended` or `ground-expired`, by the last one
         made."""
         async with acquire(self._pool) as connection:
             ended: bool | None = await connection.fetchval(
                 "SELECT coalesce(ended < until, false) FROM disclosure_ground "
-                f"WHERE tenant = $1 AND requester = $2 AND patient = $3 AND {_COVERS} AND NOT ({ACTIVE}) "
+                "WHERE tenant = $1 AND requester = $2 AND patient = $3 "
+                f"AND {COVERS.format(exchange='$4', form='$5')} AND NOT ({ACTIVE}) "
                 "ORDER BY made DESC, id LIMIT 1",
                 self._tenant,
                 requester,

@@ -23,10 +23,10 @@ class ConsentQuestion:
     """May `requester` (URA) have this of `patient` (BSN)?
 
     `accepted` are the kinds of ground (`GroundKind`) that could suffice; no other is tried. `token` is the id (jti) of
-    the access token, `exchange` the exchange and `form` the search in normal form, '' for a read. `requester_type` is the asking
-    organisation's type (2.16.840.1.113883.2.4.15.1060), '' when not proved. The user is the person at the keyboard:
-    `user_id` a Dezi or UZI number, `user_role` a role code; `responsible` and `responsible_role` are those of the
-    professional who gave the mandate, '' without one. `assurance` is the level at which the user proved who they are.
+    the access token, `exchange` the exchange and `form` the search in normal form, '' for a read. `requester_type` is
+    the asking organisation's type (2.16.840.1.113883.2.4.15.1060), '' when not proved. The user is the person at the
+    keyboard: `user_id` a Dezi or UZI number, `user_role` a role code; `responsible` and `responsible_role` are those of
+    the professional who gave the mandate, or empty. `assurance` is the level at which the user proved who they are.
     `emergency` is the reason that the user gave for access in an emergency, '' when that is not asked. `task` is an
     open Task of the holder that the caller found to cover this request, of the kind `task_kind`; '' for none.
     """

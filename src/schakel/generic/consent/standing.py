@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from schakel.generic.consent.choices import VERSION
-from schakel.generic.consent.grounds import ACTIVE, COLUMNS, Ground, ground_of
+from schakel.generic.consent.grounds import ACTIVE, COLUMNS, COVERS, Ground, ground_of
 from schakel.generic.consent.model import RECORDED, ConsentQuestion
 from schakel.generic.consent.objections import STANDS
 from schakel.generic.consent.organisations import TREATMENT
@@ -23,8 +23,8 @@ _STATEMENT = (
     "WHERE c.tenant = $1 AND c.patient = $2 AND c.category = ANY ($6)) AS choices, g.* "
     f"FROM (SELECT 1) AS one LEFT JOIN LATERAL (SELECT {COLUMNS} FROM disclosure_ground d "
     "WHERE d.tenant = $1 AND d.patient = $2 AND d.requester = $3 AND d.kind = ANY ($7) "
-    "AND (d.exchange <> '' AND d.exchange = $5 OR $8 <> '' AND $8 = ANY (d.queries)) "
-    f"AND {ACTIVE} ORDER BY d.kind = 'recorded', d.until DESC, d.id LIMIT 1) AS g ON true"
+    f"AND {COVERS.format(exchange='$5', form='$8')} AND {ACTIVE} "
+    "ORDER BY d.kind = 'recorded', d.until DESC, d.id LIMIT 1) AS g ON true"
 )
 
 

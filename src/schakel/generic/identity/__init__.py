@@ -16,13 +16,14 @@ from schakel.generic.identity.model import Caller, Grant, PeerCertificate, User
 from schakel.generic.identity.patient import Holder, Lists, Passage, PatientGrant, PatientToken
 from schakel.generic.identity.patient_tokens import PatientTokens, TokenRules
 from schakel.generic.identity.server import AuthorisationServer, RequesterKeys, ServerRules, TokenAnswer
-from schakel.generic.identity.signer import AssertionSigner
+from schakel.generic.identity.signer import AssertionSigner, Errand, TokenForms
 
 __all__ = [
     "AssertionSigner",
     "AuthorisationServer",
     "Caller",
     "DpopKey",
+    "Errand",
     "Grant",
     "Holder",
     "Lists",
@@ -35,6 +36,7 @@ __all__ = [
     "RequesterKeys",
     "ServerRules",
     "TokenAnswer",
+    "TokenForms",
     "TokenRules",
     "User",
     "new_key",

@@ -14,7 +14,6 @@ import hmac
 import secrets
 import time
 import uuid
-from base64 import urlsafe_b64encode
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,6 +22,7 @@ from typing import Literal, TypeAlias
 import asyncpg
 
 from schakel.generic.identity.authorisation_request import AuthorisationRefused, AuthorisationRequest
+from schakel.generic.identity.oidc import LoginSecrets
 from schakel.kernel.outcomes import Invalid
 from schakel.store.connection import acquire
 
@@ -63,20 +63,6 @@ class Flow:
     def refused(self, code: str) -> AuthorisationRefused:
         """What the client is told when it ends like this; `code` is one of `DESCRIPTIONS`."""
         return AuthorisationRefused(code, self.request.redirect_uri, self.request.state)
-
-
-@dataclass(frozen=True, slots=True)
-class LoginSecrets:
-    """What ties the answer of the login service to this flow: nonce (OIDC core 3.1.2.1), verifier (RFC 7636)."""
-
-    nonce: str
-    verifier: str
-
-    @property
-    def challenge(self) -> str:
-        """The S256 challenge of the verifier."""
-        digest = hashlib.sha256(self.verifier.encode()).digest()
-        return urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def csrf(secret: str) -> str:

@@ -1,4 +1,5 @@
-"""Keys for ES256: EC keys on P-256 as JWK (RFC 7517, RFC 7518 section 3.4)."""
+"""Keys from files: EC on P-256 as JWK (ES256; RFC 7517, RFC 7518 section 3.4), and RSA, by which login services know
+us."""
 
 from __future__ import annotations
 
@@ -9,12 +10,13 @@ from typing import Any
 
 import orjson
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, RSAKey
 
 from schakel.kernel.outcomes import Invalid
 
 _ALGORITHM = "ES256"
 _CURVE = "P-256"
+_RSA_BITS = 2048
 
 
 def new_key() -> dict[str, Any]:
@@ -48,6 +50,32 @@ def read_key(path: Path) -> ECKey:
     if not isinstance(kid, str) or public != key.public_key.public_numbers():
         raise _unusable(path, "is damaged: its parts do not belong together")
     return ECKey.import_key({**key.as_dict(private=True), "kid": kid})
+
+
+def new_rsa_key() -> dict[str, Any]:
+    """A new private RSA key as JWK; `kid` is its thumbprint."""
+    key = RSAKey.generate_key(_RSA_BITS, private=True)
+    return {**key.as_dict(private=True), "kid": key.thumbprint()}
+
+
+def read_rsa_key(path: Path) -> RSAKey:
+    """The private RSA key in the file `path`, JWK or PEM without a password.
+
+    Raises `Invalid` naming the file, never what stands in it.
+    """
+    try:
+        text = path.read_bytes()
+        key = RSAKey.import_key(text if text.lstrip().startswith(b"-----BEGIN") else orjson.loads(text))
+        if key.private_key is not None and key.private_key.key_size >= _RSA_BITS:
+            return key
+    except OSError as error:
+        raise Invalid(f"the key {path} cannot be read ({error.strerror})", code="rsa-key") from error
+    except (JoseError, ValueError, KeyError, TypeError):
+        pass
+    raise Invalid(
+        f"the key {path} is no private RSA key of {_RSA_BITS} bits or more (JWK, or PEM without a password)",
+        code="rsa-key",
+    )
 
 
 def public_jwk(key: ECKey) -> dict[str, Any]:

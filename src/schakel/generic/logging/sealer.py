@@ -190,6 +190,8 @@ class Sealer:
             ):
                 await _in_file(seal_file.add, file, [row["line"] for row in lines])
                 number = lines[-1]["number"]
+            if not number:  # A file that is not there says that something is wrong, from the first round on.
+                await _in_file(seal_file.add, file, [])
             self._exported[tenant] = number
 
     async def _known(self, connection: Connection, tenant: int, line: str, file: Path) -> int:

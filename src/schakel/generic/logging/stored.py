@@ -14,6 +14,7 @@ import zstandard
 from schakel.fhir.json import Resource
 from schakel.generic.logging.audit_event import audit_event
 from schakel.generic.logging.events import Audience, Event, LoggedPerson, seen
+from schakel.kernel.outcomes import Fault
 from schakel.store.database import unpack
 
 COLUMNS = "id, recorded, kind, outcome, requester, person, patient, decision, correlation, body"
@@ -75,8 +76,13 @@ def from_json(body: bytes) -> Event:
 
 
 def logged(row: asyncpg.Record) -> Logged:
-    """The event in a row with `id`, `recorded` and `body`."""
-    return Logged(str(row["id"]), row["recorded"], from_json(unpack(row["body"])))
+    """The event in a row with `id`, `recorded` and `body`. Raises `Fault` for one that was damaged in the database."""
+    try:
+        return Logged(str(row["id"]), row["recorded"], from_json(unpack(row["body"])))
+    except (zstandard.ZstdError, ValueError, TypeError) as error:
+        raise Fault(
+            f"event {row['id']} of the log is damaged; `schakel log verify` tells more", code="event-damaged"
+        ) from error
 
 
 def leaf(row: asyncpg.Record) -> bytes:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from schakel.fhir.definitions import VERSIONS, Version
-from schakel.generic.authorisation import ROWS
+from schakel.generic.authorisation import bundled
 from schakel.http.openapi import consent, fhir, own, parts
 from schakel.http.openapi.parts import ID, ORGANISATION, OUTCOME_ANSWER, PROBLEM_ANSWER, Json, parameter
 from schakel.http.reading import as_json
@@ -119,8 +119,8 @@ def _fhir(listener: str, prefix: str) -> Iterator[tuple[str, str, Json]]:
 
 
 def _exchanged(version: Version) -> frozenset[str]:
-    """The types that exchanges read."""
-    return frozenset(row.type for row in ROWS if row.version == version) | {"Provenance"}
+    """The types of the exchanges."""
+    return bundled().types(version) | {"Provenance"}
 
 
 def _outer(path: str, named: set[str]) -> list[Json]:

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes
 
 from cryptography import x509
+from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from schakel.generic.identity.certificates import Verified
+from schakel.generic.identity.certificates import Verified, other_names
 from schakel.generic.identity.credentials.jwts import decoded
 from schakel.generic.identity.credentials.refusals import Refused, shown
 
@@ -29,8 +30,18 @@ PREFIX = "did:x509:"
 MAX_CHARACTERS = 4_000
 _HASHES = {"sha256": 32, "sha384": 48, "sha512": 64}
 _SUBJECT = ("CN", "L", "ST", "O", "OU", "C", "STREET", "serialNumber")
-_SAN = ("otherName", "dns", "email", "uri", "ip")
+_PERMANENT = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.3")
+_VALUE, _ASSIGNER = "permanentIdentifier.value", "permanentIdentifier.assigner"
+_SAN = ("otherName", "dns", "email", "uri", "ip", _VALUE, _ASSIGNER)
 _is_value = re.compile(r"(?:[A-Za-z0-9._-]|%[0-9A-Fa-f]{2})+").fullmatch
+
+
+@asn1.sequence
+class _Permanent:
+    """A permanent identifier (RFC 4043); newer UZI server certificates have the URA in it."""
+
+    value: str | None
+    assigner: x509.ObjectIdentifier | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +148,13 @@ def properties(certificate: Verified) -> dict[str, tuple[str, ...]]:
     if certificate.uzi is not None:
         found["san:otherName"] = (str(certificate.uzi),)
     try:
+        for name in other_names(certificate.certificate):
+            if name.type_id == _PERMANENT:
+                told = asn1.decode_der(_Permanent, name.value)
+                found[f"san:{_VALUE}"] = (told.value,) if told.value is not None else ()
+                found[f"san:{_ASSIGNER}"] = (
+                    (told.assigner.dotted_string,) if told.assigner is not None else ()
+                )
         extensions = certificate.certificate.extensions
         for extension in extensions:
             match extension.value:

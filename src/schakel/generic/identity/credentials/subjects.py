@@ -71,6 +71,16 @@ def card_user(credential: Credential, verified: Verified, *, delegates: bool) ->
     return Proof(ura=uzi.ura, user=user)
 
 
+def delegate(subject: Mapping[str, Any]) -> Proof:
+    """The professional in whose name is asked, as a trusted issuer says. The credential has no name: the UZI number
+    stands in its place."""
+    system, _, number = str(subject.get("registeredBy")).rpartition("|")
+    role = str(subject.get("roleCode")).rpartition("|")[2]
+    if system != UZI_SYSTEM:
+        raise _wrong("credentialSubject.registeredBy", f"is not {UZI_SYSTEM}|<UZI number>")
+    return Proof(user=_user("credentialSubject", number, number, role, responsible=number))
+
+
 def employee(subject: Mapping[str, Any]) -> Proof:
     """The professional of a NutsEmployeeCredential: only the organisation's word, so at the low level.
 

@@ -26,6 +26,7 @@ from schakel.generic.identity.credentials.status import StatusLists
 from schakel.generic.identity.credentials.subjects import (
     card_user,
     check_delegated_by,
+    delegate,
     employee,
     of_certificate,
     of_certificate_by_identifier,
@@ -152,6 +153,8 @@ class CredentialVerifier:
             _check_dates(credential, moment)
         if credential.type == EMPLOYEE:
             return employee(credential.subject)
+        if credential.type == DELEGATION:
+            return delegate(credential.subject)
         if credential.type == SERVICE_DELEGATION:
             check_delegated_by(credential.subject, by.client_ura)
         # What the presenter says of itself proves no URA.

@@ -3,7 +3,7 @@
     client_credentials                           the requester signed an assertion (RFC 7523, section 2.2)
     vp_token-bearer                              the requester's presentation (Nuts RFC021)
     urn:ietf:params:oauth:grant-type:jwt-bearer  the same as an assertion (RFC 7523, section 2.1), and perhaps the
-                                                 presentation of its vendor as the client assertion (GFI-004)
+                                                 presentation of its service provider beside it (GFI-004)
 
 No patient is known here: each refusal names the field, claim or credential at fault.
 """

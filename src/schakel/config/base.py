@@ -44,6 +44,8 @@ Url = Annotated[str, AfterValidator(_url)]
 
 
 class Section(BaseModel):
+    """A section: nothing in it that is not known, and nothing changes."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 

@@ -83,7 +83,8 @@ class CredentialTrust(Section):
     )
     did_ca: tuple[Path, ...] = Field(
         (),
-        description="authorities of the servers that publish DIDs and status lists (PEM files); the system's when empty",
+        description="authorities of the servers that publish DIDs and status lists (PEM files); the system's when"
+        " empty",
     )
     did_seconds: float = Field(
         60,
@@ -101,8 +102,8 @@ class CredentialTrust(Section):
     )
     http_on_loopback: bool = Field(
         False,
-        description="DIDs on 127.0.0.1 or localhost are resolved, over http, for demo and tests; risk: whoever presents "
-        "something can make this node ask any port of its own machine",
+        description="DIDs on 127.0.0.1 or localhost are resolved, over http, for demo and tests; risk: whoever "
+        "presents something can make this node ask any port of its own machine",
     )
 
     @property
