@@ -46,9 +46,7 @@ async def dezi(settings: Settings) -> AsyncIterator[Dezi | None]:
         return
     context = tls.client(given.ca, setting="dezi.") if given.ca else None
     async with Facilities.open("Dezi", context, FacilityRules(timeout=given.seconds)) as wires:
-        rules = DeziRules(
-            given.addresses, frozenset(given.levels), frozenset(given.issuers), given.status
-        )
+        rules = DeziRules(given.addresses, frozenset(given.levels), frozenset(given.issuers), given.status)
         trust = DeziTrust(wires, rules)
         client = None
         if given.key is not None:

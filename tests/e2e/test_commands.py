@@ -308,6 +308,31 @@ async def test_a_refusal_is_explained_by_the_holder(data: Path) -> None:
         assert line in said.out.splitlines()
 
 
+@pytest.mark.usefixtures("known")
+async def test_a_decision_is_told_in_words_and_made_again(region: list[RunningNode], data: Path) -> None:
+    a, b = region[0]["a"], region[1]["b"]
+    headers = {"Authorization": f"Bearer {await b.token(a)}"}
+    query = {"identifier": f"{BSN_SYSTEM}|{BSN}", "_include": "Patient:general-practitioner"}
+    answer = await a.front.get("Patient", params=query, headers=headers)
+    said = await schakel("explain", answer.headers["X-Decision-ID"], "--data", data, "--replay")
+    assert said.code == 0, said.out + said.err
+    for line in (
+        "outcome        permitted",
+        "row            bgz-1-Patient; ",
+        "verdict        permit bgz-recorded allows ",
+        "rule           bgz-recorded",
+        "ground         a ground that the organisation wrote down; ",
+        "checks done    identified (",
+        "disclosed      Patient/known/_history/",
+        "Organisation a: made again from what is stored, the decision is the same",
+    ):
+        assert line in said.out, said.out
+    asked = ("--organisation", "b", "--patient", BSN, "--holder", "a")
+    exchange = (await schakel("fetch", "bgz", "--data", data, *asked)).out.split()[-1]
+    said = await schakel("explain", exchange, "--data", data, "--organisation", "b", "--replay")
+    assert said.code == 1 and "there is no stored decision to make again" in said.out
+
+
 async def test_a_decision_that_nobody_knows_is_not_found(data: Path) -> None:
     ended = await schakel("explain", "no-such-decision", "--data", data)
     assert ended.code == 1 and "has no decision 'no-such-decision'" in ended.err

@@ -7,6 +7,7 @@ file for the top-level settings.
 from schakel.config.base import RESERVED_SLUGS
 from schakel.config.certificates import Back, Certificates, CredentialTrust, InternalCertificate, InternalTls
 from schakel.config.consent import AcuteOptOut, BreakGlass, Mitz, MitzCategory
+from schakel.config.dezi import Dezi
 from schakel.config.node import Limits, Log, Organisation, Peer, Settings, Tokens, load
 from schakel.config.patients import Broker, MedMij
 
@@ -18,6 +19,7 @@ __all__ = [
     "Broker",
     "Certificates",
     "CredentialTrust",
+    "Dezi",
     "InternalCertificate",
     "InternalTls",
     "Limits",

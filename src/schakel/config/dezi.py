@@ -50,9 +50,7 @@ class Dezi(Section):
         "not public",
     )
     seconds: float = Field(5, description="seconds that Dezi may take for one step", gt=0, le=60)
-    login_seconds: int = Field(
-        600, description="seconds a professional may take to log in", ge=60, le=3600
-    )
+    login_seconds: int = Field(600, description="seconds a professional may take to log in", ge=60, le=3600)
     lasting_hours: float = Field(8, description="hours that a login holds at most", gt=0, le=24)
 
     @model_validator(mode="after")

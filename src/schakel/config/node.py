@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from schakel.config.base import M, Section, Slug, UraNumber, Url, paired
 from schakel.config.certificates import Back, Certificates, CredentialTrust, InternalCertificate, InternalTls
 from schakel.config.consent import AcuteOptOut, BreakGlass, Mitz
+from schakel.config.dezi import Dezi
 from schakel.config.patients import MedMij
 from schakel.kernel.outcomes import Invalid
 
@@ -211,6 +212,7 @@ class Settings(BaseSettings):
     token_lifetime: int = Field(300, description="seconds an access token is valid", ge=30, le=3600)
     tokens: Tokens = Field(Tokens(), description="tokens for other organisations")
     medmij: MedMij = Field(MedMij(), description="taking part in MedMij")
+    dezi: Dezi | None = Field(None, description="knowing professionals by Dezi; not at all without it")
     mitz: Mitz = Field(Mitz(), description="asking Mitz what patients chose")
     log: Log = Field(Log(), description="the NEN 7513 log")
     limits: Limits = Field(Limits(), description="bounds")

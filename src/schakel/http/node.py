@@ -18,6 +18,7 @@ from schakel.generic.consent import ConsentOffice, Grounds
 from schakel.generic.identity import AssertionSigner, AuthorisationServer, Holder, Lists, PatientTokens
 from schakel.generic.identity.broker import Broker
 from schakel.generic.identity.credentials import Wallet
+from schakel.generic.identity.dezi import DeziClient, Logins
 from schakel.generic.identity.flows import Flows
 from schakel.generic.logging import AuditLog, ChainLog, Event
 from schakel.http.internal_certificates import InternalCertificates
@@ -58,6 +59,14 @@ class DataDoor:
 
 
 @dataclass(frozen=True)
+class ProfessionalDoor:
+    """Where the professionals of an organisation log in, and who is logged in."""
+
+    dezi: DeziClient
+    logins: Logins
+
+
+@dataclass(frozen=True)
 class OrganisationServices:
     """Everything one organisation has on this node."""
 
@@ -77,6 +86,7 @@ class OrganisationServices:
     jobs: ParameterJobs
     patients: PatientDoor | None = None
     data: DataDoor | None = None
+    professionals: ProfessionalDoor | None = None
 
     async def log_own_reading(
         self, subtype: Literal["ground", "log", "log-export"], what: str, patient: str = ""

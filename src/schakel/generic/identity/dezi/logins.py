@@ -71,7 +71,7 @@ class Login:
 
 
 class Logins:
-    """The logins of organisation `tenant`: someone may take `seconds` for one, which then holds for `lasting` at most."""
+    """The logins of organisation `tenant`: one may take `seconds`, and then holds for `lasting` at most."""
 
     def __init__(self, pool: asyncpg.Pool, tenant: int, seconds: int, lasting: timedelta) -> None:
         self.tenant = tenant
