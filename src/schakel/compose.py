@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from schakel import certifying, config, consenting, presenting
+from schakel import certifying, config, consenting, presenting, professionals
 from schakel.config import Organisation, Settings
 from schakel.exchanges.bgz import BgzExchange
 from schakel.facilities import Facility
@@ -36,6 +36,7 @@ from schakel.generic.identity import (
     TokenRules,
 )
 from schakel.generic.identity.broker import Broker
+from schakel.generic.identity.dezi import cleaning
 from schakel.generic.identity.flows import Flows
 from schakel.generic.identity.keys import read_key
 from schakel.generic.logging import AuditLog, AuditWriter, ChainLog, Sealer, Sealing
@@ -68,7 +69,9 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(disconnect, pool)
         verdicts = await stack.enter_async_context(certifying.verdicts(settings))
-        desk = await stack.enter_async_context(presenting.desk(settings))
+        dezi = await stack.enter_async_context(professionals.dezi(settings))
+        trust = dezi.trust if dezi else None
+        desk = await stack.enter_async_context(presenting.desk(settings, trust))
         peers: dict[str, Peers] = {}
         for one in settings.organisations:
             tls = certifying.peer_tls(settings, one)
@@ -84,13 +87,15 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
             broker = await stack.enter_async_context(opened)
         mitz = await stack.enter_async_context(consenting.mitz(settings))
         parameters: dict[int, ParameterSets] = {}
-        composed = await _compose(settings, pool, peers, lists, broker, parameters, mitz, desk)
+        composed = await _compose(settings, pool, peers, lists, broker, parameters, mitz, desk, dezi)
         offices = {slug: one.consent for slug, one in composed.organisations.items()}
         await stack.enter_async_context(consenting.subscribing(settings, offices, pool, mitz))
         await stack.enter_async_context(kept_fresh(pool, parameters.values()))
         worker = Worker(pool, parameters, Reindexing(parameters).kinds())
         await stack.enter_async_context(worker.working())
         await stack.enter_async_context(_sealing(settings, pool, composed))
+        doors = [one.professionals for one in composed.organisations.values() if one.professionals]
+        await stack.enter_async_context(cleaning(pool, [door.logins.tenant for door in doors]))
         yield replace(composed, verdicts=verdicts)
 
 
@@ -103,10 +108,19 @@ async def _compose(
     parameters: dict[int, ParameterSets],
     mitz: Mitz | None,
     desk: presenting.Desk,
+    dezi: professionals.Dezi | None,
 ) -> Node:
     """The node; `parameters` gets the search parameters of each organisation's own, by tenant."""
     directory = ConfiguredDirectory(
-        Address(p.ura, p.name, p.issuer, p.token_endpoint, {str(v): url for v, url in p.fhir.items()}, p.jwks)
+        Address(
+            p.ura,
+            p.name,
+            p.issuer,
+            p.token_endpoint,
+            {str(v): url for v, url in p.fhir.items()},
+            p.jwks,
+            p.metadata or "",
+        )
         for p in settings.directory
     )
     for version in VERSIONS:
@@ -132,7 +146,10 @@ async def _compose(
         chain = _chain(settings, organisation, tenant, pool)
         data = _data_door(settings, services, offered, pool, tokens, whose, inbox, rids, chain)
         patients = _patient_door(settings, organisation, tenant, pool, lists, broker, tokens, whose, chain)
-        organisations[organisation.slug] = replace(services, data=data, patients=patients)
+        logins = dezi.door(pool, tenant) if dezi else None
+        organisations[organisation.slug] = replace(
+            services, data=data, patients=patients, professionals=logins
+        )
     return Node(
         pool=pool,
         organisations=organisations,

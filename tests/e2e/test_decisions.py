@@ -15,6 +15,8 @@ from tests.nodes import RunningNode
 
 from schakel.gateway.replay import replay
 from schakel.generic.authorisation import Policy
+from schakel.generic.consent import ConsentDesk, ConsentQuestion, Permission
+from schakel.kernel.values import URA_SYSTEM
 from schakel.store.embedded import EmbeddedServer
 
 
@@ -256,3 +258,46 @@ async def test_conditions_in_headers_are_met_or_refused_by_name(door: Door) -> N
     ):
         answer = await door.send("GET", SEARCH, headers={name: value})
         assert (answer.status_code, name in answer.text) == (400, True), answer.text
+
+
+async def test_the_reason_of_an_emergency_reaches_the_consent_desk_and_the_decision(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[ConsentQuestion] = []
+    permit = ConsentDesk.permit
+
+    async def permitting(desk: ConsentDesk, question: ConsentQuestion) -> Permission:
+        asked.append(question)
+        return await permit(desk, question)
+
+    monkeypatch.setattr(ConsentDesk, "permit", permitting)
+    answer = await door.send(
+        "GET", SEARCH, headers={"X-Emergency-Reason": "bewusteloos, co%C3%ABxistente ziekte"}
+    )
+    assert answer.status_code == 200
+    assert [one.emergency for one in asked] == ["bewusteloos, coëxistente ziekte"]
+    assert "break-glass" not in asked[0].accepted, "no high level of assurance, no bound token"
+    assert orjson.loads(await stored(door, answer))["emergency"] == asked[0].emergency
+    for wrong in ("", "%FF", "x" * 501, "a%0Ab"):
+        answer = await door.send("GET", SEARCH, headers={"X-Emergency-Reason": wrong})
+        assert (answer.status_code, "X-Emergency-Reason" in answer.text) == (400, True)
+    without = await door.send("GET", SEARCH.replace(BSN, OTHER), headers={"X-Emergency-Reason": "help"})
+    assert await door.reason(without) == "no-ground"
+
+
+async def test_a_notification_does_not_help_to_read_what_names_no_patient(
+    door: Door, node: RunningNode
+) -> None:
+    token = await door.requester.token(door.holder, "bgz ta-np-notification")
+    both = Door(door.holder, door.requester, token)
+    sender = {"identifier": {"system": URA_SYSTEM, "value": door.requester.ura}}
+    task = {
+        "resourceType": "Task",
+        "status": "requested",
+        "intent": "proposal",
+        "requester": {"agent": sender, "onBehalfOf": sender},
+        "owner": {"identifier": {"system": URA_SYSTEM, "value": door.holder.ura}},
+    }
+    assert (await both.send("POST", "Task", json=task)).status_code == 201
+    await node.node.pool.execute("TRUNCATE disclosure_ground")
+    assert await both.reason(await both.get("Practitioner/gp")) == "not-referred-to"

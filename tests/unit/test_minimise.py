@@ -231,3 +231,16 @@ def test_nothing_that_names_another_patient_ever_goes_out_and_nothing_vanishes(
         assert OTHER not in str(found.resource) and "Patient/p2" not in str(found.resource)
     assert {i.key for i in done.released} | {d.key for d in done.dropped} == {i.key for i in items}
     assert len(done.released) + len(done.dropped) == len(items)
+
+
+def test_what_an_include_brought_brings_others_when_it_is_repeated() -> None:
+    match = made("Condition", subject=MINE, asserter={"reference": "PractitionerRole/role"})
+    role = made("PractitionerRole", False, id="role", organization={"reference": "Organization/org"})
+    org, other = made("Organization", False, id="org"), made("Organization", False, id="other")
+    items, nothing = (match, role, org, other), frozenset[str]()
+    plain, repeated = ("Condition:asserter",), ("PractitionerRole:organization",)
+    once = minimise("stu3", items, SUBJECT, plain, nothing.__contains__)
+    assert {i.key for i in once.released} == {"Condition/x1", "PractitionerRole/role"}
+    again = minimise("stu3", items, SUBJECT, plain, nothing.__contains__, repeated)
+    assert {i.key for i in again.released} == {"Condition/x1", "PractitionerRole/role", "Organization/org"}
+    assert [(d.key, d.reason) for d in again.dropped] == [("Organization/other", "not-referred-to")]

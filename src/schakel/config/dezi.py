@@ -18,8 +18,8 @@ class Dezi(Section):
     client_id: str = Field("", description="our client id there")
     key: Path | None = Field(
         None,
-        description="private RSA key of the certificate that is registered there (JWK or PEM file): opens what Dezi says "
-        "of a professional",
+        description="private RSA key of the certificate that is registered there (JWK or PEM file): opens what Dezi "
+        "says of a professional",
     )
     ca: tuple[Path, ...] = Field(
         (), description="authorities of the certificate of Dezi (PEM files); the system's when empty"
@@ -45,8 +45,8 @@ class Dezi(Section):
     )
     status: Literal["off", "required"] = Field(
         "off",
-        description="ask Dezi whether a statement still holds, each time one is used; required refuses whoever it cannot "
-        "be asked of; risk of off: a statement that was withdrawn is taken until it expires. The form of the answer is "
+        description="ask Dezi whether a statement still holds, each time one is used; required refuses whoever it "
+        "cannot be asked of; risk of off: a statement that was withdrawn is taken until it expires. The form of the answer is "
         "not public",
     )
     seconds: float = Field(5, description="seconds that Dezi may take for one step", gt=0, le=60)

@@ -105,6 +105,11 @@ class Peer(Section):
     token_endpoint: Url = Field(description="token endpoint")
     fhir: dict[Literal["stu3", "r4"], Url] = Field(description="FHIR base per version")
     jwks: dict[str, Any] = Field(description="public keys (JWK Set) with which it signs assertions")
+    metadata: Url | None = Field(
+        None,
+        description="where the metadata of its authorisation server are read; where its issuer says (RFC 8414) "
+        "when not given",
+    )
 
 
 class Tokens(Section):

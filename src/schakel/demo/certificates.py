@@ -1,4 +1,4 @@
-"""The certificates of the region: asked of the stand-in of the certificate authority, as an operator would.
+"""The certificates and credentials of the region: asked of the stand-ins that issue them, as an operator would.
 
 Each organisation has a UZI server certificate (it proves the organisation's URA to others), each operator one for its
 *back* listener. Keys are made here and never leave the data folder; what there is already is used again.
@@ -7,6 +7,7 @@ Each organisation has a UZI server certificate (it proves the organisation's URA
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -46,6 +47,11 @@ def operator_pair(folder: DemoFolder, operator: cast.Operator) -> Pair:
     return _pair(folder, f"operator-{operator}")
 
 
+def role_credential(folder: DemoFolder, organisation: cast.Organisation) -> Path:
+    """What the issuer says of the type of an organisation: a credential (JWT)."""
+    return folder.path / "keys" / f"{organisation.slug}.type.jwt"
+
+
 def anchors(folder: DemoFolder) -> Path:
     """The root under which all certificates of the region are."""
     return folder.path / "keys" / "anchors.pem"
@@ -76,6 +82,27 @@ async def ensure(client: Client, folder: DemoFolder, authority: str) -> None:
     (folder.path / "keys").mkdir(mode=0o700, exist_ok=True)
     missing = [one for one in wanted if not _good(one[0].certificate)]
     await asyncio.gather(*(_ask(client, folder, authority, *one) for one in missing))
+
+
+async def ensure_credentials(
+    client: Client, folder: DemoFolder, issuer: str, dids: Mapping[str, str]
+) -> None:
+    """Asks the issuer at this address for the credential of each organisation's type, by its DID (`dids`, by slug);
+    anew at each start. Raises `Fault` and `Upstream`."""
+
+    async def ask(one: cast.Organisation) -> None:
+        asked = {
+            "type": "HealthcareProviderRoleTypeCredential",
+            "subject": dids[one.slug],
+            "roleCodeNL": one.type_code,
+            "seconds": _DAYS * 86_400,
+        }
+        reply = await client.send("POST", f"{issuer}/credentials", data=orjson.dumps(asked))
+        if reply.status != 201:
+            raise Fault(f"the issuer of credentials gives none: {reply.said()}")
+        folder.write(role_credential(folder, one), str(reply.json()["credential"]).encode())
+
+    await asyncio.gather(*map(ask, cast.ORGANISATIONS))
 
 
 async def _ask(

@@ -39,6 +39,7 @@ def write_configurations(
         _peer(organisation, by_operator[organisation.operator], keys[organisation.slug])
         for organisation in cast.ORGANISATIONS
     ]
+    dids = stand_ins.organisation_dids(doors)
     paths: dict[cast.Operator, Path] = {}
     for one in doors:
         table: dict[str, toml.Value] = {
@@ -57,8 +58,9 @@ def write_configurations(
                 "keep_seconds": 5,
             },
             "peer_ca": [certificates.anchors(folder)],
+            "trust": _trust(folder, doors),
             "organisations": [
-                _organisation(folder, organisation, keys[organisation.slug])
+                _organisation(folder, organisation, keys[organisation.slug], dids[organisation.slug])
                 for organisation in cast.ORGANISATIONS
                 if organisation.operator == one.operator
             ],
@@ -84,7 +86,24 @@ def _back(folder: DemoFolder, at: Doors) -> dict[str, toml.Value]:
     }
 
 
-def _organisation(folder: DemoFolder, organisation: cast.Organisation, key: Path) -> dict[str, toml.Value]:
+def _trust(folder: DemoFolder, doors: Sequence[Doors]) -> dict[str, toml.Value]:
+    """Whose credentials are believed."""
+    issuer = stand_ins.issuer_did(doors)
+    types = (
+        "HealthcareProviderRoleTypeCredential",
+        "PatientEnrollmentCredential",
+        "HealthCareProfessionalDelegationCredential",
+    )
+    return {
+        "uzi": [certificates.anchors(folder)],
+        "issuers": {name: [issuer] for name in types},
+        "http_on_loopback": True,
+    }
+
+
+def _organisation(
+    folder: DemoFolder, organisation: cast.Organisation, key: Path, did: str
+) -> dict[str, toml.Value]:
     pair = certificates.organisation_pair(folder, organisation)
     return {
         "slug": organisation.slug,
@@ -96,6 +115,10 @@ def _organisation(folder: DemoFolder, organisation: cast.Organisation, key: Path
         "signing_key": key,
         "tls_certificate": pair.certificate,
         "tls_key": pair.key,
+        "did": did,
+        "uzi_certificate": pair.certificate,
+        "uzi_key": pair.key,
+        "credentials": [certificates.role_credential(folder, organisation)],
         "write_check": "lenient",
         "erasure": "test",
     }
@@ -109,5 +132,6 @@ def _peer(organisation: cast.Organisation, at: Doors, key: Path) -> dict[str, to
         "issuer": issuer,
         "token_endpoint": f"{at.back}/{organisation.slug}/oauth2/token",
         "fhir": {version: f"{at.back}/{organisation.slug}/fhir/{version}" for version in ("stu3", "r4")},
+        "metadata": f"{at.back}/.well-known/oauth-authorization-server/{organisation.slug}",
         "jwks": AssertionSigner(organisation.ura, key).jwks(),
     }

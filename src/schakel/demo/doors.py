@@ -29,7 +29,7 @@ STAND_INS = (
 )
 """The stand-ins in the order of their ports."""
 
-SECURED = frozenset({"credential-issuer", "mitz"})
+SECURED = frozenset({"mitz"})
 """Those that speak TLS."""
 
 _FIRST_BACK = 4

@@ -130,6 +130,11 @@ async def running(wanted: Wanted, screen: Screen) -> AsyncIterator[Running]:
         plain = [stand_ins.address(all_doors, name) for name in STAND_INS if name not in SECURED]
         await _await_ready(client, (national,), plain)
         await certificates.ensure(client, folder, stand_ins.address(all_doors, "uzi-ca"))
+        issuer, dids = (
+            stand_ins.address(all_doors, "credential-issuer"),
+            stand_ins.organisation_dids(all_doors),
+        )
+        await certificates.ensure_credentials(client, folder, issuer, dids)
         nodes = (national, *await _nodes(undo, folder, server, all_doors, screen))
         listeners = [address for one in all_doors for address in (one.front, one.internal)]
         await _await_ready(client, nodes, listeners)

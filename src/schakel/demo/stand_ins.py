@@ -81,6 +81,8 @@ def write(folder: DemoFolder, doors: Sequence[Doors], named: Sequence[NamedPatie
         },
     }
     folder.write(home / "mitz.toml", toml.document(mitz).encode())
+    # DIDs of the region are read over http on the loopback: nobody's browser or program comes from outside.
+    folder.write(home / "credential-issuer.toml", toml.document({"tls": False}).encode())
 
 
 def settings(folder: DemoFolder, doors: Sequence[Doors], operator: cast.Operator) -> dict[str, toml.Value]:
@@ -143,6 +145,17 @@ def mitz_settings(
         "source_system": f"2.16.840.1.113883.2.4.6.6.{9_900_000 + cast.OPERATORS.index(operator)}",
         "notify_thumbprints": [thumbprint],
     }
+
+
+def issuer_did(doors: Sequence[Doors]) -> str:
+    """The DID of the issuer of credentials."""
+    return f"did:web:localhost%3A{stand_in_port(doors, 'credential-issuer')}"
+
+
+def organisation_dids(doors: Sequence[Doors]) -> dict[str, str]:
+    """The DID of each organisation, by slug."""
+    ports = {one.operator: one.front_port for one in doors}
+    return {o.slug: f"did:web:localhost%3A{ports[o.operator]}:{o.slug}" for o in cast.ORGANISATIONS}
 
 
 def services() -> list[dict[str, Any]]:

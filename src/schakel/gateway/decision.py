@@ -8,7 +8,8 @@ what was shown and held back. `replay` decides again from it.
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import orjson
@@ -46,7 +47,7 @@ class Holder:
 class Decision:
     """What has been decided so far about one request. `shown` are versions as Type/id/_history/n, `held` what was
     held back with the reason. `named` says that the one who asks may be told of faults again, since what was asked
-    about is theirs to see."""
+    about is theirs to see. `since` is when the check that comes next began (`time.perf_counter`)."""
 
     holder: Holder
     caller: Caller
@@ -67,13 +68,13 @@ class Decision:
     held: tuple[tuple[str, str], ...] = ()
     named: bool = False
     checks: list[tuple[str, float]] = field(default_factory=list)
-    _since: float = field(default_factory=time.perf_counter)
+    since: float = field(default_factory=time.perf_counter)
 
     def check(self, name: str) -> None:
         """Writes down that a check was made, and the milliseconds since the one before."""
         moment = time.perf_counter()
-        self.checks.append((name, round((moment - self._since) * 1000, 3)))
-        self._since = moment
+        self.checks.append((name, round((moment - self.since) * 1000, 3)))
+        self.since = moment
 
     def kept(self, kept: Minimised, written: str) -> None:
         """What is shown or written, and what is held back."""
@@ -90,7 +91,7 @@ class Decision:
             "form": FORM,
             "id": self.id,
             "at": instant(now()),
-            "holder": asdict(self.holder),
+            "holder": {"ura": self.holder.ura, "name": self.holder.name},
             "requester": self._requester(),
             "asked": self._asked(),
             "patient": self.patient,
@@ -100,7 +101,7 @@ class Decision:
             "task": self.task,
             "emergency": self.emergency,
             "policy": self.policy,
-            "verdict": None if self.verdict is None else asdict(self.verdict),
+            "verdict": None if self.verdict is None else _plain(self.verdict),
             "outcome": outcome,
             "reason": reason,
             "checks": [{"name": name, "milliseconds": spent} for name, spent in self.checks],
@@ -200,9 +201,10 @@ class Decision:
         }
 
 
-def _plain(facts: Facts) -> dict[str, Any]:
-    """Facts as JSON has them."""
-    return {**asdict(facts), "claims": dict(facts.claims)}
+def _plain(value: Facts | Verdict) -> dict[str, Any]:
+    """The members of a value as JSON has them. (`asdict` copies them deep, which costs more than all else here.)"""
+    members = {one.name: getattr(value, one.name) for one in fields(value)}
+    return {name: dict(one) if isinstance(one, Mapping) else one for name, one in members.items()}
 
 
 def _subtype(interaction: Interaction | None) -> str:

@@ -8,6 +8,7 @@ the decision. The reason stands in the log (`schakel explain ID`).
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -74,14 +75,18 @@ class Gateway:
         if request.path == "metadata" and request.method == "GET":
             kinds = self._policy.types(request.version)
             return Answer(200, capabilities.statement(request.version, base, kinds))
+        began = time.perf_counter()
         grant = await self._server.identify(call.caller)
         if not request.path and request.method == "POST" and request.body:
             return await self._batch(call, grant, base)
-        return await self._one(request, call, grant, base)
+        return await self._one(request, call, grant, base, began)
 
-    async def _one(self, request: Request, call: Call, grant: Grant, base: str) -> Answer:
-        """The answer to one request of somebody who is known."""
+    async def _one(
+        self, request: Request, call: Call, grant: Grant, base: str, began: float | None = None
+    ) -> Answer:
+        """The answer to one request of somebody who is known; `began` is when it was first looked at."""
         decision = Decision(self._holder, call.caller, grant, request, base, policy=self._policy.digest)
+        decision.since = began or decision.since
         decision.check("identified")
         async with self._refusals_logged(decision):
             return await self._decided(request, grant, decision)
@@ -126,7 +131,8 @@ class Gateway:
         decision.kept(act.kept, act.written)
         decision.check("minimised")
         await self._log.write(decision.event("0"), decision.json("0"))
-        self._targets.permitted(grant.jti, decision.patient)
+        if decision.patient:
+            self._targets.permitted(grant.jti, decision.patient)
         return _with_decision(await act.finish(), decision)
 
     # -- the steps, where they need more than a line -------------------------------------------------------

@@ -118,7 +118,7 @@ def own_event(
     subtype: str,
     action: Literal["C", "R", "U", "D", "E"],
     *,
-    outcome: Literal["0", "4"] = "0",
+    outcome: Literal["0", "4", "8"] = "0",
     requester: str = "",
     **members: Any,
 ) -> Event:

@@ -47,7 +47,11 @@ class OAuth:
             address = f"{self._node.back_url}/{organisation.slug}/oauth2"
             offered["mtls_endpoint_aliases"] = {
                 name: f"{address}/{last}"
-                for name, last in (("token_endpoint", "token"), ("revocation_endpoint", "revoke"))
+                for name, last in (
+                    ("token_endpoint", "token"),
+                    ("revocation_endpoint", "revoke"),
+                    ("presentation_definition_endpoint", "presentation_definition"),
+                )
                 if name in offered
             }
         return as_json(offered)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 
 from starlette.requests import Request
@@ -16,6 +17,7 @@ from schakel.generic.consent import Ground
 from schakel.generic.consent.grounds import MAX_QUERIES
 from schakel.generic.logging import Event
 from schakel.http.node import Node, OrganisationServices
+from schakel.http.professionals import logged_in
 from schakel.http.reading import as_json, json_object, read_limited
 from schakel.kernel.clock import instant, new_id
 from schakel.kernel.outcomes import Busy, Invalid, naming
@@ -33,7 +35,7 @@ class Own:
     async def fetch_bgz(self, request: Request) -> Response:
         """The EHR asks for the BgZ of a patient."""
         organisation = self._node.own(request)
-        ask = parse_ask(await read_limited(request, 100_000))
+        ask = await parse_ask(await read_limited(request, 100_000), partial(logged_in, organisation))
         return as_json(await organisation.bgz.fetch(ask))
 
     async def grounds(self, request: Request) -> Response:

@@ -27,6 +27,7 @@ from schakel.http.oauth import OAuth
 from schakel.http.openapi import OpenApi
 from schakel.http.own import Own
 from schakel.http.pages import Pages
+from schakel.http.professionals import Professionals
 from schakel.http.reading import Handler, plain
 from schakel.kernel.outcomes import NotAllowed, NotFound, Outcome
 
@@ -77,7 +78,7 @@ def front(node: Node) -> list[BaseRoute]:
     """Routes of the front listener."""
     url = node.public_url
     health, oauth, pages = Health(node), OAuth(node, url), Pages(url)
-    authorise, log = Authorise(node, pages), Log(node, pages)
+    authorise, log, professionals = Authorise(node, pages), Log(node, pages), Professionals(node, pages)
     routes: list[BaseRoute] = [
         *(_fhir(Fhir(node, url).guarded) if node.guarded_on_front else []),
         *(_medmij(MedMij(node, url).resource) if node.guarded_on_front else []),
@@ -97,6 +98,8 @@ def front(node: Node) -> list[BaseRoute]:
         Route("/{organisation}/oauth2/login", authorise.login, methods=["GET", "POST"]),
         Route("/{organisation}/oauth2/callback", authorise.callback, methods=["GET"]),
         Route("/{organisation}/oauth2/consent", authorise.consent, methods=["GET", "POST"]),
+        Route("/{organisation}/professionals/login", professionals.login, methods=["GET"]),
+        Route("/{organisation}/professionals/callback", professionals.callback, methods=["GET"]),
         Route("/pages/{name}", plain(pages.style), methods=["GET"]),
     ]
     return [*routes, OpenApi("front", url, routes).route()]
@@ -126,7 +129,7 @@ def back(node: Node) -> list[BaseRoute]:
 def internal(node: Node) -> list[BaseRoute]:
     """Routes of the internal listener."""
     url = node.internal_url
-    decisions = Decisions(node)
+    decisions, professionals = Decisions(node), Professionals(node, Pages(url))
     health, oauth, own, log, jobs = (
         Health(node),
         OAuth(node, url),
@@ -143,6 +146,9 @@ def internal(node: Node) -> list[BaseRoute]:
         Route("/{organisation}/grounds", plain(own.grounds), methods=["GET", "POST"]),
         Route("/{organisation}/grounds/{id}", plain(own.end_ground), methods=["DELETE"]),
         *_consent(node),
+        Route("/{organisation}/professionals/logins", plain(professionals.begin), methods=["POST"]),
+        Route("/{organisation}/professionals/logins/{id}", plain(professionals.find), methods=["GET"]),
+        Route("/{organisation}/professionals/logins/{id}", plain(professionals.end), methods=["DELETE"]),
         Route("/{organisation}/jobs", plain(jobs.jobs), methods=["GET", "POST"]),
         Route("/{organisation}/jobs/{id}", plain(jobs.job), methods=["GET"]),
         Route("/{organisation}/log/decisions/{id}", plain(decisions.decision), methods=["GET"]),

@@ -24,8 +24,9 @@ class TokenAsker:
         self._forms = forms
         self._known: dict[str, tuple[float, AskedServer]] = {}
 
-    async def token(self, ura: str, issuer: str, endpoint: str, errand: Errand) -> str:
-        """A token of holder `ura`, whose server is `issuer` with its token endpoint as the directory has it.
+    async def token(self, ura: str, issuer: str, endpoint: str, errand: Errand, metadata: str = "") -> str:
+        """A token of holder `ura`, whose server is `issuer` with its token endpoint as the directory has it;
+        `metadata` is where that says they are, '' where RFC 8414 says.
 
         Raises `PeerRefused`, `Upstream`, and `Refused` that names the credential we lack.
         """
@@ -40,16 +41,18 @@ class TokenAsker:
             except Invalid as error:
                 raise Upstream(f"its presentation definition cannot be used: {error.message}") from error
 
-        form = await self._forms.form(await self._server(ura, issuer), errand, definition)
+        form = await self._forms.form(await self._server(ura, issuer, metadata), errand, definition)
         return await self._peers.token(ura, endpoint, form)
 
-    async def _server(self, ura: str, issuer: str) -> AskedServer:
+    async def _server(self, ura: str, issuer: str, metadata: str) -> AskedServer:
         """What the server offers. Raises `Upstream`, also when it says that it is another (RFC 8414, section 3.3)."""
         until, server = self._known.get(issuer, (0.0, None))
         if server is not None and time.monotonic() < until:
             return server
         parts = urlsplit(issuer)
-        address = f"{parts.scheme}://{parts.netloc}/.well-known/oauth-authorization-server{parts.path}"
+        address = (
+            metadata or f"{parts.scheme}://{parts.netloc}/.well-known/oauth-authorization-server{parts.path}"
+        )
         server = AskedServer.read(await self._peers.document(ura, address))
         if server.issuer != issuer:
             raise Upstream("the metadata of its authorisation server name another issuer")

@@ -3,7 +3,7 @@
 Entry point: `BgzExchange.fetch`. The 27 requests are those of BgZ-MSZ 2.0 on STU3 (zib 2017).
 """
 
-from schakel.exchanges.bgz.exchange import Ask, BgzExchange, parse_ask
+from schakel.exchanges.bgz.exchange import Ask, BgzExchange, Who, parse_ask
 from schakel.exchanges.bgz.requests import requests_for
 
-__all__ = ["Ask", "BgzExchange", "parse_ask", "requests_for"]
+__all__ = ["Ask", "BgzExchange", "Who", "parse_ask", "requests_for"]

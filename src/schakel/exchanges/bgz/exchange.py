@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,21 +34,38 @@ _OUTCOMES: dict[Status, LogOutcome] = {"complete": "0", "incomplete": "4", "refu
 
 
 @dataclass(frozen=True, slots=True)
+class Who:
+    """The professional on whose behalf is asked. `assurance` is the level at which they proved who they are ('' when only
+    the EHR says so), `credentials` are what proves it to others."""
+
+    user: User
+    assurance: str = ""
+    credentials: tuple[Mapping[str, Any], ...] = ()
+
+
+LoggedIn = Callable[[str], Awaitable[Who]]
+"""Tells who is logged in under an id. Raises `Outcome`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """What the EHR asks: whose BgZ, from whom, for which professional and why."""
 
     patient: Bsn
     holders: tuple[Ura, ...]
-    user: User
+    who: Who
     purpose: str
     treatment_relation: str
 
 
-def parse_ask(body: bytes) -> Ask:
+async def parse_ask(body: bytes, logged_in: LoggedIn) -> Ask:
     """The ask in a JSON body `{patient, holders: [ura], user: {id, name, role, responsible?}, purpose,
-    treatment_relation}`. Raises `Invalid` naming the member."""
+    treatment_relation}`, or with `login`, the id of a login, for `user`. Raises `Invalid` naming the member, and what
+    `logged_in` raises."""
     table = json.parse(body, max_depth=8)
-    if unknown := sorted(set(table) - {"patient", "holders", "user", "purpose", "treatment_relation"}):
+    if unknown := sorted(
+        set(table) - {"patient", "holders", "user", "login", "purpose", "treatment_relation"}
+    ):
         raise Invalid(f"unknown member {unknown[0][:60]!r}", expression=unknown[0][:60])
     holders = table.get("holders")
     if not isinstance(holders, list) or not 1 <= len(holders) <= MAX_HOLDERS:
@@ -57,9 +74,12 @@ def parse_ask(body: bytes) -> Ask:
         patient = Bsn(_text(table.get("patient")))
     with naming("holders"):
         uras = tuple(dict.fromkeys(Ura(_text(holder)) for holder in holders))
-    user = User.parse(table.get("user"))
+    if "login" in table and "user" in table:
+        raise Invalid("give either user or login", expression="login")
+    user = None if "login" in table else User.parse(table.get("user"))
     purpose, relation = (check_code(table.get(name), name) for name in ("purpose", "treatment_relation"))
-    return Ask(patient, uras, user, purpose, relation)
+    who = Who(user) if user is not None else await logged_in(check_code(table["login"], "login"))
+    return Ask(patient, uras, who, purpose, relation)
 
 
 def _text(value: object) -> str:
@@ -130,8 +150,12 @@ class BgzExchange:
                 base = address.fhir.get(_VERSION)
                 if base is None:
                     return _none(ura, queries, "failed", "the directory has no STU3 address of this holder")
-                errand = Errand(_SCOPE, ask.user, ask.purpose, ask.treatment_relation)
-                token = await self._asker.token(ura, address.issuer, address.token_endpoint, errand)
+                errand = Errand(
+                    _SCOPE, ask.who.user, ask.purpose, ask.treatment_relation, ask.who.credentials
+                )
+                token = await self._asker.token(
+                    ura, address.issuer, address.token_endpoint, errand, address.metadata
+                )
         except PeerRefused as refused:
             return _none(ura, queries, "refused", refused.message)
         except TimeoutError:
@@ -221,7 +245,8 @@ class BgzExchange:
             requester=self._ura,
             requester_name=self._name,
             holder=result.ura,
-            user=ask.user,
+            user=ask.who.user,
+            assurance=ask.who.assurance,
             purpose=ask.purpose,
             treatment_relation=ask.treatment_relation,
             patient=ask.patient,

@@ -16,7 +16,8 @@ __all__ = ["Address", "ConfiguredDirectory"]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One organisation: `fhir` has its FHIR base per version (stu3, r4), `jwks` its public keys (JWK Set)."""
+    """One organisation: `fhir` has its FHIR base per version (stu3, r4), `jwks` its public keys (JWK Set),
+    `metadata` is where those of its authorisation server are read, '' when that is where its issuer says."""
 
     ura: str
     name: str
@@ -24,6 +25,7 @@ class Address:
     token_endpoint: str
     fhir: Mapping[str, str]
     jwks: Mapping[str, Any]
+    metadata: str = ""
 
 
 class ConfiguredDirectory:

@@ -295,7 +295,9 @@ class PatientTokens:
         grant = self._grant(row)
         if caller.certificate is not None:
             if grant.client not in caller.certificate.hosts:
-                raise Forbidden("the token was given to another than the certificate says", code="client-peer")
+                raise Forbidden(
+                    "the token was given to another than the certificate says", code="client-peer"
+                )
             if not self._lists.is_node(grant.client):
                 raise Forbidden("the client is not on the whitelist", code="client-not-listed")
         return grant

@@ -23,6 +23,8 @@ from schakel.kernel.clock import new_id, now
 from schakel.kernel.outcomes import Upstream
 from schakel.kernel.values import Ura
 
+_DEFINITIONS = "presentation_definition_endpoint"
+
 
 class AssertionSigner:
     """Signs for the organisation `ura` with the private key in `key_path`. Raises `Invalid` for a bad key."""
@@ -86,10 +88,10 @@ class AskedServer:
         for name, text in texts.items():
             if not isinstance(text, str) or not text:
                 raise Upstream(f"the metadata of its authorisation server have no {name}")
-        grants, where = (
-            metadata.get("grant_types_supported"),
-            metadata.get("presentation_definition_endpoint"),
-        )
+        grants, where = metadata.get("grant_types_supported"), metadata.get(_DEFINITIONS)
+        aliases = metadata.get("mtls_endpoint_aliases")
+        if isinstance(aliases, dict):
+            where = aliases.get(_DEFINITIONS, where)
         listed = grants if isinstance(grants, list) else [CLIENT_CREDENTIALS]
         return cls(
             str(texts["issuer"]),

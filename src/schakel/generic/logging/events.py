@@ -70,6 +70,14 @@ OWN: dict[str, tuple[Coded, tuple[Coded, ...]]] = {
         _LOG_USED,
         ((OWN_EVENT, "retention", "Events past their term removed"),),
     ),
+    "login": (
+        (DCM, "110114", "User Authentication"),
+        ((DCM, "110122", "Login"),),
+    ),
+    "logout": (
+        (DCM, "110114", "User Authentication"),
+        ((DCM, "110123", "Logout"),),
+    ),
     "token-withdrawn": (
         (DCM, "110114", "User Authentication"),
         ((OWN_EVENT, "token-withdrawn", "Access token withdrawn"),),
@@ -95,10 +103,11 @@ OWN: dict[str, tuple[Coded, tuple[Coded, ...]]] = {
         ((OWN_EVENT, "break-glass-review", "Access in an emergency judged by the holder"),),
     ),
 }
-"""The type and subtypes of events that are no FHIR interaction: a token asked for or withdrawn, a patient's consent
-given (C) or withdrawn (U), a ground written (C), ended (U) or read (R), a patient's data erased (D), the log read or
-exported, events removed from it at the end of their term (D); consent asked (E) or notified (U) at the national
-register, a subscription there made (C) or ended (D), emergency access (E) and the holder's second look at it (U)."""
+"""The type and subtypes of events that are no FHIR interaction: a token asked for or withdrawn, a professional who
+logged in or out (E), a patient's consent given (C) or withdrawn (U), a ground written (C), ended (U) or read (R), a
+patient's data erased (D), the log read or exported, events removed from it at the end of their term (D); consent asked
+(E) or notified (U) at the national register, a subscription there made (C) or ended (D), emergency access (E) and the
+holder's second look at it (U)."""
 
 _GIVEN: tuple[Coded, ...] = (
     (LIFECYCLE, "disclose", "Disclose Record Lifecycle Event"),

@@ -14,21 +14,23 @@ from starlette.routing import BaseRoute, Route
 
 from schakel.fhir.definitions import VERSIONS, Version
 from schakel.generic.authorisation import bundled
-from schakel.http.openapi import consent, fhir, own, parts
+from schakel.http.openapi import consent, fhir, own, parts, professionals
 from schakel.http.openapi.parts import ID, ORGANISATION, OUTCOME_ANSWER, PROBLEM_ANSWER, Json, parameter
 from schakel.http.reading import as_json
 
 WHOLE = "/{organisation}/fhir/{version}"
 """The FHIR door which, on the internal listener, does all that FHIR is asked."""
 
-_OWN = {**own.OPERATIONS, **consent.OPERATIONS}
+_OWN = {**own.OPERATIONS, **consent.OPERATIONS, **professionals.OPERATIONS}
 _BELOW = "/{path:path}"
 _ABOUT = {
     "front": "For other organisations, for people and for their apps.",
     "back": "For other organisations and for apps of people, who show a client certificate.",
     "internal": "For the organisation's own systems.",
 }
-_OPEN = re.compile(r"/health/|/openapi\.json|/metrics|/\.well-known/|/pages/|/oauth2/(?!introspect)")
+_OPEN = re.compile(
+    r"/health/|/openapi\.json|/metrics|/\.well-known/|/pages/|/professionals/(?!logins)|/oauth2/(?!introspect)"
+)
 """What is asked without a key or token; the token endpoint has proof of its own in its form."""
 
 
@@ -72,7 +74,7 @@ def document(listener: str, url: str, routes: Sequence[BaseRoute]) -> Json:
         "servers": [{"url": url}],
         "paths": paths,
         "components": {
-            "schemas": {**parts.SCHEMAS, **own.SCHEMAS, **consent.SCHEMAS},
+            "schemas": {**parts.SCHEMAS, **own.SCHEMAS, **consent.SCHEMAS, **professionals.SCHEMAS},
             "securitySchemes": parts.SECURITY,
         },
     }

@@ -42,10 +42,11 @@ SCHEMAS: dict[str, Json] = {
     "BgzAsk": {
         "description": "Who asks whom for which patient.",
         **table(
-            ("patient", "holders", "user", "purpose", "treatment_relation"),
+            ("patient", "holders", "purpose", "treatment_relation"),
             patient=_BSN,
             holders={"type": "array", "items": _URA, "minItems": 1},
             user=table(("id", "name", "role"), **texts("id", "name", "role", "responsible")),
+            login={"type": "string", "description": "The id of a login, in place of user."},
             purpose={"type": "string", "examples": ["TREAT"]},
             treatment_relation={"type": "string", "examples": ["current"]},
         ),

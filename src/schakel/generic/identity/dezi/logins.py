@@ -103,6 +103,7 @@ class Logins:
             LoginSecrets(secrets.token_urlsafe(32), secrets.token_urlsafe(48)),
             secrets.token_urlsafe(32),
         )
+        login = str(_uuid(login))
         state = f"{login}.{secrets.token_urlsafe(32)}"
         row = await self._row(
             "UPDATE dezi_login SET step = 'begun', secret = $5, asked = $6, nonce = $7, verifier = $8 "

@@ -114,6 +114,11 @@ class DeziTrust:
         await self.check_status(professional)
         return professional
 
+    def said(self, verklaring: str, moment: datetime) -> Professional:
+        """What a statement of our own keeping says, which was verified when it came: its signature is not looked at.
+        Raises `StatementWrong`."""
+        return self._said(_read(verklaring).claims, moment)
+
     async def check_status(self, professional: Professional) -> None:
         """Asks Dezi whether the statement still holds, when that is set. Raises as `verify` does."""
         if self.rules.status == "off":
