@@ -1,13 +1,15 @@
 """The references that need a server: endpoints that do nothing but the one thing they are compared on.
 
 `/static` answers with a ready text; `/read/{type}/{id}` does the one indexed read of `Store.read` with asyncpg
-and answers with the row's bytes as they are stored. Same listener code, same Starlette, same pool as a node.
+and answers with the row's bytes as they are stored. Same listener code, same Starlette, same pool as a node. It listens
+twice: in plain HTTP, and with TLS for whoever shows a certificate.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 
 import asyncpg
 import uvloop
@@ -16,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bench.facilities import Credentials
 from schakel.http.listeners import Listener, listening
 from schakel.store.database import connect
 
@@ -40,14 +43,18 @@ def _routes(pool: asyncpg.Pool) -> list[Route]:
     return [Route("/static", static), Route("/read/{type}/{id}", read)]
 
 
-async def _serve(dsn: str, port: int) -> None:
+async def _serve(dsn: str, port: int, tls_port: int, shown: Credentials) -> None:
     pool = await connect(dsn)
     app = Starlette(routes=_routes(pool))
-    async with listening([Listener("bare", app, "127.0.0.1", port, "port")]):
+    plain = Listener("bare", app, "127.0.0.1", port, "port")
+    secured = Listener("bare-tls", app, "127.0.0.1", tls_port, "port", tls=shown.server())
+    async with listening([plain, secured]):
         print("ready", flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     await pool.close()
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve(sys.argv[1], int(sys.argv[2])))
+    dsn, *ports = sys.argv[1:4]
+    files = Credentials(*(Path(one) for one in sys.argv[4:7]))
+    uvloop.run(_serve(dsn, *(int(one) for one in ports), files))

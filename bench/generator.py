@@ -26,6 +26,8 @@ import aiohttp
 import uvloop
 from yarl import URL
 
+from bench.facilities import Credentials
+
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _MOST_SECONDS = 60
 _ROOT = Path(__file__).resolve().parents[1]
@@ -33,9 +35,9 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to send to 127.0.0.1:`port`. With `seconds` the requests are repeated in turn for so long, of which
-    the first `warm_up` seconds do not count; without, each is sent once. An answer counts as right with status
-    200 and `expect` in it. `pid` is the serving process."""
+    """What to send to 127.0.0.1:`port`. With `seconds` the requests are repeated in turn for so long; without, each
+    is sent once. The first `warm_up` seconds do not count. An answer counts as right with status 200 and `expect` in
+    it. `pid` is the serving process; `shown` is what to show and trust where TLS is spoken."""
 
     port: int
     requests: Sequence[bytes]
@@ -44,6 +46,7 @@ class Plan:
     warm_up: float = 0
     expect: bytes = b""
     pid: int = 0
+    shown: Credentials | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class Rounds:
     number: int
     headers: dict[str, str] = field(default_factory=dict)
     warm_up: int = 5
+    shown: Credentials | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +192,12 @@ class _Client(asyncio.Protocol):
 async def _loop(plan: Plan) -> Measured:
     loop = asyncio.get_running_loop()
     run = _Run(plan)
+    context = plan.shown.client() if plan.shown else None
     run.begin = time.perf_counter() + plan.warm_up
     run.end = run.begin + plan.seconds
     done = [loop.create_future() for _ in range(plan.connections)]
     for future in done:
-        await loop.create_connection(partial(_Client, run, future), "127.0.0.1", plan.port)
+        await loop.create_connection(partial(_Client, run, future), "127.0.0.1", plan.port, ssl=context)
     await asyncio.gather(*done)
     seconds = time.perf_counter() - run.begin
     own = _processor_seconds() - run.cost_before
@@ -204,7 +209,8 @@ async def _rounds(plan: Rounds) -> Measured:
     """Latencies are of whole rounds."""
     latencies: list[float] = []
     received = 0
-    connector = aiohttp.TCPConnector(limit=0, limit_per_host=len(plan.urls))
+    tls = plan.shown.client() if plan.shown else True
+    connector = aiohttp.TCPConnector(limit=0, limit_per_host=len(plan.urls), ssl=tls)
     async with aiohttp.ClientSession(connector=connector, headers=plan.headers) as session:
 
         async def get(url: str) -> int:

@@ -7,20 +7,22 @@ import shutil
 import socket
 import sys
 import tempfile
-import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
 import orjson
 
+from bench.facilities import HOST, Credentials, Facilities, answering
 from schakel.demo import cast, toml
 from schakel.demo.processes import RegionProcess
 from schakel.generic.identity import AssertionSigner, User, new_key
+from schakel.generic.identity.dpop import DpopKey
 from schakel.store.embedded import EmbeddedServer
+from schakel_national.__main__ import FACILITIES
 
 USER = User("999900001", "B. Ench", "01.015", "")
 _ROOT = Path(__file__).resolve().parents[1]
@@ -33,8 +35,10 @@ class Place:
     organisation: cast.Organisation
     front_port: int
     internal_port: int
+    back_port: int
     dsn: str
     key_file: Path
+    shown: Credentials
     process: RegionProcess | None = None
 
     @property
@@ -47,7 +51,17 @@ class Place:
 
     @property
     def issuer(self) -> str:
-        return f"http://127.0.0.1:{self.front_port}/{self.slug}"
+        return f"http://{HOST}:{self.front_port}/{self.slug}"
+
+    @property
+    def back(self) -> str:
+        """Address of its part of the back listener."""
+        return f"https://{HOST}:{self.back_port}/{self.slug}"
+
+    @property
+    def configuration(self) -> Path:
+        """Its settings."""
+        return self.key_file.with_name(f"{self.slug}.toml")
 
     @property
     def headers(self) -> dict[str, str]:
@@ -69,11 +83,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The holder of the data and the one that asks."""
+    """The holder of the data and the one that asks; `bare_tls_port` is the bare server's for those who show a
+    certificate."""
 
     holder: Place
     asker: Place
     bare_port: int
+    bare_tls_port: int
+    facilities: Facilities
     session: aiohttp.ClientSession
 
     async def post(self, url: str, body: object, headers: dict[str, str]) -> dict[str, object]:
@@ -85,7 +102,14 @@ class Pair:
             return dict(orjson.loads(text))
 
     async def token(self) -> str:
-        """A real token of the asker at the holder's authorisation server."""
+        """A real bearer token of the asker at the holder's authorisation server."""
+        return await self._token(f"{self.holder.issuer}/oauth2/token")
+
+    async def bound_token(self, key: DpopKey) -> str:
+        """One asked on back: bound to the asker's certificate, and to `key`."""
+        return await self._token(f"{self.holder.back}/oauth2/token", key)
+
+    async def _token(self, url: str, key: DpopKey | None = None) -> str:
         signer = AssertionSigner(self.asker.organisation.ura, self.asker.key_file)
         form = {
             "grant_type": "client_credentials",
@@ -93,7 +117,9 @@ class Pair:
             "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
             "client_assertion": signer.assertion(self.holder.issuer, USER, "TREAT", "current"),
         }
-        async with self.session.post(f"{self.holder.issuer}/oauth2/token", data=form) as response:
+        proof = {} if key is None else {"DPoP": key.proof("POST", url)}
+        shown = True if key is None else self.asker.shown.client()
+        async with self.session.post(url, data=form, headers=proof, ssl=shown) as response:
             answer = await response.json()
             if response.status != 200:
                 raise RuntimeError(f"no token: {answer}")
@@ -108,20 +134,24 @@ async def running() -> AsyncIterator[Pair]:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         server = await EmbeddedServer.start(folder / "postgres")
         undo.push_async_callback(server.stop)
-        ports = _free_ports(5)
+        session = await undo.enter_async_context(aiohttp.ClientSession())
+        facilities = Facilities(folder, _free_row(len(FACILITIES)))
+        await facilities.start_authority(undo, session)
+        ports = _free_ports(8)
         places = []
         for number, organisation in enumerate((cast.HOSPITAL_NORTH, cast.HOSPITAL_SOUTH)):
             name = f"bench_{number}"
             key_file = folder / f"{name}.jwk.json"
             key_file.write_bytes(orjson.dumps(new_key()))
             dsn = await server.ensure_database(name, name, "bench")
-            places.append(Place(organisation, ports[2 * number], ports[2 * number + 1], dsn, key_file))
-        started = [await _start(undo, folder, place, places) for place in places]
-        await _start_bare(undo, places[0].dsn, ports[4])
-        session = await undo.enter_async_context(aiohttp.ClientSession())
+            shown = await facilities.credentials(session, organisation)
+            places.append(Place(organisation, *ports[3 * number : 3 * number + 3], dsn, key_file, shown))
+        started = [await _start(undo, place, places, facilities) for place in places]
+        await _start_bare(undo, places[0], *ports[6:])
         for place in started:
-            await _ready(session, place)
-        yield Pair(started[0], started[1], ports[4], session)
+            assert place.process is not None
+            await answering(session, place.process, f"http://{HOST}:{place.internal_port}/health/ready")
+        yield Pair(started[0], started[1], *ports[6:], facilities, session)
 
 
 def _folder() -> Path:
@@ -131,37 +161,43 @@ def _folder() -> Path:
     return folder
 
 
-async def _start(undo: AsyncExitStack, folder: Path, place: Place, places: list[Place]) -> Place:
-    configuration = folder / f"{place.slug}.toml"
-    configuration.write_text(toml.document(_settings(place, places)))
-    program = [sys.executable, "-P", "-m", "schakel", "serve", "--config", str(configuration)]
-    log = folder / f"{place.slug}.log"
+async def _start(undo: AsyncExitStack, place: Place, places: list[Place], facilities: Facilities) -> Place:
+    place.configuration.write_text(toml.document(_settings(place, places, facilities)))
+    program = [sys.executable, "-P", "-m", "schakel", "serve", "--config", str(place.configuration)]
+    log = place.configuration.with_suffix(".log")
     process = await RegionProcess.start(f"node-{place.slug}", f"the node of {place.slug}", program, log)
     undo.push_async_callback(process.stop)
-    return Place(
-        place.organisation, place.front_port, place.internal_port, place.dsn, place.key_file, process
-    )
+    return replace(place, process=process)
 
 
-def _settings(place: Place, places: list[Place]) -> dict[str, toml.Value]:
+def _settings(place: Place, places: list[Place], facilities: Facilities) -> dict[str, toml.Value]:
     directory: list[toml.Value] = [
         {
             "ura": one.organisation.ura,
             "name": one.organisation.name,
             "issuer": one.issuer,
-            "token_endpoint": f"{one.issuer}/oauth2/token",
-            "fhir": {"stu3": f"{one.issuer}/fhir/stu3"},
+            "token_endpoint": f"{one.back}/oauth2/token",
+            "fhir": {"stu3": f"{one.back}/fhir/stu3"},
             "jwks": AssertionSigner(one.organisation.ura, one.key_file).jwks(),
         }
         for one in places
     ]
     return {
         "database": place.dsn,
-        "public_url": f"http://127.0.0.1:{place.front_port}",
-        "internal_url": f"http://127.0.0.1:{place.internal_port}",
+        "public_url": f"http://{HOST}:{place.front_port}",
+        "internal_url": f"http://{HOST}:{place.internal_port}",
         "front_port": place.front_port,
         "internal_port": place.internal_port,
         "guarded_on_front": True,
+        "back": {
+            "port": place.back_port,
+            "public_url": f"https://{HOST}:{place.back_port}",
+            "certificate": place.shown.certificate,
+            "key": place.shown.key,
+            "client_ca": [place.shown.anchors],
+        },
+        "certificates": {"uzi": "test", "sources": [facilities.authority]},
+        "peer_ca": [place.shown.anchors],
         "organisations": [
             {
                 "slug": place.slug,
@@ -169,16 +205,20 @@ def _settings(place: Place, places: list[Place]) -> dict[str, toml.Value]:
                 "name": place.organisation.name,
                 "internal_key": place.internal_key,
                 "signing_key": place.key_file,
+                "type_code": place.organisation.type_code,
+                "tls_certificate": place.shown.certificate,
+                "tls_key": place.shown.key,
             }
         ],
         "directory": directory,
     }
 
 
-async def _start_bare(undo: AsyncExitStack, dsn: str, port: int) -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.bare", dsn, str(port), stdin=PIPE, stdout=PIPE, cwd=_ROOT
-    )
+async def _start_bare(undo: AsyncExitStack, place: Place, port: int, tls_port: int) -> None:
+    shown = place.shown
+    files = [str(one) for one in (shown.certificate, shown.key, shown.anchors)]
+    program = [sys.executable, "-m", "bench.bare", place.dsn, str(port), str(tls_port), *files]
+    process = await asyncio.create_subprocess_exec(*program, stdin=PIPE, stdout=PIPE, cwd=_ROOT)
 
     async def stop() -> None:
         assert process.stdin is not None
@@ -195,29 +235,30 @@ async def _start_bare(undo: AsyncExitStack, dsn: str, port: int) -> None:
         raise RuntimeError("the bare server did not start")
 
 
-async def _ready(session: aiohttp.ClientSession, place: Place) -> None:
-    assert place.process is not None
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        if not place.process.running:
-            raise place.process.died()
-        try:
-            async with session.get(f"http://127.0.0.1:{place.internal_port}/health/ready") as response:
-                if response.status == 200:
-                    return
-        except aiohttp.ClientError:
-            pass
-        await asyncio.sleep(0.05)
-    raise RuntimeError(f"node {place.slug} was not ready within a minute")
-
-
 def _free_ports(number: int) -> list[int]:
     """Ports that were free a moment ago."""
     sockets = [socket.socket() for _ in range(number)]
     try:
         for one in sockets:
-            one.bind(("127.0.0.1", 0))
+            one.bind((HOST, 0))
         return [one.getsockname()[1] for one in sockets]
     finally:
         for one in sockets:
             one.close()
+
+
+def _free_row(number: int) -> int:
+    """The first of so many ports in a row that were free a moment ago."""
+    while True:
+        [first] = _free_ports(1)
+        if first + number <= 65_536 and all(_free(port) for port in range(first, first + number)):
+            return first
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as one:
+        try:
+            one.bind((HOST, port))
+        except OSError:
+            return False
+    return True

@@ -138,7 +138,9 @@ OPENED = [
 async def handover(node: RunningNode) -> dict[str, Any]:
     """The Task that opens the handover to b, and no other."""
     await node.node.pool.execute("DELETE FROM resource WHERE type = 'Task' AND id <> 't'")
-    return await put(node, task("t", node["b"].ura, COMPOSED))
+    return await put(
+        node, task("t", node["b"].ura, COMPOSED, extension=[{"url": "urn:x", "valueDecimal": 1.5}])
+    )
 
 
 @pytest.mark.parametrize("path", OPENED)
@@ -244,6 +246,9 @@ async def test_the_receiver_sets_the_state_and_the_sender_sees_it(
     answer = await b.send("PUT", "Task/t", json=done, headers={"If-Match": read.headers["ETag"]})
     assert (answer.status_code, answer.json()["status"]) == (200, "completed")
     own = (await node["a"].internal.get("Task/t")).json()
+    assert own["extension"] == handover["extension"], (
+        "what the receiver did not change stays to the last digit"
+    )
     assert (own["status"], own["statusReason"], own["owner"]) == (
         "completed",
         {"text": "received"},
@@ -413,6 +418,17 @@ async def test_a_bare_notification_becomes_a_task_as_well(node: RunningNode) -> 
     history = (await node["a"].internal.get("Task/_history", params={"_since": since})).json()
     [landed] = [entry["resource"] for entry in history["entry"]]
     assert landed["requester"]["onBehalfOf"] == organisation(node["b"].ura)
+
+
+async def test_a_bare_notification_may_name_the_senders_task(node: RunningNode) -> None:
+    since = now().isoformat()
+    b = await door(node, "eOverdracht-receiver")
+    assert (await b.send("POST", "Task/handover-1")).status_code == 202
+    history = (await node["a"].internal.get("Task/_history", params={"_since": since})).json()
+    [landed] = [entry["resource"] for entry in history["entry"]]
+    assert landed["basedOn"] == [{"reference": f"{node['b'].front_fhir}/Task/handover-1"}]
+    assert (await b.send("POST", "Task/handover-1", json=landed)).status_code == 405
+    assert (await (await door(node, "bgz")).send("POST", "Task/handover-1")).status_code == 405
 
 
 async def test_the_same_notification_sent_again_is_the_same_task(node: RunningNode) -> None:

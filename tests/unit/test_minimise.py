@@ -234,13 +234,15 @@ def test_nothing_that_names_another_patient_ever_goes_out_and_nothing_vanishes(
 
 
 def test_what_an_include_brought_brings_others_when_it_is_repeated() -> None:
-    match = made("Condition", subject=MINE, asserter={"reference": "PractitionerRole/role"})
-    role = made("PractitionerRole", False, id="role", organization={"reference": "Organization/org"})
-    org, other = made("Organization", False, id="org"), made("Organization", False, id="other")
-    items, nothing = (match, role, org, other), frozenset[str]()
-    plain, repeated = ("Condition:asserter",), ("PractitionerRole:organization",)
+    target = {"type": "has-member", "target": {"reference": "Observation/member"}}
+    match = made("Observation", subject=MINE, related=[target])
+    member = made(
+        "Observation", False, id="member", subject=MINE, performer=[{"reference": "Practitioner/of"}]
+    )
+    items = (match, member, made("Practitioner", False, id="of"), made("Practitioner", False, id="other"))
+    plain, repeated, nothing = ("Observation:related-target",), ("Observation:performer",), frozenset[str]()
     once = minimise("stu3", items, SUBJECT, plain, nothing.__contains__)
-    assert {i.key for i in once.released} == {"Condition/x1", "PractitionerRole/role"}
+    assert {i.key for i in once.released} == {"Observation/x1", "Observation/member"}
     again = minimise("stu3", items, SUBJECT, plain, nothing.__contains__, repeated)
-    assert {i.key for i in again.released} == {"Condition/x1", "PractitionerRole/role", "Organization/org"}
-    assert [(d.key, d.reason) for d in again.dropped] == [("Organization/other", "not-referred-to")]
+    assert {i.key for i in again.released} == {"Observation/x1", "Observation/member", "Practitioner/of"}
+    assert [(d.key, d.reason) for d in again.dropped] == [("Practitioner/other", "not-referred-to")]

@@ -46,8 +46,8 @@ class Dezi(Section):
     status: Literal["off", "required"] = Field(
         "off",
         description="ask Dezi whether a statement still holds, each time one is used; required refuses whoever it "
-        "cannot be asked of; risk of off: a statement that was withdrawn is taken until it expires. The form of the answer is "
-        "not public",
+        "cannot be asked of; risk of off: a statement that was withdrawn is taken until it expires. The form of the "
+        "answer is not public",
     )
     seconds: float = Field(5, description="seconds that Dezi may take for one step", gt=0, le=60)
     login_seconds: int = Field(600, description="seconds a professional may take to log in", ge=60, le=3600)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
+from schakel.fhir import json
 from schakel.fhir.definitions import Version
 from schakel.fhir.search import Query
 from schakel.gateway.disclosure import Disclosure
@@ -85,11 +86,12 @@ class Acts:
     def _read(self, target: Target, asked: Interaction) -> Act:
         stored, item = target.stored, target.item
         assert stored is not None and item is not None
+        known = unchanged(asked, stored)
 
         async def finish() -> Answer:
-            return unchanged(asked, stored) or answer.resource(stored)
+            return known or answer.resource(stored)
 
-        return Act(Minimised((item,), ()), finish)
+        return Act(_NOTHING if known else Minimised((item,), ()), finish)
 
     async def _document(self, target: Target, base: str) -> Act:
         """The document of a Composition without what is about another patient, and what only that leads to."""
@@ -121,8 +123,8 @@ class Acts:
 
     def _update(self, target: Target, asked: Interaction, request: Request, base: str) -> Act:
         """The change of a Task by its receiver. Raises `PreconditionFailed` for another version than If-Match names."""
-        stored, item = target.stored, target.item
-        assert stored is not None and item is not None
+        stored = target.stored
+        assert stored is not None
         if asked.if_match not in (None, stored.version):
             raise PreconditionFailed(
                 "the Task is not at the version that If-Match names", expression="If-Match"
@@ -131,7 +133,8 @@ class Acts:
         warnings = self._service.checked(asked.version, sent)
         if (sent["resourceType"], sent.get("id")) != ("Task", asked.id):
             raise Invalid(f"the body must be the Task with id {asked.id}", expression="Task.id")
-        resource = updated(target.row, item.resource, sent)
+        current = json.parse(stored.body, max_depth=json.STORED_DEPTH)
+        resource = updated(target.row, current, sent)
         write = Write("PUT", "Task", asked.id, resource, if_match=stored.version)
         return self._writing(write, stored.version + 1, asked.version, request, base, warnings)
 
@@ -139,9 +142,8 @@ class Acts:
         """A notification that is taken in: a Task, or the bare word that there is one."""
         version, sender = asked.version, grant.requester
         if asked.kind == "transaction":
-            write, number = await self._notifications.write(
-                version, self._notifications.bare(version, sender), sender
-            )
+            told = self._notifications.bare(version, sender, asked.id)
+            write, number = await self._notifications.write(version, told, sender)
 
             async def finish() -> Answer:
                 await self._service.source.write(version, [write])

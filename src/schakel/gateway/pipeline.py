@@ -8,6 +8,7 @@ the decision. The reason stands in the log (`schakel explain ID`).
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -42,6 +43,7 @@ _TASK_KINDS: tuple[Literal["handover", "referral"], ...] = ("handover", "referra
 """Kinds of ground that a Task is."""
 
 _RETRY_SECONDS = 10
+_NOTIFIED = re.compile(r"Task/([A-Za-z0-9\-.]{1,64})")
 
 
 class Gateway:
@@ -138,7 +140,14 @@ class Gateway:
     # -- the steps, where they need more than a line -------------------------------------------------------
 
     def _parsed(self, request: Request) -> Interaction:
-        """The interaction that a request asks; what a header asks beside it is done or refused by name."""
+        """The interaction that a request asks; what a header asks beside it is done or refused by name.
+
+        A POST on a Task without a body is a notification that names the sender's Task (eOverdracht 4.x, where the
+        notification endpoint is our `[base]/Task`).
+        """
+        named = _NOTIFIED.fullmatch(request.path) if request.method == "POST" else None
+        if named is not None and not request.body and request.resource is None and not request.query:
+            return Interaction(request.version, "transaction", id=named[1], empty=True)
         asked = self._service.parse(request)
         if asked.subset:
             raise NotSupported("resources are read whole at this door", expression="_summary, _elements")

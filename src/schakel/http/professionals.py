@@ -10,7 +10,7 @@ Source: OpenID Connect Core 1.0 section 3.1, RFC 6749 section 4.1, RFC 9700 sect
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit
 
 from starlette.requests import Request
@@ -172,7 +172,7 @@ class Professionals:
             kind = "missing"
         if organisation is not None and organisation.professionals is not None and begun is not None:
             try:
-                outcome = "8" if error.status >= 500 else "4"
+                outcome: Literal["4", "8"] = "8" if error.status >= 500 else "4"
                 await organisation.log.write(
                     own_event(
                         organisation, "login", "E", outcome=outcome, reason=error.kind, request_id=begun.id

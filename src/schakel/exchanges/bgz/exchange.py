@@ -35,8 +35,8 @@ _OUTCOMES: dict[Status, LogOutcome] = {"complete": "0", "incomplete": "4", "refu
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """The professional on whose behalf is asked. `assurance` is the level at which they proved who they are ('' when only
-    the EHR says so), `credentials` are what proves it to others."""
+    """The professional on whose behalf is asked. `assurance` is the level at which they proved who they are ('' when
+    only the EHR says so), `credentials` are what proves it to others."""
 
     user: User
     assurance: str = ""

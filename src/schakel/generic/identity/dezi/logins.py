@@ -204,6 +204,9 @@ async def cleaning(pool: asyncpg.Pool, tenants: Collection[int]) -> AsyncIterato
                 _log.warning("logins-not-cleaned", code=error.kind)
             await asyncio.sleep(_CLEANING_SECONDS)
 
+    if not tenants:
+        yield
+        return
     task = asyncio.create_task(clean())
     try:
         yield
