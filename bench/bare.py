@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bench.facilities import Credentials
+from bench.credentials import Credentials
 from schakel.http.listeners import Listener, listening
 from schakel.store.database import connect
 
@@ -55,6 +55,5 @@ async def _serve(dsn: str, port: int, tls_port: int, shown: Credentials) -> None
 
 
 if __name__ == "__main__":
-    dsn, *ports = sys.argv[1:4]
-    files = Credentials(*(Path(one) for one in sys.argv[4:7]))
-    uvloop.run(_serve(dsn, *(int(one) for one in ports), files))
+    dsn, port, tls_port, *files = sys.argv[1:]
+    uvloop.run(_serve(dsn, int(port), int(tls_port), Credentials(*(Path(one) for one in files))))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import orjson
 
-from bench import decision, exchange, feed, ingest, pair, patient, publish, reading, report, searching
+from bench import bound, decision, exchange, feed, ingest, pair, patient, publish, reading, report, searching
 from bench.generator import Measured
 from bench.pair import Pair
 from bench.records import MOST, RECORD, REGION_MOST
@@ -101,7 +101,10 @@ async def _run(only: str | None, patients: int, resources: int) -> _Run:
             figures += reading.internal(nodes, keys)
         if only in (None, "guarded", "memory"):
             _say("reads at the guarded door")
-            figures += await reading.guarded(nodes, _keys_of(people, nodes.holder.slug, len(subjects)))
+            direct, linked = await reading.readable(nodes, _keys_of(people, nodes.holder.slug, len(subjects)))
+            figures += await reading.guarded(nodes, direct, linked)
+            _say("the same on back: mutual TLS and DPoP")
+            figures += await bound.guarded(nodes, direct, subjects)
         if only in (None, "decision"):
             _say("decisions by the matrix")
             figures += decision.decisions()

@@ -18,32 +18,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from bench.credentials import HOST, Credentials
 from schakel.demo import cast, toml
 from schakel.demo.processes import RegionProcess
-from schakel.kernel import tls
 from schakel_national.__main__ import FACILITIES
 
-HOST = "127.0.0.1"
 _AUTHORITY, _MITZ = "uzi-ca", "mitz"
 _SECONDS = 86_400
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """PEM files of one party: its certificate with those above it, its private key, and the anchors that it trusts."""
-
-    certificate: Path
-    key: Path
-    anchors: Path
-
-    def client(self) -> ssl.SSLContext:
-        """TLS of who asks with them."""
-        return tls.client((self.anchors,), self.certificate, self.key, setting="bench.")
-
-    def server(self) -> ssl.SSLContext:
-        """TLS of a listener that wants a certificate of whoever comes."""
-        anchors = (self.anchors,)
-        return tls.server(self.certificate, self.key, anchors, clients="required", setting="bench.")
 
 
 @dataclass(frozen=True, slots=True)

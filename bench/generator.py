@@ -26,7 +26,7 @@ import aiohttp
 import uvloop
 from yarl import URL
 
-from bench.facilities import Credentials
+from bench.credentials import Credentials
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _MOST_SECONDS = 60

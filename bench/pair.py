@@ -16,7 +16,8 @@ from pathlib import Path
 import aiohttp
 import orjson
 
-from bench.facilities import HOST, Credentials, Facilities, answering
+from bench.credentials import HOST, Credentials
+from bench.facilities import Facilities, answering
 from schakel.demo import cast, toml
 from schakel.demo.processes import RegionProcess
 from schakel.generic.identity import AssertionSigner, User, new_key
@@ -137,7 +138,7 @@ async def running() -> AsyncIterator[Pair]:
         session = await undo.enter_async_context(aiohttp.ClientSession())
         facilities = Facilities(folder, _free_row(len(FACILITIES)))
         await facilities.start_authority(undo, session)
-        ports = _free_ports(8)
+        bare_port, bare_tls_port, *ports = _free_ports(8)
         places = []
         for number, organisation in enumerate((cast.HOSPITAL_NORTH, cast.HOSPITAL_SOUTH)):
             name = f"bench_{number}"
@@ -145,13 +146,14 @@ async def running() -> AsyncIterator[Pair]:
             key_file.write_bytes(orjson.dumps(new_key()))
             dsn = await server.ensure_database(name, name, "bench")
             shown = await facilities.credentials(session, organisation)
-            places.append(Place(organisation, *ports[3 * number : 3 * number + 3], dsn, key_file, shown))
+            front, internal, back = ports[3 * number : 3 * number + 3]
+            places.append(Place(organisation, front, internal, back, dsn, key_file, shown))
         started = [await _start(undo, place, places, facilities) for place in places]
-        await _start_bare(undo, places[0], *ports[6:])
+        await _start_bare(undo, places[0], bare_port, bare_tls_port)
         for place in started:
             assert place.process is not None
             await answering(session, place.process, f"http://{HOST}:{place.internal_port}/health/ready")
-        yield Pair(started[0], started[1], *ports[6:], facilities, session)
+        yield Pair(started[0], started[1], bare_port, bare_tls_port, facilities, session)
 
 
 def _folder() -> Path:

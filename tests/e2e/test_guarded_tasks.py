@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from json import dumps
 from typing import Any
 
 import httpx
@@ -19,6 +20,7 @@ from schakel.kernel.clock import new_id, now
 from schakel.kernel.values import BSN_SYSTEM, URA_SYSTEM
 from schakel.store.embedded import EmbeddedServer
 
+JSON = {"Content-Type": "application/fhir+json"}
 P1, P2 = {"reference": "Patient/p1"}, {"reference": "Patient/p2"}
 HANDOVER = {"coding": [{"system": "http://snomed.info/sct", "code": "308292007"}]}
 CONDITIONS = f"Condition?{NAMED}"
@@ -116,7 +118,8 @@ async def door(node: RunningNode, scope: str = "eOverdracht-sender", slug: str =
 
 async def put(node: RunningNode, resource: dict[str, Any]) -> dict[str, Any]:
     """Writes a Task as the sender's EHR does, in the place of what was there."""
-    written = await node["a"].internal.put(f"Task/{resource['id']}", json=resource)
+    exact = dumps(resource).replace('"valueDecimal": 1.5', '"valueDecimal": 1.50')
+    written = await node["a"].internal.put(f"Task/{resource['id']}", content=exact, headers=JSON)
     assert written.status_code in (200, 201), written.text
     result: dict[str, Any] = written.json()
     return result

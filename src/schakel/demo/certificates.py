@@ -66,19 +66,7 @@ async def ensure(client: Client, folder: DemoFolder, authority: str) -> None:
         )
         for place, operator in enumerate(cast.OPERATORS, start=1)
     ]
-    wanted += [
-        (
-            organisation_pair(folder, one),
-            {
-                "kind": "uzi-server",
-                "organisation": one.name,
-                "locality": one.city,
-                "ura": one.ura,
-                "uzi": f"9901{one.ura[-5:]}",
-            },
-        )
-        for one in cast.ORGANISATIONS
-    ]
+    wanted += [(organisation_pair(folder, one), _uzi(one)) for one in cast.ORGANISATIONS]
     (folder.path / "keys").mkdir(mode=0o700, exist_ok=True)
     missing = [one for one in wanted if not _good(one[0].certificate)]
     await asyncio.gather(*(_ask(client, folder, authority, *one) for one in missing))
@@ -105,28 +93,58 @@ async def ensure_credentials(
     await asyncio.gather(*map(ask, cast.ORGANISATIONS))
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A certificate with those above it and the root (PEM), its private key (PEM) and its serial number."""
+
+    certificate: str
+    anchor: str
+    key: bytes
+    serial: str
+
+
+async def asked(client: Client, authority: str, organisation: cast.Organisation) -> Given:
+    """A new UZI server certificate of an organisation. Raises `Fault` and `Upstream`."""
+    return await _given(client, authority, _uzi(organisation))
+
+
+def _uzi(one: cast.Organisation) -> dict[str, Any]:
+    return {
+        "kind": "uzi-server",
+        "organisation": one.name,
+        "locality": one.city,
+        "ura": one.ura,
+        "uzi": f"9901{one.ura[-5:]}",
+    }
+
+
 async def _ask(
     client: Client, folder: DemoFolder, authority: str, pair: Pair, members: dict[str, Any]
 ) -> None:
+    given = await _given(client, authority, members)
+    folder.write(pair.key, given.key)
+    folder.write(anchors(folder), given.anchor.encode())
+    folder.write(pair.certificate, given.certificate.encode())
+
+
+async def _given(client: Client, authority: str, members: dict[str, Any]) -> Given:
     key = await asyncio.to_thread(rsa.generate_private_key, 65537, 2048)
     name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, members["organisation"])])
     request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
-    asked = {
+    wanted = {
         **members,
         "csr": request.public_bytes(serialization.Encoding.PEM).decode(),
         "hosts": [HOST, "localhost"],
         "seconds": _DAYS * 86_400,
     }
-    reply = await client.send("POST", f"{authority}/certificates", data=orjson.dumps(asked))
+    reply = await client.send("POST", f"{authority}/certificates", data=orjson.dumps(wanted))
     if reply.status != 201:
         raise Fault(f"the certificate authority gives no certificate: {reply.said()}")
-    given = reply.json()
+    said = reply.json()
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    folder.write(pair.key, private)
-    folder.write(anchors(folder), str(given["anchor"]).encode())
-    folder.write(pair.certificate, str(given["chain"]).encode())
+    return Given(str(said["chain"]), str(said["anchor"]), private, str(said["serial"]))
 
 
 def _pair(folder: DemoFolder, name: str) -> Pair:

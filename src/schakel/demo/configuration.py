@@ -83,6 +83,7 @@ def _back(folder: DemoFolder, at: Doors) -> dict[str, toml.Value]:
         "certificate": pair.certificate,
         "key": pair.key,
         "client_ca": [certificates.anchors(folder)],
+        "verdict_seconds": 5,
     }
 
 

@@ -3,7 +3,8 @@
 Entry point: `check(folder, screen, json_file)` on a region that is up. A step is a function that returns what
 it proved, in a sentence with the compared figures, and raises `NotProved` when a comparison fails; nothing is
 ok because nothing was looked at. `exchange` has the steps of the exchange, `medication` the one of what is kept in R4,
-`refusals` what must be refused, `trial` the parties and what the steps leave to each other.
+`proofs` what tokens and certificates open and what can be shown afterwards, `refusals` what must be refused, `trial` the
+parties and what the steps leave to each other.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from schakel.demo.check import exchange, medication, refusals
+from schakel.demo.check import exchange, medication, proofs, refusals
 from schakel.demo.check.trial import NotProved, Trial
 from schakel.demo.screen import Screen
 from schakel.kernel.outcomes import Invalid, Outcome
@@ -29,12 +30,16 @@ STEPS: tuple[tuple[str, Callable[[Trial], Awaitable[str]]], ...] = (
     ("consent: each disclosure under the recorded ground", exchange.consent),
     ("minimise: only this patient, and what is referred to", exchange.minimise),
     ("log: both sides can show who saw what", exchange.log),
+    ("log: the log is as it was sealed", proofs.sealed),
+    ("authorise: a decision can be taken again", proofs.replayed),
+    ("identify: a token is bound to a key and a certificate", proofs.bound),
     ("medication: the pharmacy's R4 tells of the same treatments", medication.medication),
     ("refused: no token", refusals.no_token),
     ("refused: an organisation in no directory", refusals.unknown_organisation),
     ("refused: another organisation's signature", refusals.stolen_name),
     ("refused: a replayed assertion", refusals.replay),
     ("refused: a scope that is not offered", refusals.scope),
+    ("refused: a withdrawn certificate", proofs.withdrawn),
     ("refused: a missing ground", refusals.missing_ground),
     ("refused: a ground of another organisation", refusals.ground_of_another),
     ("refused: an ended ground", refusals.ended_ground),

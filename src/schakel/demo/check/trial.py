@@ -89,6 +89,8 @@ class Trial:
     requester: Party
     named: list[dict[str, Any]]
     folder: Path
+    stand_ins: Mapping[str, str]
+    anchors: Path
     answer: dict[str, Any] = field(default_factory=dict)
     bsn: str = ""
     begun: str = ""
@@ -118,7 +120,9 @@ class Trial:
                     await stack.enter_async_context(Client(tls=shown)),
                 )
             holder, requester = (parties[one.slug] for one in cast.HOSPITALS)
-            yield cls(client, parties, holder, requester, published["patients"], folder)
+            stand_ins = {one["name"]: one["address"] for one in published["stand_ins"]}
+            patients = published["patients"]
+            yield cls(client, parties, holder, requester, patients, folder, stand_ins, anchors[0])
 
     @property
     def identifier(self) -> str:
@@ -185,7 +189,13 @@ class Trial:
         signer = AssertionSigner(requester.ura, requester.signing_key)
         return signer.assertion(self.holder.issuer, self.user(requester), PURPOSE, RELATION)
 
-    async def ask_token(self, assertion: str, scope: str = "bgz", requester: Party | None = None) -> Reply:
+    async def ask_token(
+        self,
+        assertion: str,
+        scope: str = "bgz",
+        requester: Party | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
         """The answer of the holder's token endpoint to `requester`, the one of the check when None."""
         form = {
             "grant_type": "client_credentials",
@@ -194,7 +204,7 @@ class Trial:
             "client_assertion": assertion,
         }
         client = (requester or self.requester).outside
-        return await client.send("POST", f"{self.holder.back}/oauth2/token", data=form)
+        return await client.send("POST", f"{self.holder.back}/oauth2/token", headers=headers, data=form)
 
     async def token(self, requester: Party) -> str:
         """A token for `requester` at the holder."""
