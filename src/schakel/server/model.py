@@ -54,8 +54,9 @@ class Interaction:
     `history` for a history; `version_id` for a vread; `operation` is its name, without the dollar. `if_match` is the
     version that must be current, `if_absent` says that nothing may be there. A read whose version is in
     `if_none_match` (`*` for any), or that did not change after `if_modified_since`, needs no answer. `mode` is that
-    of the CapabilityStatement. `given` are the parameters of an operation in its address, and `empty` says of a POST on the
-    base and of an operation that it came without a body. `subset` is how much is asked of what is read, or of each version in a history.
+    of the CapabilityStatement. `given` are the parameters of an operation in its address, and `empty` says of a POST on
+    the base and of an operation that it came without a body. `subset` is how much is asked of what is read, or of each
+    version in a history.
     """
 
     version: Version

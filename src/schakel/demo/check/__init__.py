@@ -2,9 +2,9 @@
 
 Entry point: `check(folder, screen, json_file)` on a region that is up. A step is a function that returns what
 it proved, in a sentence with the compared figures, and raises `NotProved` when a comparison fails; nothing is
-ok because nothing was looked at. `exchange` has the steps of the exchange, `medication` the one of what is kept in R4,
-`proofs` what tokens and certificates open and what can be shown afterwards, `refusals` what must be refused, `trial` the
-parties and what the steps leave to each other.
+ok because nothing was looked at. `exchange` has the steps of the exchange, `medication` the one of what is kept
+in R4, `proofs` what tokens and certificates open and what can be shown afterwards, `refusals` what must be
+refused, `trial` the parties and what the steps leave to each other.
 """
 
 from __future__ import annotations
