@@ -88,8 +88,8 @@ async def dezi_node(
     node_settings: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Scene]:
-    """A node with organisations `a` and `b`, for both of which one professional works. `settings` are those of `[dezi]`,
-    `node_settings` others of the node."""
+    """A node with organisations `a` and `b`, for both of which one professional works. `settings` are those of
+    `[dezi]`, `node_settings` others of the node."""
     with TemporaryDirectory(prefix="schakel-dezi-") as name:
         folder = Path(name)
         [port] = free_ports(1)

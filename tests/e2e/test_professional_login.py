@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -11,7 +12,7 @@ import pytest
 import pytest_asyncio
 from tests.dezi import ELSEWHERE, HIGH, NUMBER, OWN, Scene, dezi_node, page_of
 from tests.medmij import Browser
-from tests.nodes import MakeDatabase, databases
+from tests.nodes import MakeDatabase, databases, running_node
 
 from schakel.store.embedded import EmbeddedServer
 
@@ -86,8 +87,6 @@ async def test_a_statement_does_not_outlive_its_login(make_database: MakeDatabas
         begun = await scene.begin()
         async with Browser() as browser:
             await page_of(browser, begun["address"])
-        import asyncio
-
         await asyncio.sleep(0.5)
         assert (await scene.told(begun["id"])).status_code == 404
 
@@ -212,8 +211,6 @@ async def test_without_the_key_of_the_organisation_there_is_no_login(scene: Scen
 
 
 async def test_a_node_without_dezi_says_so(make_database: MakeDatabase) -> None:
-    from tests.nodes import running_node
-
     async with running_node(make_database) as node:
         a = node["a"]
         answer = await a.internal.post(f"{a.internal_root}/a/professionals/logins")

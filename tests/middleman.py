@@ -1,0 +1,199 @@
+"""Middlemen between a node and a facility: they pass on what is said, or do to it what networks and liars do.
+
+    async with middleman(target, port) as between:
+        between.behave = slow(10)
+        await between.down()
+
+A middleman speaks HTTP itself, with TLS on both sides when the facility has it, so that it can lie in a whole answer as
+well as break one off. What it does is one function, and can be changed between two requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+from aiohttp import web
+
+SLOW = 10.0
+"""Seconds that a slow facility takes: longer than anybody here waits."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """An answer of the facility."""
+
+    status: int
+    kind: str
+    body: bytes
+
+    def response(self) -> web.Response:
+        """The same, to pass on."""
+        return web.Response(status=self.status, body=self.body, headers={"Content-Type": self.kind})
+
+
+@dataclass(frozen=True)
+class Passing:
+    """A request on its way: `body` is what it has, `passed` asks the facility, with another body if that is given."""
+
+    between: Middleman
+    request: web.Request
+    body: bytes
+
+    async def passed(self, body: bytes | None = None) -> Said:
+        """What the facility says."""
+        sent = self.body if body is None else body
+        headers = {n: v for n, v in self.request.headers.items() if n.lower() not in _OWN}
+        url = f"{self.between.target}{self.request.raw_path}"
+        session = self.between.session
+        async with session.request(
+            self.request.method, url, data=sent or None, headers=headers, allow_redirects=False
+        ) as answer:
+            kind = answer.headers.get("Content-Type", "application/octet-stream")
+            return Said(answer.status, kind, await answer.read())
+
+
+_OWN = {"host", "content-length", "transfer-encoding", "connection", "accept-encoding"}
+Behaviour = Callable[[Passing], Awaitable[web.StreamResponse]]
+
+
+async def passes(passing: Passing) -> web.StreamResponse:
+    """Nothing is done to it."""
+    return (await passing.passed()).response()
+
+
+def slow(seconds: float = SLOW) -> Behaviour:
+    """The true answer, so late."""
+
+    async def behave(passing: Passing) -> web.StreamResponse:
+        await asyncio.sleep(seconds)
+        return (await passing.passed()).response()
+
+    return behave
+
+
+def fails(status: int = 500) -> Behaviour:
+    """This status, and words that are no answer."""
+
+    async def behave(_passing: Passing) -> web.StreamResponse:
+        return web.Response(status=status, text="oops")
+
+    return behave
+
+
+def says(body: bytes, kind: str = "application/octet-stream") -> Behaviour:
+    """This, whatever was asked."""
+
+    async def behave(_passing: Passing) -> web.StreamResponse:
+        return Said(200, kind, body).response()
+
+    return behave
+
+
+async def halves(passing: Passing) -> web.StreamResponse:
+    """The first half of the true answer, and then the connection is gone."""
+    said = await passing.passed()
+    response = web.StreamResponse(status=said.status, headers={"Content-Type": said.kind})
+    response.content_length = len(said.body)
+    await response.prepare(passing.request)
+    await response.write(said.body[: len(said.body) // 2])
+    return _gone(passing, response)
+
+
+async def half_as_whole(passing: Passing) -> web.StreamResponse:
+    """The first half of the true answer, as if that were all."""
+    said = await passing.passed()
+    return Said(said.status, said.kind, said.body[: len(said.body) // 2]).response()
+
+
+async def hangs_up(passing: Passing) -> web.StreamResponse:
+    """The question is taken, and the connection is gone."""
+    return _gone(passing, web.Response())
+
+
+def rewrites(change: Callable[[bytes], bytes]) -> Behaviour:
+    """The true answer, changed."""
+
+    async def behave(passing: Passing) -> web.StreamResponse:
+        said = await passing.passed()
+        changed = change(said.body)
+        assert changed != said.body, "the answer has nothing of what was to be changed"
+        return Said(said.status, said.kind, changed).response()
+
+    return behave
+
+
+def repeats(old: Said) -> Behaviour:
+    """An answer that was true to an earlier question."""
+
+    async def behave(_passing: Passing) -> web.StreamResponse:
+        return old.response()
+
+    return behave
+
+
+def _gone(passing: Passing, response: web.StreamResponse) -> web.StreamResponse:
+    transport = passing.request.transport
+    if transport is not None:
+        transport.abort()
+    return response
+
+
+@dataclass
+class Middleman:
+    """See the module. `asked` counts the requests that came, `heard` are the true answers that it let through."""
+
+    target: str
+    port: int
+    session: aiohttp.ClientSession
+    served: ssl.SSLContext | None = None
+    behave: Behaviour = passes
+    asked: int = 0
+    paths: list[str] = field(default_factory=list)
+    _runner: web.AppRunner | None = None
+
+    async def up(self) -> None:
+        """Listens."""
+        app = web.Application(client_max_size=10_000_000)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self.served).start()
+
+    async def down(self) -> None:
+        """Nobody listens any more, and what was open is closed."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        self.asked += 1
+        self.paths.append(request.path)
+        body = await request.read()
+        try:
+            return await self.behave(Passing(self, request, body))
+        except aiohttp.ClientError:  # The facility itself is away.
+            return _gone(Passing(self, request, body), web.Response())
+
+
+@asynccontextmanager
+async def middleman(
+    target: str,
+    port: int,
+    *,
+    served: ssl.SSLContext | None = None,
+    asking: ssl.SSLContext | None = None,
+) -> AsyncIterator[Middleman]:
+    """One that listens on `port` (with TLS as `served` says) in front of `target` (asked with TLS as `asking` says)."""
+    connector = aiohttp.TCPConnector(ssl=asking if asking is not None else True)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        made = Middleman(target, port, session, served)
+        await made.up()
+        try:
+            yield made
+        finally:
+            await made.down()
