@@ -12,14 +12,39 @@ from pathlib import Path
 
 import orjson
 
-from bench import bound, decision, exchange, feed, ingest, pair, patient, publish, reading, report, searching
+from bench import (
+    bound,
+    decision,
+    exchange,
+    feed,
+    ingest,
+    pair,
+    patient,
+    publish,
+    reading,
+    report,
+    searching,
+    steps,
+)
 from bench.generator import Measured
 from bench.pair import Pair
 from bench.records import MOST, RECORD, REGION_MOST
 from schakel.demo.patients import Region, named_patients
 from schakel.kernel.clock import instant, now
 
-SCENARIOS = ("ingest", "read", "guarded", "bgz", "memory", "decision", "search", "history", "lastn", "mp9")
+SCENARIOS = (
+    "ingest",
+    "read",
+    "guarded",
+    "steps",
+    "bgz",
+    "memory",
+    "decision",
+    "search",
+    "history",
+    "lastn",
+    "mp9",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +124,18 @@ async def _run(only: str | None, patients: int, resources: int) -> _Run:
         if only in (None, "read", "memory"):
             _say("reads at the internal door")
             figures += reading.internal(nodes, keys)
+        if only in (None, "guarded", "steps", "memory"):
+            direct, linked = await reading.readable(nodes, _keys_of(people, nodes.holder.slug, len(subjects)))
         if only in (None, "guarded", "memory"):
             _say("reads at the guarded door")
-            direct, linked = await reading.readable(nodes, _keys_of(people, nodes.holder.slug, len(subjects)))
             figures += await reading.guarded(nodes, direct, linked)
             _say("the same on back: mutual TLS and DPoP")
             figures += await bound.guarded(nodes, direct, subjects)
+        if only in (None, "steps"):
+            _say("the steps of a guarded request")
+            known = [person.bsn for person in people.known_at(nodes.holder.slug)]
+            allowing = next(bsn for bsn in known if bsn not in subjects)
+            figures += await steps.steps(nodes, direct, subjects, allowing)
         if only in (None, "decision"):
             _say("decisions by the matrix")
             figures += decision.decisions()

@@ -138,7 +138,8 @@ async def _measure(pool: asyncpg.Pool, events: int, folder: Path) -> None:
         readable([replace(one, event=replace(one.event, patient=patient)) for one in found], patient)
 
     async def page_for_people(_: int) -> None:
-        questions(await log.search(Wanted(patient=f"{chance.randrange(patients):09}"), 101))
+        patient = f"{chance.randrange(patients):09}"
+        questions(await log.questions(Wanted(patient=patient), 26, 500), patient)
 
     async def by(wanted: Wanted) -> None:
         await log.search(wanted, 101)

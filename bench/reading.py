@@ -44,6 +44,8 @@ async def readable(pair: Pair, keys: list[str]) -> tuple[list[str], list[str]]:
     """Those that the asker may read: by their own row, and Provenances, by their targets."""
     headers = {"Authorization": f"Bearer {await pair.token()}"}
     found = [key for key in keys if await _answers(pair, f"{pair.holder.issuer}/fhir/stu3/{key}", headers)]
+    if not found:
+        raise RuntimeError("the guarded door shows nothing of these patients")
     linked = [key for key in found if key.startswith("Provenance/")]
     return [key for key in found if key not in linked], linked
 

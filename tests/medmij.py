@@ -248,7 +248,11 @@ async def medmij_node(
             )
             client: dict[str, toml.Value] = {
                 "id": "node",
-                "redirect_uris": [f"{node[slug].front_root}/{slug}/oauth2/callback" for slug in ("a", "b")],
+                "redirect_uris": [
+                    f"{node[slug].front_root}/{slug}/{part}/callback"
+                    for slug in ("a", "b")
+                    for part in ("oauth2", "log")
+                ],
                 "auth": client_auth,
                 "key": {part: key[part] for part in ("kty", "n", "e", "kid")},
             }

@@ -277,10 +277,9 @@ def _plans(
                     name=name,
                     internal_key=internal_key,
                     signing_key=path,
-                    medmij_name=f"provider{slug}",
                     **each,
                     **({"tls_certificate": own.certificate, "tls_key": own.key} if over_back else {}),
-                    **by_slug.get(slug, {}),
+                    **{"medmij_name": f"provider{slug}", **by_slug.get(slug, {})},
                 )
             )
         secure = back.replace("http:", "https:")

@@ -217,6 +217,7 @@ class Scene:
         purpose: str = "revocation",
         bits: int = 131_072,
         signer: ECKey | None = None,
+        until: str = "2100-01-01T00:00:00Z",
         **changed: Any,
     ) -> None:
         """Publishes the issuer's status list, with these places set."""
@@ -230,6 +231,7 @@ class Scene:
             "vc": {
                 "@context": [V1],
                 "type": ["VerifiableCredential", "BitstringStatusListCredential"],
+                "validUntil": until,
                 "credentialSubject": {
                     "type": "BitstringStatusList",
                     "statusPurpose": purpose,

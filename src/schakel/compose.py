@@ -36,11 +36,11 @@ from schakel.generic.identity import (
     TokenRules,
 )
 from schakel.generic.identity.broker import Broker
-from schakel.generic.identity.dezi import cleaning
 from schakel.generic.identity.flows import Flows
 from schakel.generic.identity.keys import read_key
+from schakel.generic.identity.page_logins import PageLogins
 from schakel.generic.logging import AuditLog, AuditWriter, ChainLog, Sealer, Sealing
-from schakel.http.node import DataDoor, Node, OrganisationServices, PatientDoor, key_hash
+from schakel.http.node import DataDoor, LogPageDoor, Node, OrganisationServices, PatientDoor, key_hash
 from schakel.kernel.outcomes import Invalid
 from schakel.network import Peers, TokenAsker
 from schakel.patient_access import COLLECTS, SERVICES, SHARES, Inbox, MedMijDoor, Rules, Whose
@@ -49,6 +49,7 @@ from schakel.server.reach import ReachLimits
 from schakel.server.service import WriteRules
 from schakel.store.connection import acquire
 from schakel.store.database import connect, disconnect
+from schakel.store.expiring import expiring
 from schakel.store.jobs import Worker
 from schakel.store.parameters import ParameterRules, ParameterSets, Reindexing, StoredJobs, kept_fresh
 from schakel.store.resources import Limits, Store
@@ -94,8 +95,8 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
         worker = Worker(pool, parameters, Reindexing(parameters).kinds())
         await stack.enter_async_context(worker.working())
         await stack.enter_async_context(_sealing(settings, pool, composed))
-        doors = [one.professionals for one in composed.organisations.values() if one.professionals]
-        await stack.enter_async_context(cleaning(pool, [door.logins.tenant for door in doors]))
+        tenants = [one.log.tenant for one in composed.organisations.values()]
+        await stack.enter_async_context(expiring(pool, tenants))
         yield replace(composed, verdicts=verdicts)
 
 
@@ -120,6 +121,7 @@ async def _compose(
             {str(v): url for v, url in p.fhir.items()},
             p.jwks,
             p.metadata or "",
+            p.type_code,
         )
         for p in settings.directory
     )
@@ -135,7 +137,7 @@ async def _compose(
         await log.keep_policy(policy.digest, policy.text)
         added = parameters[tenant] = _parameters(settings, organisation.slug, tenant)
         own_peers = peers[organisation.slug]
-        consent = consenting.office(settings, organisation, tenant, pool, mitz)
+        consent = consenting.office(settings, organisation, tenant, pool, mitz, log)
         services = _organisation(
             settings, organisation, added, pool, own_peers, directory, rids, log, consent, policy, desk
         )
@@ -148,7 +150,11 @@ async def _compose(
         patients = _patient_door(settings, organisation, tenant, pool, lists, broker, tokens, whose, chain)
         logins = dezi.door(pool, tenant) if dezi else None
         organisations[organisation.slug] = replace(
-            services, data=data, patients=patients, professionals=logins
+            services,
+            data=data,
+            patients=patients,
+            professionals=logins,
+            log_page=_log_page(settings, pool, tenant, broker),
         )
     return Node(
         pool=pool,
@@ -431,3 +437,16 @@ def _patient_door(
         numeric_errors=medmij.numeric_errors,
         http_on_loopback=medmij.http_on_loopback,
     )
+
+
+def _log_page(
+    settings: Settings, pool: asyncpg.Pool, tenant: int, broker: Broker | None
+) -> LogPageDoor | None:
+    """Where patients of an organisation log in to read its log; None without a broker."""
+    if broker is None:
+        return None
+    log = settings.log
+    logins = PageLogins(
+        pool, tenant, login_seconds=log.page_login_seconds, seconds=log.page_seconds, most=log.page_logins
+    )
+    return LogPageDoor(broker, logins)

@@ -18,6 +18,7 @@ from schakel.generic.consent import (
     Choices,
     ConsentDesk,
     ConsentOffice,
+    ConsentQuestion,
     Emergencies,
     EmergencyPolicy,
     Grounds,
@@ -28,8 +29,11 @@ from schakel.generic.consent import (
     Subscriptions,
     SubscriptionWork,
 )
-from schakel.generic.consent.mitz import Mitz, Signing
+from schakel.generic.consent.desk import Witness
+from schakel.generic.consent.mitz import ClosedAnswer, ClosedQuestion, Mitz, Signing
 from schakel.generic.consent.once import Once
+from schakel.generic.logging import AuditLog, Event
+from schakel.generic.logging.events import LoggedPerson
 from schakel.kernel import tls
 from schakel.kernel.outcomes import Invalid
 
@@ -58,6 +62,7 @@ def office(
     tenant: int,
     pool: asyncpg.Pool,
     client: Mitz | None,
+    log: AuditLog,
 ) -> ConsentOffice:
     """All that an organisation has for consent. Raises `Invalid` for a row of `mitz.categories`."""
     given = settings.mitz
@@ -74,6 +79,7 @@ def office(
         answers=Once(given.remember_seconds),
         acute=_acute(organisation),
         emergency=_emergency(organisation),
+        witness=_witness(organisation, log),
     )
     return ConsentOffice(
         desk=desk,
@@ -133,6 +139,34 @@ def _emergency(organisation: Organisation) -> EmergencyPolicy | None:
     return EmergencyPolicy(
         given.document, given.dated, given.review_hours, frozenset(given.levels), given.overrides_objection
     )
+
+
+def _witness(organisation: Organisation, log: AuditLog) -> Witness:
+    """Writes each question to Mitz down, with its answer."""
+
+    async def write(question: ConsentQuestion, closed: ClosedQuestion, answer: ClosedAnswer | None) -> None:
+        said = "no answer" if answer is None else answer.decision
+        user = LoggedPerson(question.user_id, question.user_name, question.user_role, question.responsible)
+        event = Event(
+            subtype="consent-asked",
+            action="E",
+            outcome="8" if answer is None else "0",
+            reason="facility-away" if answer is None else "",
+            requester=question.requester,
+            holder=organisation.ura,
+            holder_name=organisation.name,
+            user=user if question.user_id else None,
+            assurance=question.assurance,
+            purpose=question.purpose,
+            patient=question.patient,
+            token=question.token,
+            ground="" if answer is None else answer.message,
+            ground_kind="mitz" if said == "Permit" else "",
+            query=f"closed question, {' '.join(closed.categories)} for type {closed.requester_type}: {said}",
+        )
+        await log.write(event)
+
+    return write
 
 
 def _categories(settings: Settings) -> Categories:

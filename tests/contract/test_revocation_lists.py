@@ -223,6 +223,20 @@ async def test_an_older_list_does_not_take_the_place_of_a_newer(region: Region) 
         await revocation.check(region.verified())
 
 
+async def test_a_list_of_an_earlier_date_does_not_take_the_place_of_a_later_with_its_number(
+    region: Region,
+) -> None:
+    """Not every authority counts its lists: an older one, which does not know of a withdrawal, is still signed."""
+    async with Revocation.open(rules(region, keep=0)) as revocation:
+        region.desk.says["/crl/below.crl"] = crl(region.below, [region.leaf], number=0, hours=(-1, 1))
+        for _ in range(2):
+            with pytest.raises(CertificateRefused):
+                await revocation.check(region.verified())
+            region.desk.says["/crl/below.crl"] = crl(region.below, number=0, hours=(-2, 1))
+        region.desk.says["/crl/below.crl"] = crl(region.below, number=0, hours=(-0.5, 1))
+        await revocation.check(region.verified())
+
+
 async def test_a_list_that_cannot_be_had_again_counts_until_its_issuer_says(region: Region) -> None:
     async with Revocation.open(rules(region, keep=0)) as revocation:
         await revocation.check(region.verified())

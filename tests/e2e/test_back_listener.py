@@ -203,6 +203,19 @@ async def test_a_token_got_on_back_opens_the_data_on_back_only_with_its_certific
     assert elsewhere.status_code == 401
 
 
+async def test_a_token_of_front_that_is_bound_to_nothing_is_worth_nothing_on_back(
+    node: RunningNode, door: RunningOrganisation
+) -> None:
+    shown = {"Authorization": f"Bearer {await node['b'].token(door)}"}
+    assert (await door.front.get(SEARCH, headers=shown)).status_code != 401
+    async with door.back(node["b"]) as client:
+        refused = await client.get(SEARCH, headers=shown)
+    assert refused.status_code == 401
+    [issue] = refused.json()["issue"]
+    assert issue["details"]["coding"][0]["code"] == "token-unbound"
+    assert 'error="invalid_token"' in refused.headers["WWW-Authenticate"]
+
+
 async def test_a_proof_of_a_key_is_for_the_address_of_back(
     node: RunningNode, door: RunningOrganisation
 ) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 import orjson
@@ -135,6 +136,22 @@ async def test_a_proxy_without_a_header_lets_in_nobody_but_who_asks_for_health(m
         assert (await made.get(headers, path="/health/live")).status_code == 200
         problem = await made.get(headers, path="/a/oauth2/jwks")
         assert problem.json()["code"] == "certificate-missing"
+
+
+async def test_a_field_behind_the_body_tells_of_no_certificate(made: Made, good: Issued) -> None:
+    """A proxy takes the header away from what clients send; what comes as a trailer it may pass on."""
+    field = f"{HEADER}: {escaped(good.pem)}\r\n"
+    head = (
+        "POST /a/oauth2/token HTTP/1.1\r\nHost: here\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
+    )
+    at = urlsplit(made.back)
+    for before, behind, status in ((field, "", b"400"), ("", field, b"401")):
+        reader, writer = await asyncio.open_connection(at.hostname, at.port, local_addr=(PROXY, 0))
+        writer.write(f"{head}{before}\r\n0\r\n{behind}\r\n".encode())
+        heard = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        assert heard.split(b" ", 2)[1] == status, heard
+    assert b"certificate-missing" in heard
 
 
 async def test_what_the_proxy_tells_is_judged_too(made: Made) -> None:

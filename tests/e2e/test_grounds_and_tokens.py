@@ -345,7 +345,7 @@ async def test_the_officer_withdraws_the_tokens_of_a_requester_and_that_is_logge
     [event] = [
         one["resource"]
         for one in (await holder.internal.get(root, params={"_count": "3"})).json()["entry"]
-        if one["resource"]["action"] == "D"
+        if one["resource"]["subtype"][0]["code"] == "token-withdrawn"
     ]
     assert REQUESTER in str(event["agent"])
 

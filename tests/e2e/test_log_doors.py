@@ -16,6 +16,7 @@ from tests.nodes import RunningNode, databases, running_node
 from tests.patients import CLIENT, Person, person
 
 from schakel.generic.logging import Event
+from schakel.generic.logging.events import LoggedPerson
 from schakel.kernel.clock import new_id
 from schakel.kernel.values import BSN_SYSTEM
 from schakel.store.embedded import EmbeddedServer
@@ -45,7 +46,9 @@ async def anna(node: RunningNode) -> AsyncIterator[Person]:
 
 async def officer(node: RunningNode, path: str, **params: Any) -> httpx.Response:
     organisation = node["a"]
-    return await organisation.internal.get(f"{organisation.internal_root}/a/log/{path}", params=params or None)
+    return await organisation.internal.get(
+        f"{organisation.internal_root}/a/log/{path}", params=params or None
+    )
 
 
 async def page(anna: Person, query: str = "", **headers: str) -> httpx.Response:
@@ -170,7 +173,7 @@ async def test_the_page_tells_a_patient_who_asked_why_and_what_happened(
     )
     section = next(part for part in answer.text.split("<section>") if "Kliniek B" in part)
     assert "Voor uw behandeling." in section and "2 onderdelen van uw dossier." in section
-    assert "Geweigerd of niet gelukt" in section and section.count("<li>") == 2
+    assert "Geweigerd. Er is niets gegeven." in section and section.count("<li>") == 2
     assert ANNA not in answer.text
 
 
@@ -179,9 +182,86 @@ async def test_the_page_speaks_english_too(anna: Person) -> None:
         assert "Who used your data?" in answer.text and 'lang="en"' in answer.text
 
 
-async def test_an_emergency_is_told_as_one(node: RunningNode, anna: Person) -> None:
-    await logged(node, subtype="break-glass", purpose="ETREAT", explanation="bewusteloos")
-    assert "Dit was een noodgeval" in (await page(anna)).text
+async def test_an_emergency_is_marked_and_says_what_came_of_the_second_look(
+    node: RunningNode, anna: Person
+) -> None:
+    async def told(**changes: Any) -> str:
+        """The part of the page about a question with such an event."""
+        mark = f"Kliniek {new_id()}"
+        await logged(node, requester_name=mark, **changes)
+        return next(part for part in (await page(anna)).text.split("<section>") if mark in part)
+
+    case = {"ground_kind": "break-glass", "ground": new_id(), "explanation": "bewusteloos"}
+    text = await told(**case)
+    assert (
+        "Noodgeval." in text
+        and "gaat nog controleren" in text
+        and "Deze reden is gegeven: bewusteloos" in text
+    )
+    assert "Er was geen toestemming. Het was een noodgeval." in text
+    for reason, words in (("not-accepted", "Het was niet terecht."), ("accepted", "Het was terecht.")):
+        case |= {"ground": new_id()}
+        await logged(node, subtype="break-glass-review", action="U", reason=reason, purpose="", **case)
+        text = await told(**case)
+        assert words in text and "gaat nog controleren" not in text
+    text = await told(outcome="4", reason="break-glass-assurance", explanation="haast")
+    assert "Noodgeval, geweigerd." in text and "zonder uw toestemming" not in text
+    assert "Noodgeval" not in await told(purpose="ETREAT")
+
+
+async def test_the_page_tells_the_ground_and_why_it_was_refused(node: RunningNode, anna: Person) -> None:
+    for changes, words in (
+        ({"ground_kind": "mitz", "ground": new_id()}, "U hebt toestemming gegeven in Mitz."),
+        ({"ground_kind": "referral", "ground": new_id()}, "U bent naar deze zorgverlener verwezen."),
+        ({"outcome": "4", "reason": "objection"}, "Geweigerd, omdat u dit niet wilt."),
+        ({"outcome": "8", "reason": "facility-away"}, "Dit is niet gelukt."),
+        ({"purpose": "COC"}, "Om uw zorg samen te regelen."),
+    ):
+        mark = f"Kliniek {new_id()}"
+        await logged(node, requester_name=mark, **changes)
+        [text] = [part for part in (await page(anna)).text.split("<section>") if mark in part]
+        assert words in text, text
+
+
+async def test_no_bsn_stands_on_the_page(node: RunningNode, anna: Person) -> None:
+    await logged(node, requester_name=f"Praktijk {ANNA}", user=LoggedPerson("x", f"Mevrouw {ANNA}"))
+    await logged(node, ground_kind="break-glass", ground=new_id(), explanation=f"bsn {ANNA}")
+    text = (await page(anna)).text
+    assert "Praktijk *********" in text and ANNA not in text
+
+
+async def test_one_question_is_on_one_page_however_it_lies(node: RunningNode, anna: Person) -> None:
+    first, second = new_id(), new_id()
+    for number in range(6):  # Two questions at the same time, and a third in the middle of both.
+        await logged(node, correlation=(first, second)[number % 2], requester_name=f"Kliniek {number % 2}y")
+        if number == 3:
+            await logged(node, requester_name="Kliniek 2y", correlation="", resources=("Flag/a/_history/1",))
+    shown = []
+    query = "?_count=1"
+    for _ in range(5):
+        text = (await page(anna, query)).text
+        assert text.count("<section>") == 1
+        shown.append(re.findall(r"</time>: (Kliniek .y)</h2>", text))
+        if "Kliniek 0y" in text or "Kliniek 1y" in text:
+            assert "Dit gebeurde 3 keer." in text or text.count("<li>") == 3
+        query = older(text)
+    # The first page has the reading of the log itself.
+    assert [name for names in shown for name in names][:3] == ["Kliniek 1y", "Kliniek 0y", "Kliniek 2y"]
+
+
+async def test_what_happens_while_a_patient_reads_moves_nothing(node: RunningNode, anna: Person) -> None:
+    question = new_id()
+    await logged(node, correlation=question, requester_name="Kliniek z")
+    following = older((await page(anna, "?_count=1")).text)
+    await logged(node, correlation=question, requester_name="Kliniek z")
+    assert "Kliniek z" in (await page(anna, following)).text
+
+
+def older(text: str) -> str:
+    """The query of the link to what is older."""
+    found = re.search(r'<a href="[^"?]*(\?[^"]*)">Ouder', text)
+    assert found is not None, text
+    return found[1].replace("&amp;", "&")
 
 
 async def test_a_patient_sees_no_other_patient_and_the_reading_is_logged(

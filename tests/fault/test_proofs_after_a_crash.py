@@ -31,6 +31,9 @@ class Directory:
     def jwks(self, ura: str) -> Mapping[str, Any] | None:
         return {"keys": [{name: value for name, value in KEY.items() if name != "d"}]}
 
+    def facility_type(self, ura: str) -> str:
+        return ""
+
 
 def _form() -> dict[str, str]:
     moment = int(now().timestamp())

@@ -44,6 +44,9 @@ class Directory:
     def jwks(self, ura: str) -> Mapping[str, Any] | None:
         return self._jwks.get(ura)
 
+    def facility_type(self, ura: str) -> str:
+        return ""
+
 
 def public(key: Claims) -> Claims:
     return {name: value for name, value in key.items() if name != "d"}

@@ -82,6 +82,9 @@ class NoKeys:
     def jwks(self, ura: str) -> Mapping[str, Any] | None:
         return None
 
+    def facility_type(self, ura: str) -> str:
+        return ""
+
 
 @pytest.fixture
 def make_server(pool: asyncpg.Pool, told: Told) -> MakeServer:

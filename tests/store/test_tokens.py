@@ -53,6 +53,9 @@ class Directory:
     def jwks(self, ura: str) -> Mapping[str, Any] | None:
         return {"keys": [{k: v for k, v in KEYS[ura].items() if k != "d"}]} if ura in KEYS else None
 
+    def facility_type(self, ura: str) -> str:
+        return ""
+
 
 def form(requester: str = REQUESTER, **claims: Any) -> dict[str, str]:
     """A good token request."""
@@ -252,6 +255,21 @@ async def test_a_token_may_be_bound_to_a_key_and_a_certificate(server: Authorisa
     assert (await server.identify(shown(certificate=CERTIFICATE))).x5t == CERTIFICATE.thumbprint
     await refused(server, shown(certificate=OTHER_CERTIFICATE), "token-certificate", "invalid_token")
     await refused(server, shown(), "token-certificate", "invalid_token")
+
+
+async def test_a_token_that_is_bound_to_nothing_is_not_taken_from_who_shows_a_certificate(
+    server: AuthorisationServer, make_server: MakeServer
+) -> None:
+    free = (await server.token(form(), asking())).token
+    assert (await server.identify(reading(free, scheme="Bearer"))).x5t == ""
+    for _ in range(2):  # The second time it is remembered, on both ways.
+        caller = reading(free, scheme="Bearer", certificate=CERTIFICATE)
+        await refused(server, caller, "token-unbound", "invalid_token")
+    lenient = make_server(bind_certificate=False)
+    assert (await lenient.identify(reading(free, scheme="Bearer", certificate=CERTIFICATE))).jkt == ""
+    bound = (await server.token(form(), asking(proof("POST", TOKEN_URL)))).token
+    proved = reading(bound, proof("GET", DATA_URL, bound), certificate=CERTIFICATE)
+    assert (await server.identify(proved)).jkt
 
 
 async def test_certificates_bind_nothing_when_the_setting_says_so(make_server: MakeServer) -> None:

@@ -102,6 +102,9 @@ async def test_a_credential_that_its_issuer_withdrew_is_refused_at_once() -> Non
         (lambda s: s.status_list(bits=1024), "status-unknown"),
         (lambda s: s.status_list(purpose="suspension"), "status-unknown"),
         (lambda s: s.status_list(iss=HOLDER, exp=seconds(-1)), "status-unknown"),
+        (lambda s: s.status_list(exp=seconds(-1)), "status-unknown"),
+        (lambda s: s.status_list(until="2020-01-01T00:00:00Z"), "status-unknown"),
+        (lambda s: s.status_list(until="tomorrow"), "status-unknown"),
         (lambda s: s.status_list(signer=s.holder_key), "status-unknown"),
     ],
 )

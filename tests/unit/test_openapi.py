@@ -144,7 +144,7 @@ def test_the_type_is_one_parameter_with_the_types_of_the_version(version: str) -
 
 def test_the_internal_door_asks_a_key_and_health_does_not() -> None:
     paths = made("internal")["paths"]
-    proved = [{"organisation key": []}, {"client certificate": []}]
+    proved: list[dict[str, list[str]]] = [{"organisation key": []}, {"client certificate": []}]
     assert paths["/{organisation}/grounds"]["get"]["security"] == proved
     assert paths["/health/live"]["get"]["security"] == []
     assert paths["/{organisation}/oauth2/introspect"]["post"]["security"] == proved
@@ -154,6 +154,6 @@ def test_the_internal_door_asks_a_key_and_health_does_not() -> None:
 
 def test_the_back_door_asks_a_certificate_and_for_data_a_token_too() -> None:
     paths = made("back")["paths"]
-    both = [{"access token": [], "client certificate": []}]
+    both: list[dict[str, list[str]]] = [{"access token": [], "client certificate": []}]
     assert paths["/{organisation}/fhir/stu3/{type}"]["get"]["security"] == both
     assert paths["/{organisation}/oauth2/token"]["post"]["security"] == [{"client certificate": []}]

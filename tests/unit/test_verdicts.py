@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 import time_machine
+from tests.certificates import Authority
 
 from schakel.generic.identity import PeerCertificate
-from schakel.http.judging import Verdicts
+from schakel.generic.identity.certificates import Mode, Revocation, RevocationRules, Trust
+from schakel.http.judging import ChainJudge, Verdicts
 from schakel.http.shown import Chain
 from schakel.kernel.outcomes import Busy, Forbidden, Outcome, Unauthenticated, Upstream
 
@@ -90,3 +93,17 @@ async def test_what_could_not_be_found_out_is_503_and_not_kept(doubt: Outcome, c
     bench.says = None
     assert (await verdicts.believed(ONE)).thumbprint == "one"
     assert len(bench.asked) == 3
+
+
+async def test_a_yes_does_not_outlive_the_certificate() -> None:
+    """However long verdicts are kept: who connected while it was valid keeps the connection, and not the door."""
+    root = Authority.new("Root")
+    issued = root.issue("node.example", days=(-1, 1))
+    async with Revocation.open(RevocationRules(mode=Mode.OFF)) as revocation:
+        verdicts = Verdicts(ChainJudge(Trust([root.certificate]), revocation), 3600)
+        end = issued.certificate.not_valid_after_utc
+        with time_machine.travel(end - timedelta(seconds=2), tick=False):
+            assert (await verdicts.believed((issued.der,))).until == end
+        with time_machine.travel(end + timedelta(seconds=2), tick=False), pytest.raises(Forbidden) as refused:
+            await verdicts.believed((issued.der,))
+    assert refused.value.kind == "certificate-expired"

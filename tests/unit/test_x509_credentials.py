@@ -5,13 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ObjectIdentifier
 from joserfc.jwk import ECKey
-from tests.certificates import Authority, uzi_name
+from tests.certificates import Authority, new_key, uzi_name
 from tests.presenting import (
+    AUDIENCE,
     FACILITY,
     HOLDER,
     ISSUER,
@@ -21,6 +26,7 @@ from tests.presenting import (
     seconds,
 )
 
+from schakel.generic.identity.certificates import TEST_AUTHORITIES, Trust
 from schakel.generic.identity.credentials import Definition, NotChecked, Refused
 
 Change = Callable[[Draft], object]
@@ -206,6 +212,45 @@ async def test_a_fingerprint_may_be_of_any_authority_above_the_certificate_but_n
             else:
                 with pytest.raises(Refused, match="fingerprint"):
                     await scene.verify(scene.presentation(draft), "eOverdracht-sender")
+
+
+async def test_a_fingerprint_of_a_forged_authority_is_refused_though_it_has_the_key_of_the_real_one() -> None:
+    """Anybody can put the name and public key of an authority in a certificate of their own making."""
+    scene = Scene.new()
+    real, forger = scene.root.certificate, new_key()
+    forged = (
+        x509.CertificateBuilder(real.issuer, real.subject, real.public_key(), 7)
+        .not_valid_before(real.not_valid_before_utc)
+        .not_valid_after(real.not_valid_after_utc)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(forger, hashes.SHA256())
+        .public_bytes(Encoding.DER)
+    )
+    draft = scene.x509()
+    draft.header["x5c"].append(base64.b64encode(forged).decode())
+    draft.claims["iss"] = scene.did_x509.replace(_fingerprint(scene.root.der), _fingerprint(forged))
+    draft.header["kid"] = draft.claims["jti"] = draft.claims["iss"]
+    with pytest.raises(Refused, match="fingerprint"):
+        await scene.verify(scene.presentation(draft), "eOverdracht-sender")
+
+
+async def test_a_fingerprint_may_be_of_a_trusted_authority_above_a_trusted_one() -> None:
+    scene = Scene.new()
+    for anchors, taken in (((scene.above, scene.root), True), ((scene.above,), False)):
+        desk = scene.presentations()
+        trust = Trust([one.certificate for one in anchors], TEST_AUTHORITIES)
+        desk = replace(desk, verifier=replace(desk.verifier, trust=trust))
+        asked = desk.definitions.of(["eOverdracht-sender"])
+        text = scene.presentation(scene.x509()).sign()
+        if taken:
+            assert (await desk.verify(text, audience=AUDIENCE, definition=asked)).ura == URA
+        else:
+            with pytest.raises(Refused, match="fingerprint"):
+                await desk.verify(text, audience=AUDIENCE, definition=asked)
+
+
+def _fingerprint(der: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()
 
 
 async def test_a_policy_on_extended_key_usage_and_names_of_hosts_is_checked() -> None:

@@ -42,6 +42,8 @@ _OUTCOMES = {
 _KINDS = {"search-type": "search", "search-system": "search of everything"}
 _DONE = {"C": " written", "U": " changed", "D": " deleted"}
 """Said of what is no interaction with a name of its own, such as a ground."""
+_ACTS = frozenset({"consent-notified", "break-glass-review", "retention"})
+"""Events whose name says already what was done."""
 
 
 def explain(places: Places, doors: Sequence[Door], decision: str, *, again: bool = False) -> int:
@@ -170,7 +172,8 @@ def _kind(event: Event) -> str:
     coding = codings[-1]
     if "display" not in coding:
         return _KINDS.get(coding.get("code", ""), str(coding.get("code", "unknown")))
-    return f"{coding['display']}{_DONE.get(str(event.get('action')), '')}"
+    done = "" if coding.get("code") in _ACTS else _DONE.get(str(event.get("action")), "")
+    return f"{coding['display']}{done}"
 
 
 def _moment(text: str) -> str:

@@ -12,8 +12,8 @@ def user(
 ) -> User:
     """The user with these members; what is not given comes from one person of `door` in the demo.
 
-    That is the person with `id`, or the first who acts in his or her own name. Raises `Invalid` when a member is
-    missing or wrong.
+    That is the person with `id`, or the first who acts in his or her own name. The role of who gave the mandate is
+    known of people of the demo only. Raises `Invalid` when a member is missing or wrong.
     """
     here = [one for one in places.people if one.organisation == door.slug]
     own = [one for one in here if (one.id == id if id else not one.responsible)]
@@ -24,4 +24,5 @@ def user(
     missing = [o for o, v in (("--user-id", id), ("--user-name", name), ("--role", role)) if not v]
     if not (id and name and role):
         raise Invalid(f"who asks? give {', '.join(missing)}")
-    return User(id, name, role, responsible or "")
+    mandator = next((one for one in here if responsible and one.id == responsible), None)
+    return User(id, name, role, responsible or "", mandator.role if mandator else "")

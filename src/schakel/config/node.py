@@ -105,6 +105,11 @@ class Peer(Section):
     token_endpoint: Url = Field(description="token endpoint")
     fhir: dict[Literal["stu3", "r4"], Url] = Field(description="FHIR base per version")
     jwks: dict[str, Any] = Field(description="public keys (JWK Set) with which it signs assertions")
+    type_code: str = Field(
+        "",
+        description="its organisation type (2.16.840.1.113883.2.4.15.1060), such as Z3, which counts when it asks with "
+        "an assertion: that proves no type, and without one Mitz cannot be asked",
+    )
     metadata: Url | None = Field(
         None,
         description="where the metadata of its authorisation server are read; where its issuer says (RFC 8414) "
@@ -123,8 +128,8 @@ class Tokens(Section):
     )
     bind_certificate: bool = Field(
         True,
-        description="a token that was asked with a client certificate is shown with that certificate (RFC 8705); "
-        "risk of false: as above",
+        description="a token that was asked with a client certificate is shown with that certificate (RFC 8705), and "
+        "one that is bound to neither a certificate nor a key is not taken on back; risk of false: as above",
     )
     client_assertion: Literal["optional", "required"] = Field(
         "optional",
@@ -147,6 +152,17 @@ class Log(Section):
     seal_keys: Path | None = Field(
         None,
         description="public keys (JWK Set file) that signed seals before the present signing keys, for checking them",
+    )
+    page_login_seconds: int = Field(
+        900, description="seconds a patient may take to log in for the page of the log", ge=60, le=900
+    )
+    page_seconds: int = Field(
+        900, description="seconds after which a patient must log in again for the page", ge=60, le=900
+    )
+    page_logins: int = Field(
+        10_000,
+        description="logins for the page that may be under way at an organisation; the oldest make place",
+        ge=1,
     )
     retention_years: int = Field(20, description="years after which events may be removed", ge=5, le=200)
 

@@ -66,6 +66,7 @@ def write_configurations(
             ],
             "directory": directory,
             "medmij": stand_ins.settings(folder, doors, one.operator),
+            "dezi": stand_ins.dezi_settings(folder, doors, one.operator),
             "mitz": stand_ins.mitz_settings(folder, doors, one.operator),
         }
         paths[one.operator] = folder.path / f"{one.operator}.toml"

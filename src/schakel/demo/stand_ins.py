@@ -49,14 +49,17 @@ def write(folder: DemoFolder, doors: Sequence[Doors], named: Sequence[NamedPatie
     _ensure_keys(folder)
     by_operator = {one.operator: one for one in doors}
     fronts = {o.slug: f"{by_operator[o.operator].front}/{o.slug}" for o in cast.ORGANISATIONS}
-    clients: list[toml.Value] = []
+    clients: list[dict[str, toml.Value]] = []
     for operator in cast.OPERATORS:
         key = orjson.loads(_key_path(folder, operator).read_bytes())
         clients.append(
             {
                 "id": _client_id(operator),
                 "redirect_uris": [
-                    f"{fronts[o.slug]}/oauth2/callback" for o in cast.ORGANISATIONS if o.operator == operator
+                    f"{fronts[o.slug]}/{part}/callback"
+                    for o in cast.ORGANISATIONS
+                    if o.operator == operator
+                    for part in ("oauth2", "log")
                 ],
                 "key": {name: key[name] for name in ("kty", "n", "e", "kid")},
             }
@@ -69,7 +72,21 @@ def write(folder: DemoFolder, doors: Sequence[Doors], named: Sequence[NamedPatie
         "providers": [_provider(one, fronts[one.slug]) for one in cast.ORGANISATIONS],
     }
     folder.write(home / "medmij-lists.toml", toml.document(lists).encode())
-    folder.write(home / "dezi.toml", toml.document({"professionals": _professionals()}).encode())
+    dezi: dict[str, toml.Value] = {
+        "clients": [
+            {
+                **one,
+                "redirect_uris": [
+                    f"{fronts[o.slug]}/professionals/callback"
+                    for o in cast.ORGANISATIONS
+                    if _client_id(o.operator) == one["id"]
+                ],
+            }
+            for one in clients
+        ],
+        "professionals": _professionals(),
+    }
+    folder.write(home / "dezi.toml", toml.document(dezi).encode())
     mitz: dict[str, toml.Value] = {
         "endpoints": [f"{one.back}/" for one in doors],
         "providers": [{"ura": o.ura, "name": o.name, "type": o.type_code} for o in cast.ORGANISATIONS],
@@ -96,6 +113,17 @@ def settings(folder: DemoFolder, doors: Sequence[Doors], operator: cast.Operator
             "client_id": _client_id(operator),
             "key": _key_path(folder, operator),
         },
+    }
+
+
+def dezi_settings(
+    folder: DemoFolder, doors: Sequence[Doors], operator: cast.Operator
+) -> dict[str, toml.Value]:
+    """The part `dezi` of the settings of an operator's node; its key is the one that the broker knows too."""
+    return {
+        "issuer": address(doors, "dezi"),
+        "client_id": _client_id(operator),
+        "key": _key_path(folder, operator),
     }
 
 

@@ -13,7 +13,7 @@ from schakel.fhir import json
 from schakel.fhir.definitions import Version
 from schakel.fhir.search import Query
 from schakel.gateway.disclosure import Disclosure
-from schakel.gateway.minimise import Dropped, Item, Minimised, Subject, about, minimise
+from schakel.gateway.minimise import Dropped, Item, Minimised, Subject, foreign, minimise
 from schakel.gateway.notifications import Notifications
 from schakel.gateway.targets import Target, Targets
 from schakel.gateway.tasks import updated
@@ -105,8 +105,7 @@ class Acts:
 
         def wanted(stored: Stored, _: frozenset[Reference]) -> bool:
             found = disclosure.item(version, stored, False)
-            named = about(found, subject)
-            if named is False or (found.type == "Patient" and named is not True):
+            if foreign(found, subject):
                 dropped.append(Dropped(found.key, "other-patient"))
                 return False
             released.append(found)

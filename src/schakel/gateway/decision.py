@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import orjson
@@ -129,7 +129,7 @@ class Decision:
             holder_name=self.holder.name,
             user=grant.user,
             assurance=grant.assurance,
-            purpose=grant.purpose,
+            purpose=self.facts.purpose if self.facts else grant.purpose,
             treatment_relation=grant.treatment_relation,
             patient=self.patient,
             query=request_line(self.request),
@@ -143,6 +143,16 @@ class Decision:
             network_address=self.caller.network_address,
             holder_address=self.base,
             resources=self.shown,
+        )
+
+    def emergency_begun(self, permission: Permission) -> Event:
+        """Access in an emergency, as an event of its own beside that of the request: it must not go unseen."""
+        return replace(
+            self.event("0"),
+            subtype="break-glass",
+            action="E",
+            ground=permission.id,
+            ground_kind=permission.kind,
         )
 
     def _requester(self) -> dict[str, Any]:

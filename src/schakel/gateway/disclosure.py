@@ -31,6 +31,10 @@ class Disclosure:
     def __init__(self, service: FhirService, rows: Sequence[Row]) -> None:
         self._service = service
         self._rows = rows
+        self._by_type: dict[tuple[Version, str], tuple[list[Row], frozenset[str]]] = {}
+        for row in rows:
+            same, names = self._by_type.get((row.version, row.type), ([], frozenset()))
+            self._by_type[row.version, row.type] = [*same, row], names.union(row.parameters)
         self._own_bases = service.own_bases
         self._bsns: dict[tuple[Version, bytes], str] = {}
 
@@ -80,8 +84,10 @@ class Disclosure:
         """The row under which a resource about this patient is released."""
         if about(found, subject) is not True:
             return None
-        rows = [row for row in self._rows if (row.version, row.type) == (version, found.type)]
-        held = tokens(version, found, frozenset().union(*(row.parameters for row in rows)))
+        rows, parameters = self._by_type.get((version, found.type), ((), frozenset[str]()))
+        if not rows:
+            return None
+        held = tokens(version, found, parameters)
         return next((row for row in rows if fits(row, found.type, held)), None)
 
     async def release(

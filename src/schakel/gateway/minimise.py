@@ -78,7 +78,7 @@ def item(version: Version, resource: Resource, match: bool, own_bases: tuple[str
     """An `Item` of a parsed resource."""
     kind = str(resource["resourceType"])
     rows = _indexer(version, kind).rows(resource, own_bases)
-    ids, numbers = patients_named(version, kind, resource, rows)
+    ids, numbers = patients_named(version, kind, resource, rows, own_bases)
     return Item(resource, rows, match, frozenset(ids), frozenset(numbers))
 
 
@@ -103,30 +103,40 @@ def bsns(rows: IndexRows, parameter: str) -> set[str]:
 
 
 def patients_named(
-    version: Version, resource_type: str, resource: Resource, rows: IndexRows
+    version: Version, resource_type: str, resource: Resource, rows: IndexRows, own_bases: tuple[str, ...]
 ) -> tuple[set[str], set[str]]:
     """The patients a resource is about: logical ids (a reference that leads elsewhere as it stands) and BSNs.
 
-    A contained Patient counts as well; without a BSN it is nobody's, which the empty BSN says. A subject that
-    cannot be recognised as a patient counts as the empty id, so that nothing passes as being about nobody.
+    Those whom a contained resource is about count as well; a contained Patient without a BSN is nobody, which the empty
+    BSN says. A subject that cannot be recognised as a patient counts as the empty id, so that nothing passes as being
+    about nobody.
     """
-    numbers: set[str] = set()
+    ids, numbers = set[str](), set[str]()
     for inner in resource.get("contained", ()):
-        if inner.get("resourceType") == "Patient":
-            numbers |= bsns(indexer(version, "Patient", _NONE, _IDENTIFIER).rows(inner), "identifier") or {""}
+        kind = inner.get("resourceType")
+        if kind in definitions(version).resource_types:
+            inner_rows = _indexer(version, kind).rows(inner, own_bases)
+            inner_ids, inner_numbers = _referred(version, kind, inner_rows)
+            ids |= inner_ids
+            numbers |= (bsns(inner_rows, "identifier") or {""}) if kind == "Patient" else inner_numbers
     if resource_type == "Patient":
-        return {str(resource.get("id", ""))}, numbers | bsns(rows, "identifier")
+        return ids | {str(resource.get("id", ""))}, numbers | bsns(rows, "identifier")
+    own_ids, own_numbers = _referred(version, resource_type, rows)
+    numbers |= own_numbers
+    if not own_ids and not numbers and not _OWNERS.isdisjoint(resource):
+        own_ids = {""}
+    return ids | own_ids, numbers
+
+
+def _referred(version: Version, resource_type: str, rows: IndexRows) -> tuple[set[str], set[str]]:
+    """The patients to whom the references of a resource lead that say whose it is."""
     codes = patient_codes(version, resource_type)
     ids = {
         target
         for code, kind, target in rows.reference
         if code in codes and (kind == "Patient" or (not kind and _may_be_patient(version, code, target)))
     }
-    for code in codes:
-        numbers |= bsns(rows, f"{code}:identifier")
-    if not ids and not numbers and not _OWNERS.isdisjoint(resource):
-        return {""}, numbers
-    return ids, numbers
+    return ids, set[str]().union(*(bsns(rows, f"{code}:identifier") for code in codes))
 
 
 def _may_be_patient(version: Version, code: str, target: str) -> bool:
@@ -141,6 +151,12 @@ def about(found: Item, subject: Subject) -> bool | None:
     if not found.patients and not found.numbers:
         return None
     return found.patients <= subject.ids and found.numbers <= {subject.bsn}
+
+
+def foreign(found: Item, subject: Subject) -> bool:
+    """Whether a resource that something leads to is about another patient, or is a Patient that is not this one."""
+    named = about(found, subject)
+    return named is False or (found.type == "Patient" and named is not True)
 
 
 def minimise(
@@ -167,8 +183,7 @@ def minimise(
     provenances = [i for i in items if not i.match and i.type == "Provenance"]
     waiting = []
     for found in (i for i in items if not i.match and i.type != "Provenance"):
-        named = about(found, subject)
-        if named is False or (found.type == "Patient" and named is not True):
+        if foreign(found, subject):
             dropped.append(Dropped(found.key, "other-patient"))
         else:
             waiting.append(found)

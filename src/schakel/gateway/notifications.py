@@ -9,6 +9,7 @@ Source: Twiin notified pull (TA NP), Send Notification Task; eOverdracht 4.x, no
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 from schakel.fhir import definitions
@@ -97,8 +98,10 @@ class Notifications:
     async def _earlier(self, version: Version, sent: Resource, sender: str) -> Task | None:
         """The Task that this sender sent with the same identifier."""
         parser = QueryParser(definitions(version))
-        for token in sorted(_tokens(sent)):
-            query = parser.parse("Task", (("identifier", token), ("_count", "10")))
+        whose = ("requester", "organization") if version == "stu3" else ("requester",)
+        for token, name in product(sorted(_tokens(sent)), whose):
+            from_ = (f"{name}:identifier", f"{URA_SYSTEM}|{sender}")
+            query = parser.parse("Task", (("identifier", token), from_, ("_count", "10")))
             for stored in (await self._service.source.search(version, query, None)).matches:
                 task = await self._tasks.task(version, stored)
                 if task.requester == sender and task.owner == self._ura:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from schakel.fhir.definitions import Version
-from schakel.generic.authorisation import Facts, GroundKind, Judgement, Matrix, Row, Verdict
+from schakel.generic.authorisation import Exchange, Facts, GroundKind, Judgement, Matrix, Row, Verdict
 from schakel.generic.consent import ConsentQuestion, Permission
 from schakel.generic.identity import Caller, Grant
 from schakel.generic.logging import Event
@@ -44,6 +44,10 @@ class Authorisation(Protocol):
     @property
     def matrix(self) -> Matrix:
         """The matrix it was compiled from."""
+        ...
+
+    def exchange(self, exchange_id: str) -> Exchange:
+        """The exchange that a row names."""
         ...
 
     def searches(self, exchange: str = "", version: Version | None = None) -> tuple[Row, ...]:

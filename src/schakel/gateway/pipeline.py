@@ -114,14 +114,16 @@ class Gateway:
         decision.row = target.row
         decision.interaction = target.interaction
         self._patient_known(target, grant, decision)
-        facts = decision.facts = _facts(target, grant)
+        facts = decision.facts = self._facts(target, grant)
         kinds = self._policy.grounds(facts)
         decision.check("patient known" if decision.patient else "no patient involved")
 
         if kinds and kinds != {"none"}:
-            question = _question(target, grant, kinds - {"none"}, decision.emergency)
-            decision.permission = await self._consent.permit(question)
+            question = _question(target, grant, facts, kinds - {"none"}, decision.emergency)
+            permission = decision.permission = await self._consent.permit(question)
             decision.check("ground found")
+            if permission.kind == "break-glass":
+                await self._log.write(decision.emergency_begun(permission))
 
         verdict = decision.verdict = self._policy.decide(facts, _ground(kinds, decision.permission))
         decision.check("decided")
@@ -174,6 +176,20 @@ class Gateway:
                 raise Refused("token-other-patient")
         decision.task = target.tasks[0].key if target.tasks else ""
 
+    def _facts(self, target: Target, grant: Grant) -> Facts:
+        """What is known of a request when it is decided. A token that states no purpose is for that of the exchange."""
+        return Facts(
+            row=target.row.id,
+            requester=grant.requester,
+            purpose=grant.purpose or self._policy.exchange(target.row.exchange).purpose,
+            role=grant.user.role if grant.user else "",
+            assurance=grant.assurance,
+            facility_type=grant.facility_type,
+            bound=bool(grant.jkt or grant.x5t),
+            claims=grant.claims,
+            patient=target.subject.bsn if target.subject else "",
+        )
+
     # -- refusing ------------------------------------------------------------------------------------------
 
     @asynccontextmanager
@@ -203,22 +219,9 @@ class Gateway:
         await self._log.write(decision.event(outcome, reason), decision.json(outcome, reason))
 
 
-def _facts(target: Target, grant: Grant) -> Facts:
-    """What is known of a request when it is decided."""
-    return Facts(
-        row=target.row.id,
-        requester=grant.requester,
-        purpose=grant.purpose,
-        role=grant.user.role if grant.user else "",
-        assurance=grant.assurance,
-        facility_type=grant.facility_type,
-        bound=bool(grant.jkt or grant.x5t),
-        claims=grant.claims,
-        patient=target.subject.bsn if target.subject else "",
-    )
-
-
-def _question(target: Target, grant: Grant, kinds: frozenset[GroundKind], emergency: str) -> ConsentQuestion:
+def _question(
+    target: Target, grant: Grant, facts: Facts, kinds: frozenset[GroundKind], emergency: str
+) -> ConsentQuestion:
     """What the consent desk is asked."""
     user, task = grant.user, target.tasks[0].key if target.tasks else ""
     kind: Literal["", "handover", "referral"] = next(
@@ -237,7 +240,8 @@ def _question(target: Target, grant: Grant, kinds: frozenset[GroundKind], emerge
         user_name=user.name if user else "",
         user_role=user.role if user else "",
         responsible=user.responsible if user else "",
-        purpose=grant.purpose,
+        responsible_role=user.responsible_role if user else "",
+        purpose=facts.purpose,
         assurance=grant.assurance,
         emergency=emergency,
         task=task if kind else "",

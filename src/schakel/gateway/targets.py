@@ -7,13 +7,13 @@ looked up here, and one that is not here is refused like one that may not be see
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from schakel.fhir.definitions import Version
 from schakel.gateway.disclosure import Disclosure
-from schakel.gateway.minimise import Item, Subject, about
+from schakel.gateway.minimise import Item, Subject, about, foreign
 from schakel.gateway.parts import Authorisation, Recorded
 from schakel.gateway.tasks import Task, Tasks
 from schakel.generic.authorisation import ANY, Judgement, PatientNamed, Row, listed_form
@@ -49,6 +49,16 @@ class Target:
     tasks: tuple[Task, ...] = ()
     stored: Stored | None = None
     item: Item | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a resource may be released: by this disclosure, for one of these patients (BSNs), on one of these
+    Tasks when there are any."""
+
+    disclosure: Disclosure
+    patients: list[str]
+    tasks: tuple[Task, ...]
 
 
 class Targets:
@@ -131,28 +141,44 @@ class Targets:
         version = asked.version
         stored, whose, item = await self._resource(asked)
         named = self._facts.patient_of(item)
-        disclosure, tasks = self.disclosure(row.exchange), list[Task]()
+        patients = [] if named is None else [await self._bsn(version, named, whose)]
         if any(one.tie for one in self._policy.searches(row.exchange)):
-            tasks = await self._tasks.open(version, grant.requester, named or "")
-            disclosure = Disclosure(self._service, self._listed(grant, version, tasks))
-        if named is not None:
-            patients = [await self._bsn(version, named, whose)]
-        elif tasks:
-            patients = [await self._bsn(version, self._patient_of(version, task.stored)) for task in tasks]
+            places = await self._of_tasks(grant, version, named or "", patients)
         else:
-            recorded = await self._recorded.patients(grant.requester, row.exchange)
-            patients = list(dict.fromkeys((*self._permitted.get(grant.jti, ()), *recorded)))
-        found = await disclosure.release(version, item, patients)
-        if found is None:
-            raise Refused("not-referred-to" if named is None else "form-not-allowed")
-        subject, releasing = found
-        tasks = [task for task in tasks if self._patient_of(version, task.stored) in subject.ids]
-        return Target(asked, releasing, subject, tasks=tuple(tasks), stored=stored, item=item)
+            if named is None:
+                recorded = await self._recorded.patients(grant.requester, row.exchange)
+                patients = list(dict.fromkeys((*self._permitted.get(grant.jti, ()), *recorded)))
+            places = [_Place(self.disclosure(row.exchange), patients, ())]
+        for place in places:
+            if (found := await place.disclosure.release(version, item, place.patients)) is not None:
+                subject, releasing = found
+                tasks = tuple(t for t in place.tasks if self._patient_of(version, t.stored) in subject.ids)
+                return Target(asked, releasing, subject, tasks=tasks, stored=stored, item=item)
+        raise Refused("not-referred-to" if named is None else "form-not-allowed")
 
-    def _listed(self, grant: Grant, version: Version, tasks: Iterable[Task]) -> list[Row]:
-        """The rows of the searches that stand in the input of these Tasks."""
+    async def _of_tasks(
+        self, grant: Grant, version: Version, patient: str, patients: list[str]
+    ) -> list[_Place]:
+        """What the open Tasks of this requester release, those that list the same searches together: the searches of
+        one Task give nothing of the patient of another. `patient` is a logical id with its BSN, or '' for all."""
+        together: dict[tuple[str, ...], tuple[list[Row], list[Task]]] = {}
+        for task in await self._tasks.open(version, grant.requester, patient):
+            rows = self._listed(grant, version, task)
+            together.setdefault(tuple(sorted(row.id for row in rows)), (rows, []))[1].append(task)
+        return [
+            _Place(
+                Disclosure(self._service, rows),
+                patients
+                or [await self._bsn(version, self._patient_of(version, task.stored)) for task in tasks],
+                tuple(tasks),
+            )
+            for rows, tasks in together.values()
+        ]
+
+    def _listed(self, grant: Grant, version: Version, task: Task) -> list[Row]:
+        """The rows of the searches that stand in the input of a Task."""
         rows: dict[str, Row] = {}
-        for search in {search for task in tasks for search in task.searches}:
+        for search in dict.fromkeys(task.searches):
             path, _, query = search.strip().lstrip("/").partition("?")
             with suppress(Outcome):
                 interaction = self._service.parse(Request(version, "GET", path, query, {}))
@@ -175,8 +201,8 @@ class Targets:
             named = self._facts.patient_of(item)
             if named == "":
                 raise Refused("patient-unknown")
-            deep = row.tie == "task-document"
-            tasks = await self._tasks.opening(version, grant.requester, named or "", item.key, deep=deep)
+            through = self._own_data if row.tie == "task-document" else None
+            tasks = await self._tasks.opening(version, grant.requester, named or "", item.key, through)
             if not tasks:
                 also = self._tied(row, "released")
                 if also is None:
@@ -190,6 +216,12 @@ class Targets:
         if about(item, subject) is False:
             raise Refused("other-patient")
         return Target(asked, row, subject, tasks=tuple(tasks), stored=stored, item=item)
+
+    async def _own_data(self, version: Version, task: Task) -> Callable[[Stored], bool]:
+        """Whether a resource is not about another patient than the Task is."""
+        patient = self._patient_of(version, task.stored)
+        subject = Subject(await self._bsn(version, patient), frozenset({patient}))
+        return lambda stored: not foreign(self._facts.item(version, stored, False), subject)
 
     def _tied(self, row: Row, tie: Tie) -> Row | None:
         """The row for any resource of the same exchange, version and interaction with another tie, if there is one."""

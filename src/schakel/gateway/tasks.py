@@ -9,7 +9,7 @@ Source: Twiin notified pull (TA NP), Nictiz eOverdracht 4.x (Task, state machine
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -69,6 +69,10 @@ class Task:
         return self.until is not None and now() >= self.until
 
 
+Through = Callable[[Version, Task], Awaitable[Callable[[Stored], bool]]]
+"""Which resources the references of a Task may lead through."""
+
+
 class Tasks:
     """The Tasks in an organisation's own store."""
 
@@ -95,15 +99,17 @@ class Tasks:
         )
 
     async def opening(
-        self, version: Version, owner: str, patient: str, key: str, *, deep: bool
+        self, version: Version, owner: str, patient: str, key: str, through: Through | None
     ) -> list[Task]:
-        """The open Tasks for this organisation that name the resource `key` (`Type/id`) in their input, or, when
-        `deep`, something that leads to it; about this patient (logical id) when there is one."""
+        """The open Tasks for this organisation that name the resource `key` (`Type/id`) in their input, or, with
+        `through`, something that leads to it; about this patient (logical id) when there is one."""
         tasks = await self.open(version, owner, patient)
         named = [task for task in tasks if key in task.opens]
-        if named or not deep:
+        if named or through is None:
             return named
-        return [task for task in tasks if key in await self._reach(version, task)]
+        return [
+            task for task in tasks if key in await self._reach(version, task, await through(version, task))
+        ]
 
     async def listing(self, version: Version, owner: str, patient: str, form: str) -> list[Task]:
         """The open Tasks for this organisation that list the search `form`; about this patient when there is one."""
@@ -123,18 +129,19 @@ class Tasks:
         tasks = [await self.task(version, stored) for stored in found.values()]
         return [task for task in tasks if task.owner == owner and task.open]
 
-    async def _reach(self, version: Version, task: Task) -> frozenset[str]:
-        """Everything that the references in a Task lead to: what a document of them would hold."""
+    async def _reach(self, version: Version, task: Task, wanted: Callable[[Stored], bool]) -> frozenset[str]:
+        """Everything that the references in a Task lead to through what is wanted: what a document of them holds."""
         keys = [tuple(key.split("/", 1)) for key in task.opens]
         roots = await self._service.source.read_many(version, [(kind, name) for kind, name in keys])
         most = self._service.reach.document
         reached = await reach(
             self._service.source,
             version,
-            list(roots.values()),
+            [root for root in roots.values() if wanted(root)],
             self._service.own_bases,
             most,
             f"the Task leads to more than {most} resources (setting limits.document)",
+            wanted=lambda stored, _: wanted(stored),
             extensions=False,
         )
         return frozenset(f"{s.type}/{s.id}" for s in reached.resources)

@@ -107,7 +107,10 @@ class Connection(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(len(name) + len(value) + 4)
-        super().on_header(name, value)
+        # A field behind a body (trailer) is counted and left out: whoever stands before us has judged the headers
+        # only, and nothing here takes a trailer for one (RFC 9110, section 6.5.1).
+        if self._phase == "head":
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()  # Raises for an address that is none: then there is no request yet.

@@ -49,13 +49,13 @@ class ChainJudge:
             raise Forbidden("the client certificate cannot be read", code="certificate-malformed") from error
         verified = self.trust.verify(certificates, now(), use=Use.CLIENT)
         await self.revocation.check(verified)
-        return PeerCertificate(chain[0], verified.thumbprint, verified.hosts)
+        return PeerCertificate(chain[0], verified.thumbprint, verified.hosts, verified.not_after)
 
 
 @dataclass
 class Verdicts:
-    """What the judge said, for `seconds`. One certificate is judged once at a time; what could not be found out is
-    not kept."""
+    """What the judge said, for `seconds`, and a yes no longer than the certificate is valid. One certificate is judged
+    once at a time; what could not be found out is not kept."""
 
     judge: Judge
     seconds: float
@@ -66,7 +66,9 @@ class Verdicts:
         """The certificate of a chain. Raises `Forbidden`, and `Busy` when it could not be judged."""
         digest = hashlib.sha256(b"".join(chain)).digest()
         since, verdict = self._known.get(digest, (0.0, None))
-        if verdict is None or not 0 <= now().timestamp() - since < self.seconds:
+        moment = now()
+        over = isinstance(verdict, PeerCertificate) and verdict.until < moment
+        if verdict is None or over or not 0 <= moment.timestamp() - since < self.seconds:
             task = self._asking.get(digest)
             if task is None:
                 task = self._asking[digest] = asyncio.ensure_future(self._judged(digest, chain))

@@ -20,12 +20,11 @@ from schakel.http.errors import fhir_error
 from schakel.http.log_query import LogQuery
 from schakel.http.negotiation import accepted, render, wanted
 from schakel.http.node import Node, OrganisationServices
-from schakel.http.pages import LANGUAGES, Pages, preferred_language
 from schakel.http.peer import caller
 from schakel.kernel.clock import now
 from schakel.kernel.outcomes import Invalid, NotFound
 from schakel.patient_access.door import PURPOSE
-from schakel.patient_access.own_log import questions, readable
+from schakel.patient_access.own_log import readable
 from schakel.server import Answer
 
 _EXPORT_PAGE = 1000
@@ -35,9 +34,8 @@ _MEDIA: dict[Form, str] = {"csv": "text/csv; charset=utf-8", "ndjson": "applicat
 class Log:
     """Handlers of the log."""
 
-    def __init__(self, node: Node, pages: Pages) -> None:
+    def __init__(self, node: Node) -> None:
         self._node = node
-        self._pages = pages
 
     # -- the officer ---------------------------------------------------------------------------------------
 
@@ -96,10 +94,17 @@ class Log:
     async def own_events(self, request: Request) -> Response:
         """The events about the patient whose token was given, as that patient reads them."""
         try:
-            organisation, grant = await self._patient(request)
-            asked = log_query.read(request.url.query, grant.patient)
-            form = wanted(accepted(request), request.url.query, "r4")
-            found = await self._own(organisation, grant, asked, f"AuditEvent?{request.url.query}")
+            organisation = self._node.organisation(request.path_params["organisation"])
+            grant = await patient_grant(self._node, organisation, request)
+            query = request.url.query
+            asked = log_query.read(query, grant.patient)
+            form = wanted(accepted(request), query, "r4")
+            address = caller(request, self._node.public_url).network_address
+            reading = patient_reading(
+                organisation, grant.patient, grant.client, grant.jti, f"AuditEvent?{query}", address
+            )
+            await organisation.log.write(reading)
+            found = await organisation.log.search(asked.wanted, asked.count + 1)
             base = f"{self._node.public_url}/{organisation.slug}/log/fhir/r4"
             page = found[: asked.count]
             told = readable(page, grant.patient)
@@ -108,44 +113,12 @@ class Log:
         except Exception as error:
             return fhir_error(request, error, "r4")
 
-    async def own_page(self, request: Request) -> Response:
-        """The same events as a page for people, those of one question together, in Dutch or English."""
-        organisation, grant = await self._patient(request)
-        asked = log_query.read(request.url.query, grant.patient)
-        found = await self._own(organisation, grant, asked, f"log?{request.url.query}")
-        chosen = request.query_params.get("lang", "")
-        language = (
-            chosen if chosen in LANGUAGES else preferred_language(request.headers.get("accept-language", ""))
-        )
-        here = f"{self._node.public_url}/{organisation.slug}/log"
-        pairs = [
-            (name, value) for name, value in pairs_of(request.url.query) if name not in ("lang", "_page")
-        ]
-        older = ""
-        if len(found) > asked.count:
-            page = [*pairs, ("lang", language), ("_page", place(found[asked.count - 1]))]
-            older = f"{here}?{encode(page)}"
-        other = "en" if language == "nl" else "nl"
-        values = {
-            "holder": organisation.name,
-            "questions": questions(found[: asked.count]),
-            "older": older,
-            "other_language": f"{here}?{encode([*pairs, ('lang', other)])}",
-        }
-        return self._pages.render("log", language, values)
 
-    async def _patient(self, request: Request) -> tuple[OrganisationServices, PatientGrant]:
-        organisation = self._node.organisation(request.path_params["organisation"])
-        if organisation.data is None:
-            raise NotFound("this organisation has no door for patients")
-        return organisation, await organisation.data.tokens.identify(caller(request, self._node.public_url))
-
-    async def _own(
-        self, organisation: OrganisationServices, grant: PatientGrant, asked: LogQuery, what: str
-    ) -> list[Logged]:
-        """One event more than a page has, when there are so many. The reading is logged first."""
-        await organisation.log.write(_patient_reading(organisation, grant, what))
-        return await organisation.log.search(asked.wanted, asked.count + 1)
+async def patient_grant(node: Node, organisation: OrganisationServices, request: Request) -> PatientGrant:
+    """What the token of a patient says. Raises `Unauthenticated`, and `NotFound` where patients have no tokens."""
+    if organisation.data is None:
+        raise NotFound("this organisation has no door for patients")
+    return await organisation.data.tokens.identify(caller(request, node.public_url))
 
 
 def _searchset(
@@ -182,16 +155,22 @@ async def _exported(
         yield rows(page, audience, form)
 
 
-def _patient_reading(organisation: OrganisationServices, grant: PatientGrant, asked: str) -> Event:
+def patient_reading(
+    organisation: OrganisationServices, patient: str, party: str, token: str, asked: str, address: str
+) -> Event:
+    """A patient (BSN) read the log: by a program (host name), or on the organisation's own page (its URA). `token` is
+    the id of the token or session, `asked` what was asked and `address` from where."""
     return Event(
         subtype="log",
         action="R",
         outcome="0",
-        requester=grant.client,
+        requester=party,
+        requester_name=organisation.name if party == organisation.ura else "",
         holder=organisation.ura,
         holder_name=organisation.name,
         purpose=PURPOSE,
-        patient=grant.patient,
-        token=grant.jti,
+        patient=patient,
+        token=token,
         query=f"GET {asked}",
+        network_address=address,
     )

@@ -48,14 +48,15 @@ class LogQuery:
         return replace(self, wanted=replace(self.wanted, after=place(event)))
 
 
-def read(query: str, patient: str | None = None) -> LogQuery:
-    """The search in a query string: an officer's, or that of `patient` (a BSN), who sees nothing else.
+def read(query: str, patient: str | None = None, count: int = _PAGE) -> LogQuery:
+    """The search in a query string: an officer's, or that of `patient` (a BSN), who sees nothing else. A page has
+    `count` events when it is not said.
 
     Raises `NotSupported` for a parameter that is not known here, and `Invalid` for a wrong value or one given twice;
     `date` may be given twice, as the two ends of a period.
     """
     known = _OFFICER if patient is None else _PATIENT
-    asked = LogQuery(Wanted(patient=patient), _PAGE)
+    asked = LogQuery(Wanted(patient=patient), count)
     before: set[str] = set()
     for name, value in pairs_of(query):
         if name not in known:

@@ -20,6 +20,7 @@ from schakel.generic.identity.broker import Broker
 from schakel.generic.identity.credentials import Wallet
 from schakel.generic.identity.dezi import DeziClient, Logins
 from schakel.generic.identity.flows import Flows
+from schakel.generic.identity.page_logins import PageLogins
 from schakel.generic.logging import AuditLog, ChainLog, Event
 from schakel.http.internal_certificates import InternalCertificates
 from schakel.http.judging import Verdicts
@@ -67,6 +68,14 @@ class ProfessionalDoor:
 
 
 @dataclass(frozen=True)
+class LogPageDoor:
+    """Where the patients of an organisation log in to read the page of its log."""
+
+    broker: Broker
+    logins: PageLogins
+
+
+@dataclass(frozen=True)
 class OrganisationServices:
     """Everything one organisation has on this node."""
 
@@ -87,6 +96,7 @@ class OrganisationServices:
     patients: PatientDoor | None = None
     data: DataDoor | None = None
     professionals: ProfessionalDoor | None = None
+    log_page: LogPageDoor | None = None
 
     async def log_own_reading(
         self, subtype: Literal["ground", "log", "log-export"], what: str, patient: str = ""

@@ -244,8 +244,8 @@ def _token_event(organisation: OrganisationServices, grant: Grant, address: str)
 
 def _withdrawn(organisation: OrganisationServices, requester: str, ended: int) -> Event:
     return Event(
-        subtype="token",
-        action="D",
+        subtype="token-withdrawn",
+        action="E",
         outcome="0",
         requester=requester,
         holder=organisation.ura,

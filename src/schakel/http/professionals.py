@@ -171,16 +171,18 @@ class Professionals:
         elif isinstance(error, NotFound):
             kind = "missing"
         if organisation is not None and organisation.professionals is not None and begun is not None:
-            try:
-                outcome: Literal["4", "8"] = "8" if error.status >= 500 else "4"
-                await organisation.log.write(
-                    own_event(
-                        organisation, "login", "E", outcome=outcome, reason=error.kind, request_id=begun.id
-                    )
-                )
-                await organisation.professionals.logins.failed(begun.id, error)
-            except Outcome as away:
-                as_outcome(away)
+            outcome: Literal["4", "8"] = "8" if error.status >= 500 else "4"
+            event = own_event(
+                organisation, "login", "E", outcome=outcome, reason=error.kind, request_id=begun.id
+            )
+            for written in (
+                organisation.professionals.logins.failed(begun.id, error),
+                organisation.log.write(event),
+            ):
+                try:
+                    await written
+                except Outcome as away:
+                    as_outcome(away)
         values = {"kind": kind, "name": "", "code": error.kind}
         return self._page(request, organisation, begun, values, error.status)
 

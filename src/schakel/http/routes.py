@@ -20,6 +20,7 @@ from schakel.http.fhir import Fhir
 from schakel.http.health import Health
 from schakel.http.jobs import JobRoutes
 from schakel.http.log import Log
+from schakel.http.log_page import LogPage
 from schakel.http.medmij import MedMij
 from schakel.http.mitz import MitzRoutes
 from schakel.http.node import Node
@@ -78,12 +79,16 @@ def front(node: Node) -> list[BaseRoute]:
     """Routes of the front listener."""
     url = node.public_url
     health, oauth, pages = Health(node), OAuth(node, url), Pages(url)
-    authorise, log, professionals = Authorise(node, pages), Log(node, pages), Professionals(node, pages)
+    authorise, professionals = Authorise(node, pages), Professionals(node, pages)
+    log, log_page = Log(node), LogPage(node, pages)
     routes: list[BaseRoute] = [
         *(_fhir(Fhir(node, url).guarded) if node.guarded_on_front else []),
         *(_medmij(MedMij(node, url).resource) if node.guarded_on_front else []),
         *_health(health),
-        Route("/{organisation}/log", plain(log.own_page), methods=["GET"]),
+        Route("/{organisation}/log", log_page.page, methods=["GET"]),
+        Route("/{organisation}/log/login", log_page.login, methods=["GET", "POST"]),
+        Route("/{organisation}/log/callback", log_page.callback, methods=["GET"]),
+        Route("/{organisation}/log/logout", log_page.logout, methods=["GET", "POST"]),
         Route("/{organisation}/log/fhir/r4/AuditEvent", log.own_events, methods=["GET"]),
         Route("/.well-known/oauth-authorization-server/{organisation}", plain(oauth.metadata)),
         Route("/{organisation}/oauth2/token", oauth.token, methods=["POST"]),
@@ -134,7 +139,7 @@ def internal(node: Node) -> list[BaseRoute]:
         Health(node),
         OAuth(node, url),
         Own(node),
-        Log(node, Pages(node.internal_url)),
+        Log(node),
         JobRoutes(node),
     )
     routes: list[BaseRoute] = [

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from html import escape
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from schakel.fhir.json import Resource
-from schakel.generic.logging import Logged, audit_event
+from schakel.generic.logging import Event, Logged, audit_event
 from schakel.generic.logging.events import FIELDS, LoggedPerson, seen
 from schakel.kernel.clock import AMSTERDAM
 from schakel.kernel.values import BSN_SYSTEM, Bsn
@@ -29,8 +29,6 @@ _TEXTS = tuple(
     and name not in ("subtype", "action", "outcome", "view", "user", "patient", "decision", "resources")
 )
 """The fields that may hold text of others."""
-
-_EMERGENCY = frozenset({"break-glass", "break-glass-review"})
 
 _WHY = {
     "PATRQT": "op uw eigen verzoek",
@@ -47,58 +45,126 @@ _WHAT = {
 }
 
 
+Went: TypeAlias = Literal["done", "refused", "failed"]
+Emergency: TypeAlias = Literal["", "refused", "waiting", "accepted", "not-accepted"]
+"""Access without permission in an emergency: none, one that was refused, one that was given and waits for its second
+look, and what came of that look."""
+
+EMERGENCY = "break-glass"
+REVIEW = "break-glass-review"
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An event in what a page needs for a sentence: `kind` is its subtype, `action` the letter, `records` how many
-    records it was about."""
+    """What happened, in what a page needs for a sentence: `kind` is the subtype of the event, `action` its letter,
+    `reason` the code of a refusal, `records` how many records it was about, `times` how often it happened in that
+    minute."""
 
     time: str
     kind: str
     action: str
-    refused: bool
+    went: Went
+    reason: str
     records: int
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """The events that belong to one question, the newest first. `day` is a date, `at` the moment for machines, both of
-    the newest; `person` and `role` are '' when no professional is known, `purpose` is a code or ''."""
+    the newest.
+
+    `own` says that the patient asked: by the program `party`, or on the page of the log when that is ''. Else `person`
+    is the professional, '' when none is known, of the organisation `party`. `purpose` is a code or '', `ground` the
+    kind of the ground or ''; `told` is the reason that was given for an emergency. `more` says that there is more than
+    is shown.
+    """
 
     day: str
     at: str
+    own: bool
     person: str
     party: str
     purpose: str
-    emergency: bool
+    ground: str
+    emergency: Emergency
+    told: str
     events: tuple[Told, ...]
+    more: bool = False
 
 
-def questions(events: Sequence[Logged]) -> list[Question]:
-    """The events of a page (the newest first) by question: what has the same correlation or, without one, the same
-    decision, asked by the same party."""
-    return [_question(list(group)) for _, group in groupby(events, _key)]
+def questions(
+    found: Sequence[Sequence[Logged]], bsn: str, reviews: Iterable[Logged] = (), most: int = 0
+) -> list[Question]:
+    """What the log of one organisation has of the questions about the patient with this BSN, each the newest event
+    first; one with `most` events has more than that. `reviews` are the second looks at emergencies of this patient."""
+    masked = text_mask(bsn)
+    judged = {one.event.ground: one.event.reason for one in reversed(list(reviews))}
+    return [_question(group, masked, judged, most) for group in found]
 
 
-def _key(logged: Logged) -> tuple[str, str]:
-    return logged.event.correlation or logged.event.decision, logged.event.requester
+def was_emergency(question: Sequence[Logged]) -> bool:
+    """Whether data were given without permission in an emergency."""
+    return any(_is_emergency(one.event) and one.event.outcome == "0" for one in question)
 
 
-def _question(group: list[Logged]) -> Question:
-    shown = [(one.recorded.astimezone(AMSTERDAM), seen(one.event, "patient")) for one in group]
-    moment, first = shown[0]
-    person = next((event.user.name or event.user.id for _, event in shown if event.user), "")
+def _is_emergency(event: Event) -> bool:
+    return event.subtype != REVIEW and EMERGENCY in (event.subtype, event.ground_kind)
+
+
+def _question(
+    group: Sequence[Logged], masked: Callable[[str], str], judged: Mapping[str, str], most: int
+) -> Question:
+    events = [seen(one.event, "patient") for one in group]
+    moment, first = group[0].recorded.astimezone(AMSTERDAM), events[0]
+    users = (event.user for event in events if event.user)
+    user = next(users, None)
+    party = first.requester_name or first.requester
+    own = any(event.purpose == "PATRQT" for event in events)
+    if own and first.requester == first.holder:
+        party = ""
+    elif first.subtype == REVIEW:
+        party = first.holder_name or first.holder
+    emergency = _emergency(group, judged)
     return Question(
         day=f"{moment:%d-%m-%Y}",
         at=moment.isoformat(timespec="seconds"),
-        person=person,
-        party=first.requester_name or first.requester,
-        purpose=next((event.purpose for _, event in shown if event.purpose), ""),
-        emergency=any(event.subtype in _EMERGENCY or event.purpose == "ETREAT" for _, event in shown),
-        events=tuple(
-            Told(f"{at:%H:%M}", event.subtype, event.action, event.outcome != "0", len(event.resources))
-            for at, event in shown
-        ),
+        own=own,
+        person=masked(user.name or user.id) if user else "",
+        party=masked(party),
+        purpose=next((event.purpose for event in events if event.purpose), ""),
+        ground=next((e.ground_kind for e in events if e.ground_kind not in ("", "objection")), ""),
+        emergency=emergency,
+        told=masked(next((e.explanation for e in events if e.explanation), "")) if emergency else "",
+        events=tuple(_merged(_told(one) for one in group)),
+        more=0 < most <= len(group),
     )
+
+
+def _emergency(group: Sequence[Logged], judged: Mapping[str, str]) -> Emergency:
+    if was_emergency(group):
+        cases = (one.event.ground for one in group if _is_emergency(one.event))
+        found = {judged.get(case, "waiting") for case in cases}
+        # One that was not right, and then one that nobody looked at yet, is what the patient must know.
+        return next(state for state in ("not-accepted", "waiting", "accepted") if state in found)
+    asked = any(
+        _is_emergency(e) or e.reason.startswith(f"{EMERGENCY}-") for e in (one.event for one in group)
+    )
+    return "refused" if asked else ""
+
+
+def _told(logged: Logged) -> Told:
+    event = logged.event
+    went: Went = "done" if event.outcome == "0" else "refused" if event.outcome == "4" else "failed"
+    time = f"{logged.recorded.astimezone(AMSTERDAM):%H:%M}"
+    return Told(time, event.subtype, event.action, went, event.reason, len(event.resources))
+
+
+def _merged(events: Iterable[Told]) -> Iterator[Told]:
+    """The events, with those that were the same in the same minute as one."""
+    for _, same in groupby(events, lambda one: replace(one, records=0)):
+        alike = list(same)
+        yield replace(alike[0], records=sum(one.records for one in alike), times=len(alike))
 
 
 def readable(events: Iterable[Logged], bsn: str) -> list[Resource]:

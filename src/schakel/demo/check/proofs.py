@@ -46,7 +46,9 @@ async def bound(trial: Trial) -> str:
         "the same proof again": await ask(own, proof),
         "another certificate": await ask(other, key.proof("GET", address, token)),
         "another key": await ask(own, DpopKey.new().proof("GET", address, token)),
-        "a proof for another address": await ask(own, key.proof("GET", f"{trial.holder.guarded}/Flag", token)),
+        "a proof for another address": await ask(
+            own, key.proof("GET", f"{trial.holder.guarded}/Flag", token)
+        ),
         "no proof": await trial.guarded(path, token),
     }
     for name, reply in wrong.items():

@@ -59,9 +59,9 @@ class Ask:
 
 
 async def parse_ask(body: bytes, logged_in: LoggedIn) -> Ask:
-    """The ask in a JSON body `{patient, holders: [ura], user: {id, name, role, responsible?}, purpose,
-    treatment_relation}`, or with `login`, the id of a login, for `user`. Raises `Invalid` naming the member, and what
-    `logged_in` raises."""
+    """The ask in a JSON body `{patient, holders: [ura], user: {id, name, role, responsible?, responsible_role?},
+    purpose, treatment_relation}`, or with `login`, the id of a login, for `user`. Raises `Invalid` naming the member,
+    and what `logged_in` raises."""
     table = json.parse(body, max_depth=8)
     if unknown := sorted(
         set(table) - {"patient", "holders", "user", "login", "purpose", "treatment_relation"}

@@ -17,7 +17,8 @@ __all__ = ["Address", "ConfiguredDirectory"]
 @dataclass(frozen=True, slots=True)
 class Address:
     """One organisation: `fhir` has its FHIR base per version (stu3, r4), `jwks` its public keys (JWK Set),
-    `metadata` is where those of its authorisation server are read, '' when that is where its issuer says."""
+    `metadata` is where those of its authorisation server are read, '' when that is where its issuer says. `type_code`
+    is its type (2.16.840.1.113883.2.4.15.1060), '' when not known."""
 
     ura: str
     name: str
@@ -26,6 +27,7 @@ class Address:
     fhir: Mapping[str, str]
     jwks: Mapping[str, Any]
     metadata: str = ""
+    type_code: str = ""
 
 
 class ConfiguredDirectory:
@@ -56,6 +58,11 @@ class ConfiguredDirectory:
         """The public keys of the organisation with this URA, or None when it is not known."""
         address = self._addresses.get(ura)
         return address.jwks if address else None
+
+    def facility_type(self, ura: str) -> str:
+        """The type of the organisation with this URA; '' when the directory does not say."""
+        address = self._addresses.get(ura)
+        return address.type_code if address else ""
 
     def all(self) -> tuple[Address, ...]:
         """Every organisation, in the order of the configuration."""

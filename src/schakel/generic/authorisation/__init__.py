@@ -10,6 +10,7 @@ from schakel.generic.authorisation.forms import fits, judge, listed_form
 from schakel.generic.authorisation.loading import bundled, with_own
 from schakel.generic.authorisation.model import (
     ANY,
+    Exchange,
     Facts,
     GroundKind,
     Judgement,
@@ -26,6 +27,7 @@ __all__ = [
     "ANY",
     "REASONS",
     "ROWS",
+    "Exchange",
     "Facts",
     "GroundKind",
     "Judgement",

@@ -90,6 +90,11 @@ def _unknown(row: Row, known: Mapping[str, SearchParameter]) -> Iterator[tuple[s
             yield "includes", f"{include!r} is no include of {row.type}"
 
 
+def _takes_nothing(row: Row) -> bool:
+    """Whether what a row accepts brings something and takes no patient's data: a notification that comes in."""
+    return row.interaction in ("create", "notification") or (row.interaction == "update" and not row.tie)
+
+
 def _permit_faults(permit: Permit, matrix: Matrix) -> Iterator[tuple[str, str]]:
     if permit.exchange not in {exchange.id for exchange in matrix.exchanges}:
         yield "exchange", f"there is no exchange {permit.exchange!r}"
@@ -98,6 +103,11 @@ def _permit_faults(permit: Permit, matrix: Matrix) -> Iterator[tuple[str, str]]:
             yield member, "it is empty"
     if not permit.roles and permit.user != "none":
         yield "roles", "a permit for users names their roles"
+    if "none" in permit.grounds:
+        for row in matrix.rows:
+            if row.exchange == permit.exchange and not _takes_nothing(row):
+                if row.category in permit.categories or ANY in permit.categories:
+                    yield "grounds", f"'none' is not for patients' data, which row {row.id!r} gives"
     for role in permit.roles:
         if role != ANY and not _ROLE.fullmatch(role):
             yield "roles", f"{role!r} is no role: 01 for a group, 01.015 for one, or *"

@@ -46,7 +46,7 @@ def claim_fault(name: str, rule: ClaimRule, permit: Permit, facts: Facts) -> str
         return "credential-missing"
     if rule == "patient" and not (facts.patient and value == f"{BSN_SYSTEM}|{facts.patient}"):
         return "credential-other-patient"
-    if rule == "role" and not has_role(value, permit.roles):
+    if rule == "role" and not has_role(value.rpartition("|")[2], permit.roles):
         return "credential-other-role"
     return ""
 

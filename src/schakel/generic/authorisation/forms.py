@@ -182,7 +182,9 @@ def _by_bsn(value: str) -> PatientNamed:
     return PatientNamed(bsn=Bsn(number))
 
 
-_UNLISTED = frozenset({"patient", "beneficiary", "identifier", "_id", "_count", "_format", "_page"})
+_UNLISTED = frozenset({"patient", "subject", "beneficiary", "_count", "_format", "_page"})
+_NAMES_PATIENT = frozenset({"identifier", "_id"})
+"""Parameters that name the patient in a search on Patient; elsewhere they say which resource is asked."""
 
 
 def listed_form(search: str) -> str:
@@ -193,10 +195,11 @@ def listed_form(search: str) -> str:
     path, _, text = search.partition("?")
     if not _PATH.fullmatch(path):
         raise Invalid("a search starts with a resource type, as in Condition?category=problem")
+    unlisted = _UNLISTED | _NAMES_PATIENT if path == "Patient" else _UNLISTED
     pairs = [
         (name, ",".join(sorted(part.strip() for part in value.split(","))))
         for name, value in pairs_of(text)
-        if name.partition(".")[0].partition(":")[0] not in _UNLISTED
+        if name.partition(".")[0].partition(":")[0] not in unlisted
     ]
     return f"{path}?{encode(sorted(pairs))}" if pairs else path
 

@@ -144,8 +144,7 @@ def _with_permit(matrix: Matrix, members: _Json, file: str) -> Matrix:
         return replace(matrix, permits=(*matrix.permits, permit))
     if members.get("exchange", before.exchange) != before.exchange:
         _refuse(file, row_id, "exchange", "a permit stays with its exchange; write a new one")
-    kept = {**_plain(before), "responsible": "", "reason": ""}
-    permit = _made(_PERMIT, {**kept, **members}, file)
+    permit = _made(_PERMIT, {**_plain(before), **members}, file)
     if widened := wider(before, permit, matrix):
         _answered_for(members, file, row_id, f"member {widened[0]!r} is wider than before, which")
     permits = tuple(permit if one is before else one for one in matrix.permits)

@@ -35,7 +35,7 @@ UserRule = Literal["needed", "none", "any"]
 
 ClaimRule = Literal["present", "patient", "role"]
 """What is asked of a claim: that it is there, that it names the patient by BSN (`system|BSN`), or that it is a role
-code among the roles of the permit."""
+code among the roles of the permit (`01.015` or `system|01.015`)."""
 
 Value = Literal["one", "period"]
 """A parameter with a free value: `one` value, or a `period`: one moment, or two that bound it on both sides."""

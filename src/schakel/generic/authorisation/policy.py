@@ -67,6 +67,7 @@ class Policy:
         self._index: dict[tuple[str, Version, InteractionKind, str], list[Row]] = {}
         for row in self.matrix.rows:
             self._index.setdefault((row.exchange, row.version, row.interaction, row.type), []).append(row)
+        self._searches: dict[tuple[str, Version | None], tuple[Row, ...]] = {}
         self._kinds = {
             e: {r.interaction for r in self.matrix.rows if r.exchange == e} for e in self._exchanges
         }
@@ -104,13 +105,16 @@ class Policy:
 
     def searches(self, exchange: str = "", version: Version | None = None) -> tuple[Row, ...]:
         """The rows of searches, of one exchange and one FHIR version or of all."""
-        return tuple(
-            row
-            for row in self.matrix.rows
-            if row.interaction == "search"
-            and exchange in ("", row.exchange)
-            and version in (None, row.version)
-        )
+        found = self._searches.get((exchange, version))
+        if found is None:
+            found = self._searches[exchange, version] = tuple(
+                row
+                for row in self.matrix.rows
+                if row.interaction == "search"
+                and exchange in ("", row.exchange)
+                and version in (None, row.version)
+            )
+        return found
 
     def types(self, version: Version) -> frozenset[str]:
         """The resource types that some row of this FHIR version names."""

@@ -19,6 +19,7 @@ BW 7:457 and 7:466 (referral, emergency).
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from schakel.facilities import FacilityAway
@@ -44,6 +45,9 @@ _REPEATS = 3
 """How often Mitz is asked again when a notice came in between."""
 
 Answers = Once[tuple[str, int, ClosedQuestion], ClosedAnswer]
+
+Witness = Callable[[ConsentQuestion, ClosedQuestion, ClosedAnswer | None], Awaitable[None]]
+"""Is told of each question that went to Mitz, before its answer counts; None when no usable answer came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class ConsentDesk:
         answers: Answers | None = None,
         acute: AcutePolicy | None = None,
         emergency: EmergencyPolicy | None = None,
+        witness: Witness | None = None,
     ) -> None:
         if acute is not None and mitz is None:
             raise Invalid(
@@ -98,6 +103,7 @@ class ConsentDesk:
         self._answers: Answers = Once() if answers is None else answers
         self._acute = acute
         self._emergency = emergency
+        self._witness = witness
 
     @property
     def emergency(self) -> EmergencyPolicy | None:
@@ -172,12 +178,28 @@ class ConsentDesk:
             key = (question.token, version, closed)
             if (kept := self._answers.kept(key)) is not None:
                 return kept
-            answer = await self._answers.get(key, lambda: mitz.ask(closed))
+            answer = await self._answers.get(key, lambda: self._ask(mitz, question, closed))
             after = await self._choices.version(question.patient)
             if after == version:
                 return answer
             version = after
         raise FacilityAway("Mitz", "the patient's choices go on changing")
+
+    async def _ask(self, mitz: Mitz, question: ConsentQuestion, closed: ClosedQuestion) -> ClosedAnswer:
+        """One question to Mitz, of which the witness is told whatever came of it."""
+        try:
+            answer = await mitz.ask(closed)
+        except FacilityAway:
+            await self._told(question, closed, None)
+            raise
+        await self._told(question, closed, answer)
+        return answer
+
+    async def _told(
+        self, question: ConsentQuestion, closed: ClosedQuestion, answer: ClosedAnswer | None
+    ) -> None:
+        if self._witness is not None:
+            await self._witness(question, closed, answer)
 
     def _closed(self, question: ConsentQuestion) -> ClosedQuestion:
         """The question as Mitz takes it. Raises `ConsentRefused`, naming what is missing."""

@@ -30,10 +30,13 @@ _REGISTRY = registry("ES256", longest=MAX_CHARACTERS)
 
 
 class RequesterKeys(Protocol):
-    """Where the public keys of other organisations are found."""
+    """What this holder knows of other organisations by itself."""
 
     def jwks(self, ura: str) -> Mapping[str, Any] | None:
         """The JWK Set of the organisation with this URA, or None when it is not known."""
+
+    def facility_type(self, ura: str) -> str:
+        """The type of the organisation with this URA, '' when it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

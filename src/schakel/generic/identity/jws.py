@@ -7,7 +7,7 @@ from typing import Any
 
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
-from joserfc.jws import CompactSignature, JWSRegistry, extract_compact, validate_compact
+from joserfc.jws import CompactSignature, JWSRegistry, validate_compact
 from joserfc.util import urlsafe_b64decode
 
 from schakel.fhir.json import parse
@@ -42,11 +42,20 @@ def opened(text: str, rules: JWSRegistry, depth: int = _DEPTH) -> Signed:
     if len(parts) != 3:
         raise ValueError("not three parts")
     try:
-        # Before joserfc sees it: it would take the last of two members with one name, and any depth.
-        header, claims = (parse(urlsafe_b64decode(part), max_depth=depth) for part in parts[:2])
+        rules.validate_compact_value_size(data)
+        rules.validate_header_size(parts[0])
+        rules.validate_payload_size(parts[1])
+        rules.validate_signature_size(parts[2])
+        # Not by joserfc: it would take the last of two members with one name, and any depth.
+        payload = urlsafe_b64decode(parts[1])
+        header, claims = parse(urlsafe_b64decode(parts[0]), max_depth=depth), parse(payload, max_depth=depth)
         if "b64" in header:
             raise ValueError("a payload that is not encoded")
-        return Signed(header, claims, extract_compact(data, None, rules))
+        if "alg" not in header:
+            raise ValueError("no algorithm")
+        signature = CompactSignature(header, payload)
+        signature.segments.update({"header": parts[0], "payload": parts[1], "signature": parts[2]})
+        return Signed(header, claims, signature)
     except (JoseError, Invalid) as error:
         raise ValueError("not a JWS") from error
 

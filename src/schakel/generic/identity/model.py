@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from schakel.kernel.outcomes import Invalid
 
 _ROLE = re.compile(r"[0-9]{2}\.[0-9]{3}")
 _CODE = re.compile(r"\S+( \S+)*")
+_USER = ("id", "name", "role", "responsible", "responsible_role")
 MAX_NAME = 200
 MAX_CODE = 64
 
@@ -36,54 +37,66 @@ def check_code(value: object, where: str) -> str:
     return text
 
 
+def _check_role(value: object, where: str) -> None:
+    if not _ROLE.fullmatch(check_code(value, where)):
+        raise Invalid(
+            f"{where} is not a role code: two digits, a dot and three digits are needed, as in 01.015",
+            code="claim-invalid",
+            expression=where,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """The professional on whose behalf is asked.
 
     `id` is a Dezi or UZI number or the asking organisation's own account, `role` a role code (OID
     2.16.840.1.113883.2.4.15.111) such as 01.015, `responsible` the Dezi or UZI number of the professional who
-    gave the mandate, or ''. Raises `Invalid` naming the member that is wrong.
+    gave the mandate and `responsible_role` the role code of that one, or ''. Raises `Invalid` naming the member that is
+    wrong.
     """
 
     id: str
     name: str
     role: str
     responsible: str = ""
+    responsible_role: str = ""
 
     def __post_init__(self) -> None:
         check_code(self.id, "user.id")
         check_text(self.name, "user.name", MAX_NAME)
-        if not _ROLE.fullmatch(check_code(self.role, "user.role")):
-            raise Invalid(
-                "user.role is not a role code: two digits, a dot and three digits are needed, as in 01.015",
-                code="claim-invalid",
-                expression="user.role",
-            )
+        _check_role(self.role, "user.role")
         if self.responsible != "":
             check_code(self.responsible, "user.responsible")
+        if self.responsible_role != "":
+            _check_role(self.responsible_role, "user.responsible_role")
+            if self.responsible == "":
+                raise Invalid(
+                    "user.responsible_role is the role of user.responsible, which is missing",
+                    code="claim-missing",
+                    expression="user.responsible",
+                )
 
     @classmethod
     def parse(cls, value: object) -> User:
-        """The user in the JSON object `value`: {id, name, role, responsible?}. Raises `Invalid`."""
+        """The user in the JSON object `value`: {id, name, role, responsible?, responsible_role?}. Raises `Invalid`."""
         if not isinstance(value, dict):
             raise Invalid(
-                "user is missing: an object {id, name, role, responsible?} is needed",
+                "user is missing: an object {id, name, role, responsible?, responsible_role?} is needed",
                 code="claim-missing",
                 expression="user",
             )
-        if unknown := set(value) - {"id", "name", "role", "responsible"}:
+        if unknown := set(value) - set(_USER):
             raise Invalid(
                 f"user has a member that is not known: {sorted(unknown)[0][:40]!r}",
                 code="claim-invalid",
                 expression="user",
             )
-        members = {name: value.get(name, "") for name in ("id", "name", "role", "responsible")}
-        return cls(**members)
+        return cls(**{name: value.get(name, "") for name in _USER})
 
     def json(self) -> dict[str, str]:
         """The inverse of `parse`."""
-        members = {"id": self.id, "name": self.name, "role": self.role}
-        return {**members, "responsible": self.responsible} if self.responsible else members
+        return {name: value for name in _USER if (value := getattr(self, name))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +104,13 @@ class PeerCertificate:
     """The certificate that the other side of a connection proved to hold, as far as anything here needs it.
 
     `der` is the certificate, `thumbprint` its SHA-256 in base64url (RFC 8705, x5t#S256), `hosts` its DNS names in
-    lower case. Chain, validity and revocation were judged before this value is made.
+    lower case, `until` its notAfter. Chain, validity and revocation were judged before this value is made.
     """
 
     der: bytes
     thumbprint: str
     hosts: frozenset[str] = frozenset()
+    until: datetime = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +135,11 @@ class Caller:
 class Grant:
     """What a valid access token says.
 
-    `requester` is the asking organisation's URA, `facility_type` its type (a code of
-    2.16.840.1.113883.2.4.15.1060) when proved, `jti` the token's own id (not the token), `patient` a BSN when the
-    token is for one patient only, else ''. `assurance` is the level at which the user proved who they are (a URI such
-    as http://eidas.europa.eu/LoA/high), '' when only the organisation vouches. `claims` are the values that the
-    presented credentials proved, by field id of the presentation definition. `jkt` and `x5t` are the thumbprints of
+    `requester` is the asking organisation's URA, `facility_type` its type (a code of 2.16.840.1.113883.2.4.15.1060), as
+    a credential proved or as the holder's own directory says. `jti` is the token's own id (not the token), `patient` a
+    BSN when the token is for one patient only, else ''. `assurance` is the level at which the user proved who they are
+    (a URI such as http://eidas.europa.eu/LoA/high), '' when only the organisation vouches. `claims` are the values that
+    the presented credentials proved, by field id of the presentation definition. `jkt` and `x5t` are the thumbprints of
     the key (RFC 9449) and the certificate (RFC 8705) the token is bound to, '' when to none.
     """
 

@@ -178,13 +178,13 @@ class AuthorisationServer:
                 self._trusted.pop(digest(it.token), None)
                 raise unknown_token(it)
             grant = found.grant
-            check_binding(grant, it, caller)
+            check_binding(grant, it, caller, certificates=self._rules.bind_certificate)
             if once is not None and not found.first:
                 raise bad_proof(once.refusal)
             if once is None:
                 self._remember(it.token, grant, found.seconds)
         else:
-            check_binding(grant, it, caller)
+            check_binding(grant, it, caller, certificates=self._rules.bind_certificate)
         return grant
 
     def _remembered(self, token: str) -> Grant | None:

@@ -32,6 +32,38 @@ class Wanted:
     after: str | None = None
 
 
+_QUESTIONS = """
+WITH wanted AS NOT MATERIALIZED (
+    SELECT id, recorded, requester, correlation, decision, body FROM audit_event WHERE tenant = $1{where}
+), question AS (
+    SELECT id, recorded, requester, correlation, decision FROM wanted AS one
+    WHERE NOT EXISTS (
+        SELECT FROM wanted AS newer
+        WHERE newer.correlation <> '' AND newer.correlation = one.correlation AND newer.requester = one.requester
+        AND (newer.recorded, newer.id) > (one.recorded, one.id)
+    ) AND (one.correlation <> '' OR NOT EXISTS (
+        SELECT FROM wanted AS newer
+        WHERE newer.correlation = '' AND newer.decision = one.decision AND newer.requester = one.requester
+        AND (newer.recorded, newer.id) > (one.recorded, one.id)
+    )){after}
+    ORDER BY recorded DESC, id DESC LIMIT ${count}
+)
+SELECT question.id AS question, part.id, part.recorded, part.body
+FROM question CROSS JOIN LATERAL (
+    SELECT id, recorded, body FROM (
+        SELECT * FROM wanted
+        WHERE correlation <> '' AND correlation = question.correlation AND requester = question.requester
+        UNION ALL
+        SELECT * FROM wanted
+        WHERE question.correlation = '' AND correlation = '' AND decision = question.decision
+        AND requester = question.requester
+    ) AS either
+    ORDER BY recorded DESC, id DESC LIMIT ${most}
+) AS part
+ORDER BY question.recorded DESC, question.id DESC, part.recorded DESC, part.id DESC
+"""
+
+
 class AuditLog:
     """The log of organisation `tenant`. Reading it is an event too, which the caller writes."""
 
@@ -48,6 +80,40 @@ class AuditLog:
 
     async def search(self, wanted: Wanted, count: int = 100) -> list[Logged]:
         """The first `count` events that are wanted, the newest first."""
+        where, values = self._conditions(wanted)
+        if wanted.after is not None:
+            where += _after(wanted.after, values)
+        values.append(count)
+        async with acquire(self._writer.pool) as connection:
+            rows = await connection.fetch(
+                f"SELECT id, recorded, body FROM audit_event WHERE tenant = $1{where} "
+                f"ORDER BY recorded DESC, id DESC LIMIT ${len(values)}",
+                *values,
+            )
+        return [logged(row) for row in rows]
+
+    async def questions(self, wanted: Wanted, count: int, most: int) -> list[list[Logged]]:
+        """The first `count` questions among the events that are wanted, the one with the newest event first; of each
+        the newest `most` of those events, the newest first.
+
+        A question is what has the same correlation or, without one, the same decision, from the same requester. It
+        stands where its newest event stands, so that `after` continues behind the newest event of the last question,
+        and no question is on two pages (with the same `until`).
+        """
+        where, values = self._conditions(wanted)
+        after = "" if wanted.after is None else _after(wanted.after, values)
+        values += [count, most]
+        async with acquire(self._writer.pool) as connection:
+            rows = await connection.fetch(
+                _QUESTIONS.format(where=where, after=after, count=len(values) - 1, most=len(values)), *values
+            )
+        found: dict[uuid.UUID, list[Logged]] = {}
+        for row in rows:
+            found.setdefault(row["question"], []).append(logged(row))
+        return list(found.values())
+
+    def _conditions(self, wanted: Wanted) -> tuple[str, list[object]]:
+        """The conditions but `after`, as SQL behind the tenant's, and the arguments from $1 on."""
         where, values = "", list[object]([self.tenant])
         for condition, value in (
             # The indexes on patients and persons leave out events without one.
@@ -64,17 +130,7 @@ class AuditLog:
             if value is not None:
                 values.append(value)
                 where += f" AND {condition}{len(values)}"
-        if wanted.after is not None:
-            values += _place(wanted.after)
-            where += f" AND (recorded, id) < (${len(values) - 1}, ${len(values)})"
-        values.append(count)
-        async with acquire(self._writer.pool) as connection:
-            rows = await connection.fetch(
-                f"SELECT id, recorded, body FROM audit_event WHERE tenant = $1{where} "
-                f"ORDER BY recorded DESC, id DESC LIMIT ${len(values)}",
-                *values,
-            )
-        return [logged(row) for row in rows]
+        return where, values
 
     async def read(self, event_id: str) -> Logged:
         """The event with this id. Raises `NotFound`."""
@@ -132,6 +188,12 @@ class AuditLog:
         if body is None:
             raise NotFound("no policy with this digest ever decided here", code="policy-unknown")
         return unpack(body).decode()
+
+
+def _after(text: str, values: list[object]) -> str:
+    """The condition that an event comes after a place; its arguments go behind `values`. Raises `Invalid`."""
+    values += _place(text)
+    return f" AND (recorded, id) < (${len(values) - 1}, ${len(values)})"
 
 
 def place(event: Logged) -> str:

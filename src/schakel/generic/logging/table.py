@@ -16,8 +16,8 @@ from schakel.kernel.clock import instant
 Form: TypeAlias = Literal["csv", "ndjson"]
 
 _PERSON = ("id", "name", "role", "responsible")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet may take for the beginning of a formula."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a spreadsheet may take for the beginning of a formula; the last four are the signs of full width."""
 
 
 def columns(audience: Audience) -> list[str]:

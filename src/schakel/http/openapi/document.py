@@ -30,6 +30,7 @@ _ABOUT = {
 }
 _OPEN = re.compile(
     r"/health/|/openapi\.json|/metrics|/\.well-known/|/pages/|/professionals/(?!logins)|/oauth2/(?!introspect)"
+    r"|/log/log(?:in|out)|/log/callback"
 )
 """What is asked without a key or token; the token endpoint has proof of its own in its form."""
 

@@ -11,6 +11,7 @@ from schakel.http.openapi.parts import FORM, Json, body, fhir, parameter, ref, s
 _URA = {"type": "string", "pattern": "^[0-9]{8}$", "examples": ["90000001"]}
 _BSN = {"type": "string", "pattern": "^[0-9]{9}$", "examples": ["999911120"]}
 _MOMENT = {"type": "string", "format": "date-time"}
+_PERSON = ("id", "name", "role", "responsible", "responsible_role")
 _DATE = {"type": "string", "description": "A date (the whole day counts) or a moment."}
 _GROUND_ASKED = {
     "requester": _URA,
@@ -45,7 +46,7 @@ SCHEMAS: dict[str, Json] = {
             ("patient", "holders", "purpose", "treatment_relation"),
             patient=_BSN,
             holders={"type": "array", "items": _URA, "minItems": 1},
-            user=table(("id", "name", "role"), **texts("id", "name", "role", "responsible")),
+            user=table(("id", "name", "role"), **texts(*_PERSON)),
             login={"type": "string", "description": "The id of a login, in place of user."},
             purpose={"type": "string", "examples": ["TREAT"]},
             treatment_relation={"type": "string", "examples": ["current"]},
@@ -294,7 +295,25 @@ OPERATIONS: dict[tuple[str, str], Json] = {
         },
     },
     ("GET", "/{organisation}/log"): {
-        "parameters": [_LANGUAGE],
-        "responses": {"200": _PAGE},
+        **_SHOWN,
+        "parameters": [
+            _LANGUAGE,
+            parameter("date", "query", "Recorded then: a day, or with ge or le."),
+            parameter("correlation", "query", "Only this question."),
+            parameter(
+                "_count", "query", "Questions on a page.", {"type": "integer", "minimum": 1, "maximum": 100}
+            ),
+        ],
+    },
+    ("GET", "/{organisation}/log/login"): _SHOWN,
+    ("POST", "/{organisation}/log/login"): {**_SHOWN, "requestBody": body(table(**texts("lang")), FORM)},
+    ("GET", "/{organisation}/log/callback"): {
+        **_SHOWN,
+        "parameters": [parameter("code", "query", "RFC 6749."), parameter("state", "query", "RFC 6749.")],
+    },
+    ("GET", "/{organisation}/log/logout"): {**_SHOWN, "parameters": [_LANGUAGE]},
+    ("POST", "/{organisation}/log/logout"): {
+        **_SHOWN,
+        "requestBody": body(table(("csrf",), **texts("csrf", "lang")), FORM),
     },
 }

@@ -18,7 +18,8 @@ SELECT tenant, sha256(convert_to('assertion:' || length(requester) || ':' || req
 FROM used_assertion;
 DROP TABLE used_assertion;
 
--- A token that a system got has no user. `claims` are the values that presented credentials proved, by field id;
+-- A token that a system got has no user; `user_responsible_role` is the role of who gave the user a mandate, '' when not
+-- known. `claims` are the values that presented credentials proved, by field id;
 -- `origins` who said each of them, and when (introspection). `jkt` and `x5t` are the thumbprints of the key and the
 -- certificate that the token is bound to, '' when to none.
 ALTER TABLE access_token
@@ -26,6 +27,7 @@ ALTER TABLE access_token
     ALTER COLUMN user_name DROP NOT NULL,
     ALTER COLUMN user_role DROP NOT NULL,
     ALTER COLUMN user_responsible DROP NOT NULL,
+    ADD COLUMN user_responsible_role text DEFAULT '',
     ADD COLUMN requester_name text  NOT NULL DEFAULT '',
     ADD COLUMN facility_type  text  NOT NULL DEFAULT '',
     ADD COLUMN client_id      text  NOT NULL DEFAULT '',

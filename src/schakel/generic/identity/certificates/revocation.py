@@ -4,7 +4,7 @@ Each certificate of a verified chain but the anchor is looked up in the list of 
 issuer's responder. An address that a certificate names is used only when it lies under one of the `sources` of
 `RevocationRules`: nobody makes this program fetch from a host of their choosing. What was fetched is kept until it
 expires, at most `keep` seconds. A list that cannot be fetched again then still counts as long as its issuer says
-(nextUpdate), and one with a lower number than the one before is not taken.
+(nextUpdate), and one with a lower number or an earlier date than the one before is not taken.
 """
 
 from __future__ import annotations
@@ -78,6 +78,9 @@ class Revocation:
         self._facilities = facilities
         self._sources = [urlsplit(one) for one in rules.sources]
         self._held: dict[str, _Held] = {}
+        self._newest: dict[
+            str, tuple[int, datetime]
+        ] = {}  # number and date of the last list, by issuer and address
         self._failed: dict[str, tuple[datetime, str]] = {}
         self._answers: OrderedDict[str, tuple[datetime, bool]] = OrderedDict()
         self._locks: dict[str, asyncio.Lock] = {}
@@ -165,15 +168,15 @@ class Revocation:
 
     async def _fetched(self, address: str, issuer: x509.Certificate) -> RevocationList:
         self._check_pause(address)
-        old = self._held.get(address)
         try:
             held = _Held(await self._ask("GET", address), clock.now())
             found = _read(held, issuer, held.fetched)
             if isinstance(found, str):
                 raise Unusable(found)
-            before = old.read.get(thumbprint(issuer)) if old is not None else None
-            if before is not None and found.number < before.number:
+            age, newest = (found.number, found.issued), f"{thumbprint(issuer)} {address}"
+            if age < self._newest.get(newest, age):
                 raise Unusable("the list is older than the one before")
+            self._newest[newest] = age
         except Unusable as error:
             self._failed[address] = (clock.now() + timedelta(seconds=self._rules.pause), str(error))
             raise

@@ -15,7 +15,7 @@ from typing import Any
 
 from schakel.generic.identity.credentials.jwts import check_times, read
 from schakel.generic.identity.credentials.model import CONTEXT_V1, Credential, Professionals, Proof
-from schakel.generic.identity.credentials.reading import items
+from schakel.generic.identity.credentials.reading import instant, items
 from schakel.generic.identity.credentials.refusals import NotChecked, Refused, shown
 from schakel.generic.identity.model import User
 from schakel.kernel.outcomes import Invalid, Outcome
@@ -52,22 +52,6 @@ async def check(credential: Credential, professionals: Professionals, moment: da
     except Invalid as error:
         raise Refused(error.message, code=error.kind, expression="proof.jwt") from error
     return Proof(ura=str(professional.ura), user=user, assurance=professional.assurance, holder_bound=False)
-
-
-def instant(credential: Credential, names: tuple[str, ...]) -> datetime | None:
-    """The date in the first of `names` that the credential has. Raises `Refused`."""
-    for name in names:
-        if (text := credential.document.get(name)) is not None:
-            try:
-                moment = datetime.fromisoformat(text)
-            except (ValueError, TypeError):
-                moment = datetime.min
-            if moment.tzinfo is None:
-                raise Refused(
-                    f"{name} is not a date with a time and a zone", code="credential-date", expression=name
-                )
-            return moment
-    return None
 
 
 def _statement(credential: Credential) -> str:
@@ -107,7 +91,7 @@ def _compare(credential: Credential, claims: Mapping[str, Any], begin: float, en
     first = items(document.get("@context"))[0] == CONTEXT_V1
     starts, ends = ("issuanceDate", "expirationDate") if first else ("validFrom", "validUntil")
     for name, seconds, claim in ((starts, begin, "nbf"), (ends, end, "exp")):
-        told = instant(credential, (name,))
+        told = instant(document, (name,))
         if told is None or told.astimezone(UTC).timestamp() != seconds:
             raise _differs(name, f"the claim {claim}")
 

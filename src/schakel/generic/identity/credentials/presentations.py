@@ -256,7 +256,7 @@ def _user(proofs: Sequence[Proof]) -> tuple[User | None, str]:
         return delegated, ""
     user = acting[0].user
     if user is not None and delegated is not None:
-        user = User(user.id, user.name, user.role, delegated.id)
+        user = User(user.id, user.name, user.role, delegated.id, delegated.role)
     return user, acting[0].assurance
 
 

@@ -7,6 +7,7 @@ Sources: W3C VC data model 1.1, sections 4 and 6.3.1 (JWT); VC data model 2.0, s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from schakel.generic.identity.credentials.jwts import Jwt, read
@@ -91,3 +92,19 @@ def _agree(value: object, claim: str, where: str) -> None:
             code="credential-malformed",
             expression=where,
         )
+
+
+def instant(members: Mapping[str, Any], names: tuple[str, ...]) -> datetime | None:
+    """The date in the first of `names` that a credential has. Raises `Refused`."""
+    for name in names:
+        if (text := members.get(name)) is not None:
+            try:
+                moment = datetime.fromisoformat(text)
+            except (ValueError, TypeError):
+                moment = datetime.min
+            if moment.tzinfo is None:
+                raise Refused(
+                    f"{name} is not a date with a time and a zone", code="credential-date", expression=name
+                )
+            return moment
+    return None

@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from schakel.generic.identity.credentials.jwts import Jwt, check_times, decoded, read
+from schakel.generic.identity.credentials.jwts import LEEWAY_SECONDS, Jwt, check_times, decoded, read
 from schakel.generic.identity.credentials.model import Credential
-from schakel.generic.identity.credentials.reading import items
+from schakel.generic.identity.credentials.reading import instant, items
 from schakel.generic.identity.credentials.refusals import NotChecked, Refused, shown
 from schakel.generic.identity.credentials.resolver import Resolver
 from schakel.generic.identity.credentials.signers import check_did_web
@@ -86,7 +86,7 @@ class StatusLists:
             jwt = read(body.decode("ascii", "replace").strip().strip('"'), "the status list")
             await check_did_web(jwt, credential.issuer, self._resolver)
             check_times(jwt, moment.timestamp(), needed=False)
-            row = _row(jwt, str(entry["type"]), purpose)
+            row = _row(jwt, str(entry["type"]), purpose, moment)
         except Refused as error:
             raise _unknown(address, error.message) from error
         place = int(index)
@@ -99,8 +99,9 @@ class StatusLists:
         return bool(row[place // 8] >> (7 - place % 8) & 1)
 
 
-def _row(jwt: Jwt, entry: str, purpose: str) -> bytes:
-    """The bits of the list in `jwt`, a credential as VC 1.1 (claim vc) or 2.0 (the claims themselves)."""
+def _row(jwt: Jwt, entry: str, purpose: str, moment: datetime) -> bytes:
+    """The bits of the list in `jwt`, a credential as VC 1.1 (claim vc) or 2.0 (the claims themselves), which counts at
+    `moment`."""
     kind, inner = ENTRIES[entry]
     members = jwt.claims.get("vc", jwt.claims)
     subjects = items(members.get("credentialSubject")) if isinstance(members, Mapping) else []
@@ -115,6 +116,11 @@ def _row(jwt: Jwt, entry: str, purpose: str) -> bytes:
     )
     if not fit:
         raise Refused(f"it is not a {kind} for {purpose}", code="status-malformed")
+    for name in ("validUntil", "expirationDate"):  # A list of data model 2.0 may say it here, and not in exp.
+        if (end := instant(members, (name,))) is not None and end <= moment - timedelta(
+            seconds=LEEWAY_SECONDS
+        ):
+            raise Refused(f"its {name} lies in the past", code="status-malformed")
     text = subjects[0]["encodedList"]
     if entry == "BitstringStatusListEntry":
         text = text.removeprefix("u")

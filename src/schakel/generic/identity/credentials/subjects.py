@@ -141,7 +141,7 @@ def _server_ura(verified: Verified) -> str:
 
 def _user(where: str, number: str, name: str, role: str, responsible: str = "") -> User:
     try:
-        return User(number, name, role, responsible)
+        return User(number, name, role, responsible, role if responsible else "")
     except Invalid as error:
         raise Refused(error.message, code=error.kind, expression=where) from error
 

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from schakel.generic.identity.credentials import dezi_user
 from schakel.generic.identity.credentials.jwts import check_times
 from schakel.generic.identity.credentials.model import Credential, Professionals, Proof
+from schakel.generic.identity.credentials.reading import instant
 from schakel.generic.identity.credentials.refusals import Refused, shown
 from schakel.generic.identity.credentials.resolver import Resolver
 from schakel.generic.identity.credentials.signers import (
@@ -185,8 +186,8 @@ def _check_holder(credential: Credential, by: Presenter) -> None:
 
 def _check_dates(credential: Credential, moment: datetime) -> None:
     """The dates of a credential without a signature of its own."""
-    start = dezi_user.instant(credential, ("issuanceDate", "validFrom"))
-    end = dezi_user.instant(credential, ("expirationDate", "validUntil"))
+    start = instant(credential.document, ("issuanceDate", "validFrom"))
+    end = instant(credential.document, ("expirationDate", "validUntil"))
     seconds = moment.astimezone(UTC).timestamp()
     if start is not None and start.timestamp() > seconds + 5:
         raise Refused("it starts in the future", code="credential-early", expression="issuanceDate")

@@ -5,7 +5,7 @@ logs a professional in by OpenID Connect, `Logins` keeps who is logged in. No HT
 """
 
 from schakel.generic.identity.dezi.client import DeziClient, LoggedIn, OtherOrganisation
-from schakel.generic.identity.dezi.logins import Begun, Login, LoginGone, Logins, cleaning, login_of
+from schakel.generic.identity.dezi.logins import Begun, Login, LoginGone, Logins, login_of
 from schakel.generic.identity.dezi.statement import (
     DeziRules,
     DeziTrust,
@@ -27,6 +27,5 @@ __all__ = [
     "Professional",
     "StatementWrong",
     "StatusUnknown",
-    "cleaning",
     "login_of",
 ]

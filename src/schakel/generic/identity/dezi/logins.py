@@ -9,19 +9,16 @@ the statement until it ends; then the row goes.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 from urllib.parse import urlsplit
 
 import asyncpg
-import structlog
 
 from schakel.generic.identity.dezi.client import LoggedIn
 from schakel.generic.identity.oidc import LoginSecrets
@@ -32,8 +29,6 @@ from schakel.store.connection import acquire
 Step = Literal["waiting", "begun", "checking", "done", "failed"]
 
 MAX_ADDRESS = 2000
-_CLEANING_SECONDS = 30.0
-_log = structlog.get_logger("schakel.identity")
 
 
 class LoginGone(Invalid):
@@ -187,33 +182,6 @@ class Logins:
 def login_of(state: str) -> str:
     """The login that a state is of, if it is one of ours."""
     return state.partition(".")[0]
-
-
-@asynccontextmanager
-async def cleaning(pool: asyncpg.Pool, tenants: Collection[int]) -> AsyncIterator[None]:
-    """Removes what has ended, with its statement, until the end of the block."""
-
-    async def clean() -> None:
-        while True:
-            try:
-                async with acquire(pool) as connection:
-                    await connection.execute(
-                        "DELETE FROM dezi_login WHERE tenant = ANY($1) AND expires < now()", list(tenants)
-                    )
-            except Outcome as error:
-                _log.warning("logins-not-cleaned", code=error.kind)
-            await asyncio.sleep(_CLEANING_SECONDS)
-
-    if not tenants:
-        yield
-        return
-    task = asyncio.create_task(clean())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 def _check_address(address: str) -> None:

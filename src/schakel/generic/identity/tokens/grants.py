@@ -84,6 +84,8 @@ def by_client_assertion(form: Form, issuer: str, keys: RequesterKeys) -> Proved:
         user=assertion.user,
         purpose=assertion.purpose,
         treatment_relation=assertion.treatment_relation,
+        # An assertion proves no type: what the holder itself knows of the requester counts.
+        facility_type=keys.facility_type(requester),
     )
 
 

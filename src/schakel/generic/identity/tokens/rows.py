@@ -33,9 +33,9 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _CLEANING_SECONDS = 60.0
 _FIND_SECONDS = 10.0
 
-_COLUMNS = """t.jti, t.requester, t.scope, t.user_id, t.user_name, t.user_role, t.user_responsible, t.purpose,
-    t.treatment_relation, t.patient, t.issued, t.expires, t.requester_name, t.facility_type, t.client_id, t.assurance,
-    t.grant_type, t.claims, t.jkt, t.x5t"""
+_COLUMNS = """t.jti, t.requester, t.scope, t.user_id, t.user_name, t.user_role, t.user_responsible,
+    t.user_responsible_role, t.purpose, t.treatment_relation, t.patient, t.issued, t.expires, t.requester_name,
+    t.facility_type, t.client_id, t.assurance, t.grant_type, t.claims, t.jkt, t.x5t"""
 
 _ISSUE = """
 WITH used AS (
@@ -45,8 +45,9 @@ WITH used AS (
 )
 INSERT INTO access_token (tenant, digest, jti, requester, scope, user_id, user_name, user_role, user_responsible,
     purpose, treatment_relation, patient, requester_name, facility_type, client_id, assurance, grant_type, claims,
-    origins, jkt, x5t, expires)
-VALUES ($1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $24, $14, $15, $16, $17, $18, $19, $20, $21, $22, now() + $23)
+    origins, jkt, x5t, expires, user_responsible_role)
+VALUES ($1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $24, $14, $15, $16, $17, $18, $19, $20, $21, $22, now() + $23,
+    $25)
 RETURNING expires
 """
 
@@ -175,6 +176,7 @@ class TokenRows:
                     x5t,
                     timedelta(seconds=seconds),
                     proved.patient,
+                    user and user.responsible_role,
                 )
             except asyncpg.UniqueViolationError as error:
                 if error.table_name != "used_id":
@@ -260,7 +262,8 @@ def digest(token: str) -> bytes:
 def _grant(row: asyncpg.Record) -> Grant:
     user = None
     if row["user_id"] is not None:
-        user = User(row["user_id"], row["user_name"], row["user_role"], row["user_responsible"])
+        members = ("id", "name", "role", "responsible", "responsible_role")
+        user = User(*(row[f"user_{name}"] for name in members))
     return Grant(
         row["requester"],
         row["scope"],

@@ -59,8 +59,9 @@ def shown(caller: Caller, *, bearer: bool, dpop: bool) -> Shown:
         raise bad_proof(error) from None
 
 
-def check_binding(grant: Grant, shown: Shown, caller: Caller) -> None:
-    """Refuse a token that was stolen from the key or the certificate it is bound to. Raises `Unauthenticated`."""
+def check_binding(grant: Grant, shown: Shown, caller: Caller, *, certificates: bool) -> None:
+    """Refuse a token that was stolen from the key or the certificate it is bound to, and where `certificates` bind
+    tokens, one that is bound to nothing from who shows a certificate. Raises `Unauthenticated`."""
     if shown.proof is None and grant.jkt:
         raise bad_token(
             "dpop",
@@ -75,6 +76,13 @@ def check_binding(grant: Grant, shown: Shown, caller: Caller) -> None:
         )
     if shown.proof is not None and shown.proof.jkt != grant.jkt:
         raise bad_token("dpop", "the token is bound to another key than that of the proof", "token-key")
+    if certificates and caller.certificate is not None and not (grant.x5t or grant.jkt):
+        raise bad_token(
+            _scheme(shown),
+            "the token was asked without a client certificate or a key, so it is bound to nothing and not taken from "
+            "who shows a certificate: ask one on this connection, or with a DPoP proof",
+            "token-unbound",
+        )
     if grant.x5t and caller.certificate is None:
         raise bad_token(
             _scheme(shown),

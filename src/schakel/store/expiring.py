@@ -1,0 +1,43 @@
+"""Rows that may not stay longer than they say: they are removed while the node runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager, suppress
+
+import asyncpg
+import structlog
+
+from schakel.kernel.outcomes import Outcome
+from schakel.store.connection import acquire
+
+_SECONDS = 30.0
+_TABLES = ("dezi_login", "log_login", "log_session")
+_log = structlog.get_logger("schakel.store")
+
+
+@asynccontextmanager
+async def expiring(pool: asyncpg.Pool, tenants: Collection[int]) -> AsyncIterator[None]:
+    """Removes the logins and sessions of these tenants that have ended, with what they say of a person, until the end
+    of the block."""
+
+    async def clean() -> None:
+        while True:
+            try:
+                async with acquire(pool) as connection:
+                    for table in _TABLES:
+                        await connection.execute(
+                            f"DELETE FROM {table} WHERE tenant = ANY($1) AND expires < now()", list(tenants)
+                        )
+            except Outcome as error:
+                _log.warning("expired-rows-not-removed", code=error.kind)
+            await asyncio.sleep(_SECONDS)
+
+    task = asyncio.create_task(clean())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

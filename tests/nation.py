@@ -1,0 +1,419 @@
+"""The national facilities as stand-ins, each behind a middleman, and an organisation with credentials of them.
+
+    async with nation(folder) as country:
+        async with running_node(make_database, ("a",), **country.settings()) as node:
+            headers = await country.requester.bearer(f"{node['a'].front_root}/a")
+            country.mitz.behave = slow()
+
+The stand-ins run as they do in a demo, with an authority, an issuer, Dezi and Mitz of their own; every address that a
+node has of them is that of a middleman. The requester is a GP whose DID document lies on a host of its own, and whose
+professional logged in at Dezi.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import ssl
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import httpx
+import orjson
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+from tests.certificates import Files, new_key
+from tests.fault.processes import toml
+from tests.middleman import Behaviour, Middleman, middleman, passes, says
+from tests.nodes import free_ports
+
+from schakel.generic.identity import new_key as new_signing_key
+from schakel.generic.identity.credentials import Definition, Presentation, Wallet, make_x509_credential
+from schakel.generic.identity.credentials.wallet import dezi_credential
+from schakel.generic.identity.keys import read_key
+from schakel.kernel.clock import new_id
+from schakel_national import credential_issuer, dezi, mitz, uzi_ca
+from schakel_national.serving import Facility, Tls, serving
+from schakel_national.uzi_ca import server_tls
+
+HOLDER, REQUESTER = "90000001", "90000055"
+"""URAs: the first organisation of a running node, and who asks it."""
+
+ALLOWS, REFUSES, ALSO_ALLOWS = "999911120", "999990019", "999229588"
+"""Patients (BSN): two let GPs have what is kept at hospitals, one does not."""
+
+TYPE = "HealthcareProviderRoleTypeCredential"
+SECONDS = 1.0
+"""How long a node of these tests waits for a facility."""
+
+_BACK = "https://gp.example/callback"
+_VERIFIER = "a-verifier-of-at-least-forty-three-characters-x"
+
+
+@dataclass
+class Nation:
+    """See the module. The middlemen are `authority`, `issuer`, `dezi`, `mitz` and `home` (of the requester's DID)."""
+
+    folder: Path
+    addresses: Mapping[str, str]
+    ports: Mapping[str, int]
+    authority: Middleman
+    issuer: Middleman
+    dezi: Middleman
+    home: Middleman
+    _stacks: dict[str, AsyncExitStack] = field(default_factory=dict)
+    _mitz: Middleman | None = None
+    _requester: Requester | None = None
+    _operator: Files | None = None
+
+    @property
+    def mitz(self) -> Middleman:
+        """The middleman before Mitz."""
+        assert self._mitz is not None
+        return self._mitz
+
+    @property
+    def requester(self) -> Requester:
+        """Who asks."""
+        assert self._requester is not None
+        return self._requester
+
+    @property
+    def operator(self) -> Files:
+        """The certificate of a node: of its back listener, and with which it asks Mitz."""
+        assert self._operator is not None
+        return self._operator
+
+    @property
+    def anchors(self) -> Path:
+        """The root of the authority."""
+        return self.folder / "uzi-ca" / "anchors.pem"
+
+    @property
+    def issuer_did(self) -> str:
+        """The issuer of credentials."""
+        return f"did:web:localhost%3A{self.issuer.port}"
+
+    @property
+    def middlemen(self) -> tuple[Middleman, ...]:
+        """All of them."""
+        return self.authority, self.issuer, self.dezi, self.home, self.mitz
+
+    def settings(self, **changed: Any) -> dict[str, Any]:
+        """Settings of a node that uses all facilities; a mapping in `changed` is laid over the section of its name."""
+        operator = {"certificate": str(self.operator.certificate), "key": str(self.operator.key)}
+        made: dict[str, Any] = {
+            "back": {**operator, "client_ca": [str(self.anchors)], "verdict_seconds": 0},
+            "certificates": {
+                "uzi": "test",
+                "sources": [self.addresses["uzi-ca"]],
+                "keep_seconds": 0,
+                "pause_seconds": 0,
+                "timeout": SECONDS,
+            },
+            "trust": {
+                "uzi": [str(self.anchors)],
+                "issuers": {TYPE: [self.issuer_did]},
+                "http_on_loopback": True,
+                "did_seconds": 0,
+                "did_timeout": SECONDS,
+            },
+            "dezi": {"issuer": self.addresses["dezi"], "seconds": SECONDS},
+            "mitz": {
+                "base": self.addresses["mitz"],
+                **operator,
+                "ca": [str(self.anchors)],
+                "seconds": SECONDS,
+                "gateway_system": "2.16.840.1.113883.2.4.6.6.1",
+                "source_system": "2.16.840.1.113883.2.4.6.6.90000017",
+                "notify_thumbprints": [_thumbprint(self.folder / "uzi-ca" / "tls-mitz.pem")],
+            },
+        }
+        for name, value in changed.items():
+            made[name] = {**made.get(name, {}), **value} if isinstance(value, Mapping) else value
+        return made
+
+    async def start(self, name: str) -> None:
+        """Starts one of the facilities, as it was left."""
+        make: Mapping[str, Callable[[Path, str], Any]] = {
+            "uzi-ca": uzi_ca.application,
+            "credential-issuer": credential_issuer.application,
+            "dezi": dezi.application,
+            "mitz": mitz.application,
+            "mitz-page": mitz.page_application,
+        }
+        app = make[name](self.folder, self.addresses.get(name, ""))
+        tls = self._mitz_tls() if name == "mitz" else None
+        stack = AsyncExitStack()
+        await stack.enter_async_context(
+            serving("127.0.0.1", [Facility(name, app, self.ports[f"real {name}"], tls)])
+        )
+        self._stacks[name] = stack
+
+    async def stop(self, name: str) -> None:
+        """Stops it."""
+        await self._stacks.pop(name).aclose()
+
+    async def close(self) -> None:
+        """Stops all."""
+        for name in list(self._stacks):
+            await self.stop(name)
+
+    def heal(self) -> None:
+        """Every middleman passes on what is said again."""
+        for one in self.middlemen:
+            one.behave = self.requester.published if one is self.home else passes
+            one.paths.clear()
+            one.asked = 0
+
+    async def certificate(self, name: str, **members: Any) -> tuple[Files, str]:
+        """A new certificate of the authority in files `name`, and its serial number."""
+        key = new_key(2048)
+        asked = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+        pem = asked.public_bytes(serialization.Encoding.PEM).decode()
+        body = {"csr": pem, "hosts": ["127.0.0.1", "localhost"], **members}
+        said = await self.told("uzi-ca", "certificates", body)
+        files = Files(self.folder / f"{name}.pem", self.folder / f"{name}.key")
+        files.certificate.write_text(said["chain"] + said["anchor"])
+        files.key.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        return files, said["serial"]
+
+    async def told(self, name: str, path: str, body: Mapping[str, Any]) -> Any:
+        """What a facility itself answers to JSON: nobody stands between."""
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answer = await client.post(f"http://127.0.0.1:{self.ports[f'real {name}']}/{path}", json=body)
+        assert answer.status_code in (201, 204), answer.text
+        return answer.json() if answer.content else None
+
+    async def choose(self, patient: str, allowed: bool) -> None:
+        """The patient says on the page of Mitz whether GPs may have what is kept at hospitals."""
+        base = f"http://127.0.0.1:{self.ports['real mitz-page']}"
+        async with httpx.AsyncClient(base_url=base, trust_env=False, follow_redirects=True) as browser:
+            page = await browser.post("/login", data={"bsn": patient})
+            secret = re.search('name="secret" value="([^"]+)"', page.text)
+            assert secret is not None, page.text
+            word = "yes" if allowed else "no"
+            saved = await browser.post("/choices", data={"secret": secret[1], "GGC002-RPZAC001": word})
+            assert 'role="status"' in saved.text
+
+    def _mitz_tls(self) -> Tls:
+        hosts = ("localhost", "127.0.0.1")
+        return server_tls(self.folder, self.addresses["uzi-ca"], "mitz", hosts, clients=True)
+
+    async def furnish(self, stack: AsyncExitStack) -> None:
+        """Certificates, credentials, Mitz, and who asks."""
+        operator, _ = await self.certificate(
+            "operator", kind="server", organisation="Operator", number="00000099000010000"
+        )
+        self._operator = operator
+        tls = self._mitz_tls()
+        served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        served.load_cert_chain(tls.certificate, tls.key)
+        served.load_verify_locations(self.anchors)
+        served.verify_mode = ssl.CERT_REQUIRED
+        asking = ssl.create_default_context(cafile=str(self.anchors))
+        asking.load_cert_chain(*operator.pair)
+        target = f"https://127.0.0.1:{self.ports['real mitz']}"
+        self._mitz = await stack.enter_async_context(
+            middleman(target, self.ports["mitz"], served=served, asking=asking)
+        )
+        (self.folder / "mitz.toml").write_text(_mitz_toml())
+        await self.start("mitz")
+        await self.start("mitz-page")
+        self._requester = await Requester.made(self)
+        self.heal()
+
+
+@dataclass
+class Requester:
+    """A GP: its certificate, its credentials, the DID document on its own host, and a professional."""
+
+    country: Nation
+    certificate: Files
+    serial: str
+    credential: str
+    statement: str
+    wallet: Wallet
+
+    @classmethod
+    async def made(cls, country: Nation) -> Requester:
+        """The requester, with all it needs from the facilities."""
+        did = f"did:web:127.0.0.1%3A{country.home.port}:gp"
+        files, serial = await country.certificate(
+            "gp",
+            kind="uzi-server",
+            organisation="Huisartsen Oost",
+            locality="Zwolle",
+            ura=REQUESTER,
+            uzi="990100055",
+        )
+        given = await country.told(
+            "credential-issuer", "credentials", {"type": TYPE, "subject": did, "roleCodeNL": "Z3"}
+        )
+        (country.folder / "gp.jwk").write_bytes(orjson.dumps(new_signing_key()))
+        chain = x509.load_pem_x509_certificates(files.certificate.read_bytes())
+        private = serialization.load_pem_private_key(files.key.read_bytes(), None)
+        own = make_x509_credential(private, chain, did)  # type: ignore[arg-type] # RSA, as made above
+        statement = await _logged_in(country)
+        wallet = Wallet(did, read_key(country.folder / "gp.jwk"), [own, given["credential"]])
+        return cls(country, files, serial, given["id"], statement, wallet)
+
+    @property
+    def published(self) -> Behaviour:
+        """What its host answers: the DID document."""
+        return says(orjson.dumps(self.wallet.document()), "application/did+json")
+
+    async def presentation(self, client: httpx.AsyncClient, issuer: str, seconds: int = 5) -> Presentation:
+        """What it presents to the authorisation server `issuer` for the scope bgz."""
+        told = await client.get(f"{issuer}/oauth2/presentation_definition", params={"scope": "bgz"})
+        beside = [dezi_credential(self.statement)]
+        definition = Definition.read(told.json())
+        return self.wallet.present(definition, audience=issuer, seconds=seconds, beside=beside)
+
+    async def asks(self, issuer: str, made: Presentation | None = None, **headers: str) -> httpx.Response:
+        """What the token endpoint of `issuer` says to `made`, to a new presentation without."""
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+            made = made or await self.presentation(client, issuer)
+            form = {
+                "grant_type": "vp_token-bearer",
+                "scope": "bgz",
+                "client_id": "https://gp.example",
+                "assertion": made.assertion,
+                "presentation_submission": orjson.dumps(made.submission).decode(),
+            }
+            return await client.post(f"{issuer}/oauth2/token", data=form, headers=headers)
+
+    async def bearer(self, issuer: str) -> dict[str, str]:
+        """The header with a new token of `issuer`."""
+        answer = await self.asks(issuer)
+        assert answer.status_code == 200, answer.text
+        return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+
+@asynccontextmanager
+async def nation(folder: Path) -> AsyncIterator[Nation]:
+    """The facilities, with what they keep in `folder`, which is there."""
+    facilities = ("uzi-ca", "credential-issuer", "dezi", "mitz")
+    names = [*facilities, "home", *(f"real {name}" for name in (*facilities, "mitz-page"))]
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    addresses = {
+        name: f"{'https' if name == 'mitz' else 'http'}://127.0.0.1:{ports[name]}" for name in facilities
+    }
+    (folder / "credential-issuer.toml").write_text("tls = false\n")
+    (folder / "dezi.toml").write_text(dezi_toml([_BACK]))
+    async with AsyncExitStack() as stack:
+        authority, issuer, login = [
+            await stack.enter_async_context(
+                middleman(f"http://127.0.0.1:{ports[f'real {name}']}", ports[name])
+            )
+            for name in ("uzi-ca", "credential-issuer", "dezi")
+        ]
+        home = await stack.enter_async_context(middleman("http://127.0.0.1:1", ports["home"]))
+        made = Nation(folder, addresses, ports, authority, issuer, login, home)
+        stack.push_async_callback(made.close)
+        for name in ("uzi-ca", "credential-issuer", "dezi"):
+            await made.start(name)
+        await made.furnish(stack)
+        yield made
+
+
+# -- what the facilities are told ----------------------------------------------------------------------------
+
+
+def dezi_toml(redirects: list[str], key: Mapping[str, str] | None = None) -> str:
+    """Who may log in, and at which client; `key` is the client's own, another when not given."""
+    public = key or RSAKey.generate_key(2048).as_dict(private=False)
+    client = {
+        "id": "node",
+        "redirect_uris": redirects,
+        "key": {name: public[name] for name in ("kty", "n", "e")},
+    }
+    doctor = {
+        "number": "900000008",
+        "initials": "J.",
+        "surname": "Jansen",
+        "role": "01.015",
+        "role_name": "Huisarts",
+        "organisations": [
+            {"ura": REQUESTER, "name": "Huisartsen Oost"},
+            {"ura": HOLDER, "name": "Organisation a"},
+        ],
+    }
+    return toml({"form": "jws", "clients": [client], "professionals": [doctor]})
+
+
+def _mitz_toml() -> str:
+    choices = [
+        {"patient": patient, "holder": "GGC002", "requester": "RPZAC001", "allowed": allowed}
+        for patient, allowed in ((ALLOWS, True), (REFUSES, False), (ALSO_ALLOWS, True))
+    ]
+    return toml(
+        {
+            "endpoints": ["https://127.0.0.1:"],
+            "providers": [{"ura": HOLDER, "name": "Organisation a", "type": "V6"}],
+            "choices": choices,
+            "notify": {
+                "certificate": "uzi-ca/tls-mitz.pem",
+                "key": "uzi-ca/tls-mitz.key",
+                "trusted": "uzi-ca/anchors.pem",
+            },
+        }
+    )
+
+
+async def _logged_in(country: Nation) -> str:
+    """The statement of Dezi about the professional of the requester, after a login there."""
+    challenge = urlsafe_b64encode(hashlib.sha256(_VERIFIER.encode()).digest()).rstrip(b"=").decode()
+    asked = {
+        "response_type": "code",
+        "client_id": "node",
+        "redirect_uri": _BACK,
+        "scope": "openid",
+        "state": "s",
+        "nonce": new_id(),
+        "code_challenge": challenge,
+        "code_challenge_method": "S256",
+    }
+    base = f"http://127.0.0.1:{country.ports['real dezi']}"
+    async with httpx.AsyncClient(base_url=base, trust_env=False) as browser:
+        code = await chosen(browser, f"/authorize?{'&'.join(f'{n}={quote(v)}' for n, v in asked.items())}")
+        form = {
+            "grant_type": "authorization_code",
+            "code": code["code"],
+            "client_id": "node",
+            "redirect_uri": _BACK,
+            "code_verifier": _VERIFIER,
+        }
+        token = (await browser.post("/token", data=form)).json()["access_token"]
+        said = await browser.get("/userinfo", headers={"Authorization": f"Bearer {token}"})
+    key = RSAKey.import_key(orjson.loads((country.folder / "dezi.key.json").read_bytes()))
+    return str(jwt.decode(said.text, key, ["RS256"]).claims["verklaring"])
+
+
+async def chosen(browser: httpx.AsyncClient, address: str, ura: str = REQUESTER) -> dict[str, str]:
+    """What Dezi sends back with, when somebody logs in on the page at `address` for the organisation `ura`."""
+    page = await browser.get(address)
+    waiting = re.search('name="waiting" value="([^"]+)"', page.text)
+    assert waiting is not None, page.text
+    form = {"waiting": waiting[1], "who": f"900000008 {ura}", "action": "login"}
+    back = await browser.post(str(page.url.join("/login")), data=form)
+    query = parse_qs(urlsplit(back.headers["location"]).query)
+    return {name: values[0] for name, values in query.items()}
+
+
+def _thumbprint(pem: Path) -> str:
+    [certificate, *_] = x509.load_pem_x509_certificates(pem.read_bytes())
+    return urlsafe_b64encode(certificate.fingerprint(hashes.SHA256())).rstrip(b"=").decode()
