@@ -18,6 +18,7 @@ from bench import (
     exchange,
     feed,
     ingest,
+    log,
     pair,
     patient,
     publish,
@@ -71,8 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="bench",
         description="Speed and memory of two real node processes on this machine, beside references of the same "
-        "run. Everything is on the loopback interface, in a temporary folder, and takes about ten minutes, "
-        "most of them to fill a store of a million resources (--resources).",
+        "run. Everything is on the loopback interface, in a temporary folder, and takes about half an hour, most of "
+        "it to fill a store of a million resources (--resources) and a log of ten million events (--events).",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
     parser.add_argument(
@@ -91,15 +92,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="N",
         help=f"what the large store of `search` holds, and the small one a {searching.TIMES}th of (1000000)",
     )
+    parser.add_argument(
+        "--events",
+        type=int,
+        default=10_000_000,
+        metavar="N",
+        help="what the log of `log` holds (10000000)",
+    )
     options = parser.parse_args(arguments)
     if not 8 <= options.patients <= REGION_MOST:
         parser.error(f"--patients is a number from 8 to {REGION_MOST}")
     most = RECORD * MOST
     if not 2_000 <= options.resources <= most:
         parser.error(f"--resources is a number from 2000 to {most}")
+    if options.events < 10_000:
+        parser.error("--events is a number from 10000")
     if options.docs and options.only:
         parser.error("--docs takes a whole run")
-    run = asyncio.run(_run(options.only, options.patients, options.resources))
+    run = asyncio.run(_run(options.only, options.patients, options.resources, options.events))
     if options.json is not None:
         options.json.write_bytes(orjson.dumps(run.json(), option=orjson.OPT_INDENT_2))
     if options.docs:
@@ -107,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _run(only: str | None, patients: int, resources: int) -> _Run:
+async def _run(only: str | None, patients: int, resources: int, events: int) -> _Run:
     """Measures and prints."""
     hardware, began = report.hardware(), time.monotonic()
     people = ingest.region(patients)
@@ -145,6 +155,9 @@ async def _run(only: str | None, patients: int, resources: int) -> _Run:
         if only in (None, "memory"):
             figures += _memory(nodes, idle)
         figures += await _width(nodes, only, resources)
+    if only in (None, "log"):
+        _say(f"a log of {events:,} events")
+        figures += await log.at_size(events)
     number = sum(len(one) for one in ingest.transactions(people, nodes.holder.slug))
     setting = (
         f"{number:,} resources of {len(people.known_at(nodes.holder.slug))} patients at the holder, and what is "

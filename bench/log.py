@@ -1,4 +1,4 @@
-"""The log at size: `uv run python -m bench.log [--events 10000000]`.
+"""The log at size; `uv run python -m bench.log [--events 10000000]` is this alone.
 
 Fills the log of one organisation by COPY, past the writer, in a database of its own in a temporary folder, and measures
 what people wait for: a patient's page (search and rendering, without HTTP), an officer's searches, one event read. Then
@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import shutil
 import statistics
-import tempfile
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +23,8 @@ from pathlib import Path
 import asyncpg
 from joserfc.jwk import ECKey
 
+from bench.pair import temporary_folder
+from bench.report import Figure, hardware, table
 from schakel.generic.identity import User
 from schakel.generic.logging import AuditLog, AuditWriter, Event, Sealer, Sealing, Wanted
 from schakel.generic.logging.sealer import SEAL_EVENTS
@@ -100,17 +103,21 @@ async def _fill(address: str, events: int) -> None:
         await connection.close()
 
 
-async def _timed(name: str, ask: Callable[[int], Awaitable[object]]) -> None:
-    """Prints how long `ask` takes, of `_PAGES` times with another number each."""
+async def _timed(
+    scenario: str, name: str, ask: Callable[[int], Awaitable[object]], goal: float | None = None
+) -> list[Figure]:
+    """How long `ask` takes, of `_PAGES` times with another number each; `goal` is of the median, in milliseconds."""
     took = []
     for number in range(_PAGES):
         began = time.perf_counter()
         await ask(number)
         took.append((time.perf_counter() - began) * 1000)
     took.sort()
-    print(
-        f"{name}: p50 {statistics.median(took):.1f} ms, p99 {took[int(_PAGES * 0.99) - 1]:.1f} ms", flush=True
-    )
+    middle, slow = statistics.median(took), took[int(_PAGES * 0.99) - 1]
+    return [
+        Figure(scenario, f"{name}: p50", middle, "ms", "less", goal=goal),
+        Figure(scenario, f"{name}: p99", slow, "ms", "less"),
+    ]
 
 
 async def _write(log: AuditLog, event: Event) -> float:
@@ -126,7 +133,7 @@ async def _write(log: AuditLog, event: Event) -> float:
     return _WRITES / (time.perf_counter() - began)
 
 
-async def _measure(pool: asyncpg.Pool, events: int, folder: Path) -> None:
+async def _measure(pool: asyncpg.Pool, events: int, folder: Path, name: str) -> list[Figure]:
     log = AuditLog(AuditWriter(pool), _TENANT)
     chance = random.Random(2)
     patients = max(1, events // _PER_PATIENT)
@@ -144,50 +151,57 @@ async def _measure(pool: asyncpg.Pool, events: int, folder: Path) -> None:
     async def by(wanted: Wanted) -> None:
         await log.search(wanted, 101)
 
-    await _timed("patient's page, AuditEvents", page)
-    await _timed("patient's page, for people", page_for_people)
-    await _timed("officer, by requester", lambda n: by(Wanted(requester=f"{n:08}")))
-    await _timed("officer, by user", lambda n: by(Wanted(person=f"{n:09}")))
-    await _timed("officer, refusals of a kind", lambda _: by(Wanted(kind="token", outcome=4)))
-    await _timed("officer, by question", lambda n: by(Wanted(correlation=f"{n:032x}")))
+    figures = [
+        *await _timed(name, "patient's page, AuditEvents", page, 50),
+        *await _timed(name, "patient's page, for people", page_for_people, 50),
+        *await _timed(name, "officer, by requester", lambda n: by(Wanted(requester=f"{n:08}"))),
+        *await _timed(name, "officer, by user", lambda n: by(Wanted(person=f"{n:09}"))),
+        *await _timed(name, "officer, refusals of a kind", lambda _: by(Wanted(kind="token", outcome=4))),
+        *await _timed(name, "officer, by question", lambda n: by(Wanted(correlation=f"{n:032x}"))),
+    ]
     event = _event(chance, "000000001")
-    print(f"written without a sealer: {await _write(log, event):,.0f} events/s", flush=True)
+    alone = await _write(log, event)
     key = ECKey.generate_key("P-256")
     sealer = Sealer(
         pool, {_TENANT: Sealing(_URA, ECKey.import_key({**key.as_dict(private=True), "kid": "k"}))}, folder
     )
     began = time.perf_counter()
     await sealer.seal()
-    took = time.perf_counter() - began
-    print(
-        f"sealed {_WRITES:,} events in {took:.2f} s, {SEAL_EVENTS:,} to a seal: {took / _WRITES * 1e6:.0f} us each"
-    )
+    took = (time.perf_counter() - began) / _WRITES
     async with sealer.sealing():
-        print(f"written with a sealer beside it: {await _write(log, event):,.0f} events/s", flush=True)
+        beside = await _write(log, event)
+    return [
+        *figures,
+        Figure(name, f"written, {_AT_ONCE} at once", alone, "events/s", "more"),
+        Figure(name, "written with a sealer beside it", beside, "events/s", "more", alone, "without"),
+        Figure(name, f"sealed, {SEAL_EVENTS:,} to a seal", took * 1e6, "us an event", "less"),
+    ]
 
 
-async def _run(events: int) -> None:
-    with tempfile.TemporaryDirectory(prefix="schakel-bench-") as folder:
-        server = await EmbeddedServer.start(Path(folder))
-        try:
-            address = await server.ensure_database("log", "log", "secret")
-            pool = await connect(address, connections=4)
-            try:
-                began = time.monotonic()
-                await _fill(address, events)
-                print(f"{events:,} events in {time.monotonic() - began:.0f} s", flush=True)
-                await _measure(pool, events, Path(folder))
-            finally:
-                await disconnect(pool)
-        finally:
-            await server.stop()
+async def at_size(events: int) -> list[Figure]:
+    """The figures of a log with so many events; filling it takes minutes for ten million, and 6 GB of disk."""
+    name = f"log, {events:,} events"
+    async with AsyncExitStack() as undo:
+        folder = temporary_folder()
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        server = await EmbeddedServer.start(folder / "postgres")
+        undo.push_async_callback(server.stop)
+        address = await server.ensure_database("log", "log", "secret")
+        pool = await connect(address, connections=4)
+        undo.push_async_callback(disconnect, pool)
+        began = time.monotonic()
+        await _fill(address, events)
+        filled = events / (time.monotonic() - began)
+        figures = await _measure(pool, events, folder, name)
+    return [Figure(name, "filled by COPY", filled, "/s", "more"), *figures]
 
 
 def main() -> None:
     """Runs it and prints the figures."""
     parser = argparse.ArgumentParser(prog="bench.log", description="The log at size.")
     parser.add_argument("--events", type=int, default=10_000_000, metavar="N")
-    asyncio.run(_run(parser.parse_args().events))
+    events = parser.parse_args().events
+    print(f"{hardware()}\n\n{table(asyncio.run(at_size(events)))}")
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ class Pair:
 async def running() -> AsyncIterator[Pair]:
     """Both nodes and the bare server, empty and ready; all of it is gone at the end."""
     async with AsyncExitStack() as undo:
-        folder = _folder()
+        folder = temporary_folder()
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         server = await EmbeddedServer.start(folder / "postgres")
         undo.push_async_callback(server.stop)
@@ -156,7 +156,7 @@ async def running() -> AsyncIterator[Pair]:
         yield Pair(started[0], started[1], bare_port, bare_tls_port, facilities, session)
 
 
-def _folder() -> Path:
+def temporary_folder() -> Path:
     """A temporary folder that the database's user may enter."""
     folder = Path(tempfile.mkdtemp(prefix="schakel-bench-"))
     folder.chmod(0o711)

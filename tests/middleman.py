@@ -1,6 +1,7 @@
 """Middlemen between a node and a facility: they pass on what is said, or do to it what networks and liars do.
 
-    async with middleman(target, port) as between:
+    async with middleman() as between:
+        between.target = "http://127.0.0.1:8413"
         between.behave = slow(10)
         await between.down()
 
@@ -145,12 +146,12 @@ def _gone(passing: Passing, response: web.StreamResponse) -> web.StreamResponse:
 
 @dataclass
 class Middleman:
-    """See the module. `asked` counts the requests that came, `heard` are the true answers that it let through."""
+    """See the module. `asked` counts the requests that came, `paths` are where to."""
 
-    target: str
-    port: int
     session: aiohttp.ClientSession
     served: ssl.SSLContext | None = None
+    target: str = ""
+    port: int = 0
     behave: Behaviour = passes
     asked: int = 0
     paths: list[str] = field(default_factory=list)
@@ -163,6 +164,7 @@ class Middleman:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self.served).start()
+        self.port = self._runner.addresses[0][1]
 
     async def down(self) -> None:
         """Nobody listens any more, and what was open is closed."""
@@ -182,16 +184,13 @@ class Middleman:
 
 @asynccontextmanager
 async def middleman(
-    target: str,
-    port: int,
-    *,
-    served: ssl.SSLContext | None = None,
-    asking: ssl.SSLContext | None = None,
+    served: ssl.SSLContext | None = None, asking: ssl.SSLContext | None = None
 ) -> AsyncIterator[Middleman]:
-    """One that listens on `port` (with TLS as `served` says) in front of `target` (asked with TLS as `asking` says)."""
+    """One that listens on a port of its own (with TLS as `served` says) in front of its `target`, which is yet to be set
+    (and is asked with TLS as `asking` says)."""
     connector = aiohttp.TCPConnector(ssl=asking if asking is not None else True)
     async with aiohttp.ClientSession(connector=connector) as session:
-        made = Middleman(target, port, session, served)
+        made = Middleman(session, served)
         await made.up()
         try:
             yield made

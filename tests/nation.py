@@ -62,12 +62,11 @@ class Nation:
     """See the module. The middlemen are `authority`, `issuer`, `dezi`, `mitz` and `home` (of the requester's DID)."""
 
     folder: Path
-    addresses: Mapping[str, str]
-    ports: Mapping[str, int]
     authority: Middleman
     issuer: Middleman
     dezi: Middleman
     home: Middleman
+    ports: dict[str, int] = field(default_factory=dict)
     _stacks: dict[str, AsyncExitStack] = field(default_factory=dict)
     _mitz: Middleman | None = None
     _requester: Requester | None = None
@@ -113,7 +112,7 @@ class Nation:
             "back": {**operator, "client_ca": [str(self.anchors)], "verdict_seconds": 0},
             "certificates": {
                 "uzi": "test",
-                "sources": [self.addresses["uzi-ca"]],
+                "sources": [self.at(self.authority)],
                 "keep_seconds": 0,
                 "pause_seconds": 0,
                 "timeout": SECONDS,
@@ -125,9 +124,9 @@ class Nation:
                 "did_seconds": 0,
                 "did_timeout": SECONDS,
             },
-            "dezi": {"issuer": self.addresses["dezi"], "seconds": SECONDS},
+            "dezi": {"issuer": self.at(self.dezi), "seconds": SECONDS},
             "mitz": {
-                "base": self.addresses["mitz"],
+                "base": self.at(self.mitz),
                 **operator,
                 "ca": [str(self.anchors)],
                 "seconds": SECONDS,
@@ -149,13 +148,24 @@ class Nation:
             "mitz": mitz.application,
             "mitz-page": mitz.page_application,
         }
-        app = make[name](self.folder, self.addresses.get(name, ""))
+        before = self._before(name)
+        app = make[name](self.folder, self.at(before) if before else "")
         tls = self._mitz_tls() if name == "mitz" else None
+        [port] = free_ports(1)
         stack = AsyncExitStack()
-        await stack.enter_async_context(
-            serving("127.0.0.1", [Facility(name, app, self.ports[f"real {name}"], tls)])
-        )
+        await stack.enter_async_context(serving("127.0.0.1", [Facility(name, app, port, tls)]))
         self._stacks[name] = stack
+        self.ports[name] = port
+        if before:
+            before.target = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+
+    def _before(self, name: str) -> Middleman | None:
+        between = {"uzi-ca": self.authority, "credential-issuer": self.issuer, "dezi": self.dezi}
+        return self._mitz if name == "mitz" else between.get(name)
+
+    def at(self, between: Middleman) -> str:
+        """The address of a middleman."""
+        return f"{'https' if between.served else 'http'}://127.0.0.1:{between.port}"
 
     async def stop(self, name: str) -> None:
         """Stops it."""
@@ -175,7 +185,7 @@ class Nation:
 
     async def certificate(self, name: str, **members: Any) -> tuple[Files, str]:
         """A new certificate of the authority in files `name`, and its serial number."""
-        key = new_key(2048)
+        key = new_key()
         asked = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
         pem = asked.public_bytes(serialization.Encoding.PEM).decode()
         body = {"csr": pem, "hosts": ["127.0.0.1", "localhost"], **members}
@@ -194,13 +204,13 @@ class Nation:
     async def told(self, name: str, path: str, body: Mapping[str, Any]) -> Any:
         """What a facility itself answers to JSON: nobody stands between."""
         async with httpx.AsyncClient(trust_env=False) as client:
-            answer = await client.post(f"http://127.0.0.1:{self.ports[f'real {name}']}/{path}", json=body)
+            answer = await client.post(f"http://127.0.0.1:{self.ports[name]}/{path}", json=body)
         assert answer.status_code in (201, 204), answer.text
         return answer.json() if answer.content else None
 
     async def choose(self, patient: str, allowed: bool) -> None:
         """The patient says on the page of Mitz whether GPs may have what is kept at hospitals."""
-        base = f"http://127.0.0.1:{self.ports['real mitz-page']}"
+        base = f"http://127.0.0.1:{self.ports['mitz-page']}"
         async with httpx.AsyncClient(base_url=base, trust_env=False, follow_redirects=True) as browser:
             page = await browser.post("/login", data={"bsn": patient})
             secret = re.search('name="secret" value="([^"]+)"', page.text)
@@ -211,7 +221,7 @@ class Nation:
 
     def _mitz_tls(self) -> Tls:
         hosts = ("localhost", "127.0.0.1")
-        return server_tls(self.folder, self.addresses["uzi-ca"], "mitz", hosts, clients=True)
+        return server_tls(self.folder, self.at(self.authority), "mitz", hosts, clients=True)
 
     async def furnish(self, stack: AsyncExitStack) -> None:
         """Certificates, credentials, Mitz, and who asks."""
@@ -226,10 +236,7 @@ class Nation:
         served.verify_mode = ssl.CERT_REQUIRED
         asking = ssl.create_default_context(cafile=str(self.anchors))
         asking.load_cert_chain(*operator.pair)
-        target = f"https://127.0.0.1:{self.ports['real mitz']}"
-        self._mitz = await stack.enter_async_context(
-            middleman(target, self.ports["mitz"], served=served, asking=asking)
-        )
+        self._mitz = await stack.enter_async_context(middleman(served, asking))
         (self.folder / "mitz.toml").write_text(_mitz_toml())
         await self.start("mitz")
         await self.start("mitz-page")
@@ -266,8 +273,8 @@ class Requester:
         (country.folder / "gp.jwk").write_bytes(orjson.dumps(new_signing_key()))
         chain = x509.load_pem_x509_certificates(files.certificate.read_bytes())
         private = serialization.load_pem_private_key(files.key.read_bytes(), None)
-        own = make_x509_credential(private, chain, did)  # type: ignore[arg-type] # RSA, as made above
-        statement = await _logged_in(country)
+        own = make_x509_credential(private, chain, did)  # type: ignore[arg-type] # EC, as made above
+        statement = await logged_in(country)
         wallet = Wallet(did, read_key(country.folder / "gp.jwk"), [own, given["credential"]])
         return cls(country, files, serial, given["id"], statement, wallet)
 
@@ -306,23 +313,11 @@ class Requester:
 @asynccontextmanager
 async def nation(folder: Path) -> AsyncIterator[Nation]:
     """The facilities, with what they keep in `folder`, which is there."""
-    facilities = ("uzi-ca", "credential-issuer", "dezi", "mitz")
-    names = [*facilities, "home", *(f"real {name}" for name in (*facilities, "mitz-page"))]
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
-    addresses = {
-        name: f"{'https' if name == 'mitz' else 'http'}://127.0.0.1:{ports[name]}" for name in facilities
-    }
     (folder / "credential-issuer.toml").write_text("tls = false\n")
     (folder / "dezi.toml").write_text(dezi_toml([_BACK]))
     async with AsyncExitStack() as stack:
-        authority, issuer, login = [
-            await stack.enter_async_context(
-                middleman(f"http://127.0.0.1:{ports[f'real {name}']}", ports[name])
-            )
-            for name in ("uzi-ca", "credential-issuer", "dezi")
-        ]
-        home = await stack.enter_async_context(middleman("http://127.0.0.1:1", ports["home"]))
-        made = Nation(folder, addresses, ports, authority, issuer, login, home)
+        between = [await stack.enter_async_context(middleman()) for _ in range(4)]
+        made = Nation(folder, *between)
         stack.push_async_callback(made.close)
         for name in ("uzi-ca", "credential-issuer", "dezi"):
             await made.start(name)
@@ -374,7 +369,7 @@ def _mitz_toml() -> str:
     )
 
 
-async def _logged_in(country: Nation) -> str:
+async def logged_in(country: Nation) -> str:
     """The statement of Dezi about the professional of the requester, after a login there."""
     challenge = urlsafe_b64encode(hashlib.sha256(_VERIFIER.encode()).digest()).rstrip(b"=").decode()
     asked = {
@@ -387,7 +382,7 @@ async def _logged_in(country: Nation) -> str:
         "code_challenge": challenge,
         "code_challenge_method": "S256",
     }
-    base = f"http://127.0.0.1:{country.ports['real dezi']}"
+    base = f"http://127.0.0.1:{country.ports['dezi']}"
     async with httpx.AsyncClient(base_url=base, trust_env=False) as browser:
         code = await chosen(browser, f"/authorize?{'&'.join(f'{n}={quote(v)}' for n, v in asked.items())}")
         form = {

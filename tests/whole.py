@@ -20,25 +20,30 @@ from typing import Any
 import httpx
 import orjson
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from joserfc import jwt
 from joserfc.jwk import ECKey
-from tests.certificates import Files
+from tests.certificates import Authority, Files, new_key
 from tests.guarded import condition, patient
 from tests.middleman import Passing
-from tests.nation import ALLOWS, ALSO_ALLOWS, REFUSES, Nation
-from tests.nodes import RunningNode, databases, running_node
+from tests.nation import ALLOWS, ALSO_ALLOWS, REFUSES, REQUESTER, TYPE, Nation, Requester, logged_in
+from tests.nodes import DOCTOR, RunningNode, databases, running_node
 from tests.proofs import proof
 
 from schakel.commands.doors import Door, Places
 from schakel.commands.explain import explain
 from schakel.fhir.definitions import Version
-from schakel.generic.identity import new_key
+from schakel.config import Peer
+from schakel.generic.identity import AssertionSigner, User
+from schakel.generic.identity import new_key as new_signing_key
 from schakel.generic.identity.assertion import ASSERTION_TYPE
-from schakel.generic.identity.credentials import Presentation, Wallet
+from schakel.generic.identity.credentials import Presentation, Wallet, make_x509_credential
 from schakel.generic.identity.credentials.definitions import Definitions
 from schakel.generic.identity.credentials.wallet import dezi_credential
 from schakel.generic.identity.keys import read_key
-from schakel.generic.identity.tokens.grants import JWT_BEARER, VP_BEARER
+from schakel.generic.identity.tokens.grants import CLIENT_CREDENTIALS, JWT_BEARER, VP_BEARER
 from schakel.kernel.clock import new_id, now
 from schakel.kernel.values import BSN_SYSTEM
 from schakel.store.embedded import EmbeddedServer
@@ -47,6 +52,9 @@ SILENT = "999995005"
 """A patient who never chose anything in Mitz."""
 
 PATIENTS = {"allows": ALLOWS, "refuses": REFUSES, "also": ALSO_ALLOWS, "silent": SILENT}
+
+
+HIGH, SUBSTANTIAL = (f"http://eidas.europa.eu/LoA/{level}" for level in ("high", "substantial"))
 
 
 def named(bsn: str) -> str:
@@ -60,12 +68,23 @@ async def hospital(
     name: str,
     country: Nation,
     own: Mapping[str, Any] | None = None,
+    *,
+    mitz: bool = True,
     **changed: Any,
 ) -> AsyncIterator[RunningNode]:
     """A node of one hospital with a Condition of each patient. `own` are settings of the hospital, `changed` of the
-    node; its questions to Mitz are signed."""
+    node; its questions to Mitz are signed, and without `mitz` it asks none."""
     settings = country.settings(**changed)
-    settings["mitz"] = {**settings["mitz"], "sign": True, "seconds": 5, **changed.get("mitz", {})}
+    if mitz:
+        signs = Authority.new("Signing CA").issue("gateway", key=new_key(2048)).write(country.folder, "signs")
+        settings["mitz"] |= {
+            "seconds": 5,
+            "sign": True,
+            "signing_certificate": signs.certificate,
+            "signing_key": signs.key,
+        }
+    else:
+        del settings["mitz"]
     async with (
         databases(cluster, name) as make,
         running_node(
@@ -97,26 +116,32 @@ async def signed_only(country: Nation) -> None:
         await country.start("mitz")
 
 
+def presented(requester: Requester, audience: str, scope: str = "bgz") -> Presentation:
+    """What the requester presents for a scope, to the authorisation server with issuer `audience`."""
+    beside = [dezi_credential(requester.statement)]
+    return requester.wallet.present(Definitions.load().of([scope]), audience=audience, beside=beside)
+
+
 @dataclass(frozen=True)
 class Asker:
-    """Who asks at the back door of a: `certificate` is what it shows there (None: nothing), `key` that of its proofs
-    (None: it proves none)."""
+    """Who asks at the back door of a: `certificate` is what it shows there (None: nothing), `key` that of its
+    proofs (None: it proves none). With `front` the guarded door on front is asked."""
 
     country: Nation
     node: RunningNode
     certificate: Files | None
     key: ECKey | None
     token: str = ""
+    front: bool = False
 
     @classmethod
-    async def presenting(cls, country: Nation, node: RunningNode, **changed: Any) -> Asker:
-        """The GP, with a token for the BgZ by vp_token-bearer; `changed` are members."""
-        asker = replace(
-            cls(country, node, country.requester.certificate, ECKey.generate_key("P-256")), **changed
-        )
-        async with asker.client() as client:
-            made = await country.requester.presentation(client, asker.issuer)
-        return await asker.granted("bgz", VP_BEARER, made)
+    async def presenting(
+        cls, country: Nation, node: RunningNode, requester: Requester | None = None, scope: str = "bgz"
+    ) -> Asker:
+        """The GP, or another `requester`, with a token by vp_token-bearer."""
+        requester = requester or country.requester
+        asker = cls(country, node, requester.certificate, ECKey.generate_key("P-256"))
+        return await asker.granted(scope, VP_BEARER, presented(requester, asker.issuer, scope))
 
     @property
     def issuer(self) -> str:
@@ -124,7 +149,7 @@ class Asker:
 
     @property
     def door(self) -> str:
-        return f"{self.node['a'].back_root}/a"
+        return self.issuer if self.front else f"{self.node['a'].back_root}/a"
 
     def client(self) -> httpx.AsyncClient:
         """A client that shows the certificate. Close it."""
@@ -133,7 +158,7 @@ class Asker:
             context.load_cert_chain(*self.certificate.pair)
         return httpx.AsyncClient(verify=context, trust_env=False, timeout=30)
 
-    async def granted(self, scope: str, grant: str, made: Presentation, **form: str) -> Asker:
+    async def granted(self, scope: str, grant: str, made: Presentation | None = None, **form: str) -> Asker:
         """The same with a token."""
         answer = await self.asks_token(scope, grant, made, **form)
         assert answer.status_code == 200, answer.text
@@ -141,11 +166,15 @@ class Asker:
         assert told["token_type"] == ("DPoP" if self.key else "Bearer")
         return replace(self, token=told["access_token"])
 
-    async def asks_token(self, scope: str, grant: str, made: Presentation, **form: str) -> httpx.Response:
+    async def asks_token(
+        self, scope: str, grant: str, made: Presentation | None, **form: str
+    ) -> httpx.Response:
         """What the token endpoint on back says."""
         url = f"{self.door}/oauth2/token"
-        fields = {"grant_type": grant, "scope": scope, "assertion": made.assertion, **form}
-        if grant == VP_BEARER:
+        fields = {"grant_type": grant, "scope": scope, **form}
+        if made is not None:
+            fields["assertion"] = made.assertion
+        if made is not None and grant == VP_BEARER:
             fields["presentation_submission"] = orjson.dumps(made.submission).decode()
             fields["client_id"] = "https://gp.example"
         headers = {"DPoP": proof("POST", url, key=self.key)} if self.key else {}
@@ -229,6 +258,30 @@ async def until(node: RunningNode, path: str) -> list[dict[str, Any]]:
 # -- others who present --------------------------------------------------------------------------------------
 
 
+async def known_as(
+    country: Nation, *, type_code: str = "Z3", role: str = "01.015", loa: str = HIGH
+) -> Requester:
+    """The GP as an organisation of another type, or for a professional with another role, or another level at Dezi."""
+    gp = country.requester
+    asked = {"type": TYPE, "subject": gp.wallet.did, "roleCodeNL": type_code}
+    given = await country.told("credential-issuer", "credentials", asked)
+    chain = x509.load_pem_x509_certificates(gp.certificate.certificate.read_bytes())
+    private = serialization.load_pem_private_key(gp.certificate.key.read_bytes(), None)
+    assert isinstance(private, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)
+    own = make_x509_credential(private, chain, gp.wallet.did)
+    wallet = Wallet(gp.wallet.did, read_key(country.folder / "gp.jwk"), [own, given["credential"]])
+    file = country.folder / "dezi.toml"
+    before = file.read_text()
+    try:
+        await country.stop("dezi")
+        file.write_text(f'loa = "{loa}"\n' + before.replace('"01.015"', f'"{role}"'))
+        await country.start("dezi")
+        statement = await logged_in(country)
+    finally:
+        file.write_text(before)
+    return replace(gp, wallet=wallet, statement=statement)
+
+
 @dataclass(frozen=True)
 class Provider:
     """A service provider: its certificate, and the wallet with what lets it ask for the GP."""
@@ -245,7 +298,7 @@ async def provider(country: Nation, delegated_by: str) -> Provider:
     files, _ = await country.certificate(
         "provider", kind="server", organisation="Leverancier", number="00000099000020000"
     )
-    (country.folder / "provider.jwk").write_bytes(orjson.dumps(new_key()))
+    (country.folder / "provider.jwk").write_bytes(orjson.dumps(new_signing_key()))
     known = await country.told(
         "credential-issuer",
         "credentials",
@@ -290,10 +343,38 @@ def by_gp(country: Nation, kind: str, subject: Mapping[str, Any]) -> str:
 async def by_provider(country: Nation, node: RunningNode, vendor: Provider) -> httpx.Response | Asker:
     """The service provider asks a token for the BgZ with two presentations (jwt-bearer), the GP's and its own."""
     asker = Asker(country, node, vendor.certificate, ECKey.generate_key("P-256"))
-    definitions = Definitions.load()
-    made = vendor.wallet.present(definitions.client, audience=asker.issuer)
-    beside = [dezi_credential(country.requester.statement)]
-    gp = country.requester.wallet.present(definitions.of(["bgz"]), audience=asker.issuer, beside=beside)
+    made = vendor.wallet.present(Definitions.load().client, audience=asker.issuer)
+    gp = presented(country.requester, asker.issuer)
     form = {"client_assertion_type": ASSERTION_TYPE, "client_assertion": made.assertion}
     answer = await asker.asks_token("bgz", JWT_BEARER, gp, **form)
     return replace(asker, token=answer.json()["access_token"]) if answer.status_code == 200 else answer
+
+
+def directory(country: Nation, types: Mapping[str, str]) -> tuple[Peer, ...]:
+    """What the hospital itself knows of organisations: the type of each by URA. All sign with the key of the GP."""
+    public = {name: value for name, value in orjson.loads((country.folder / "gp.jwk").read_bytes()).items() if name != "d"}
+    return tuple(
+        Peer(
+            ura=ura,
+            name=f"Organisation {ura}",
+            issuer=f"https://{ura}.example",
+            token_endpoint=f"https://{ura}.example/token",
+            fhir={},
+            jwks={"keys": [public]},
+            type_code=type_code,
+        )
+        for ura, type_code in types.items()
+    )
+
+
+async def by_assertion(
+    country: Nation, node: RunningNode, ura: str = REQUESTER, *, user: User = DOCTOR, purpose: str = "TREAT"
+) -> Asker:
+    """An organisation of the directory with a token for the BgZ that it got with an assertion."""
+    asker = Asker(country, node, country.requester.certificate, ECKey.generate_key("P-256"))
+    signer = AssertionSigner(ura, country.folder / "gp.jwk")
+    form = {
+        "client_assertion_type": ASSERTION_TYPE,
+        "client_assertion": signer.assertion(asker.issuer, user, purpose, "current"),
+    }
+    return await asker.granted("bgz", CLIENT_CREDENTIALS, **form)

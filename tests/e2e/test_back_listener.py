@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,7 +15,7 @@ import pytest
 import pytest_asyncio
 import time_machine
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from tests.certificates import Authority, Files, Issued, uzi_name
+from tests.certificates import Authority, Files, Issued, client_context, uzi_name
 from tests.guarded import BSN, SEARCH, Door, condition, keys, patient
 from tests.nodes import RunningNode, RunningOrganisation, databases, running_node
 
@@ -83,6 +85,34 @@ async def test_the_way_to_the_root_may_come_with_the_certificate(
 ) -> None:
     below = authority(door).authority("Between").authority("Below").issue("b.example")
     assert (await asked(door, below.write(tmp_path, "own"))).status_code == 200
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_who_resumes_a_session_is_who_began_it(
+    door: RunningOrganisation, tmp_path: Path, version: ssl.TLSVersion
+) -> None:
+    """A resumed session brings no chain along: this client would be taken for one without a way to the root."""
+    own = authority(door).authority("Between").issue("b.example").write(tmp_path, "own")
+    context = client_context(authority(door), own=own)
+    context.maximum_version = version
+    at = urlsplit(door.back_root)
+    assert at.hostname is not None and at.port is not None
+
+    def ask(session: ssl.SSLSession | None) -> tuple[ssl.SSLSession | None, bool | None, bytes]:
+        with (
+            socket.create_connection((at.hostname, at.port), timeout=10) as line,
+            context.wrap_socket(line, server_hostname=at.hostname, session=session) as wrapped,
+        ):
+            wrapped.sendall(b"GET /a/fhir/stu3/metadata HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+            heard = b"".join(
+                iter(partial(wrapped.recv, 65_536), b"")
+            )  # An ending in order: else it is forgotten.
+            return wrapped.session, wrapped.session_reused, heard[:15]
+
+    first, _, heard = await asyncio.to_thread(ask, None)
+    assert heard == b"HTTP/1.1 200 OK"
+    _, resumed, heard = await asyncio.to_thread(ask, first)
+    assert (resumed, heard) == (version is ssl.TLSVersion.TLSv1_2, b"HTTP/1.1 200 OK")
 
 
 async def test_old_versions_of_tls_are_refused(door: RunningOrganisation) -> None:

@@ -14,6 +14,7 @@ from tests.dezi import ELSEWHERE, HIGH, NUMBER, OWN, Scene, dezi_node, page_of
 from tests.medmij import Browser
 from tests.nodes import MakeDatabase, databases, running_node
 
+from schakel.store import expiring
 from schakel.store.embedded import EmbeddedServer
 
 BACK = "https://ehr.example/patients?tab=2"
@@ -82,13 +83,17 @@ async def test_a_login_that_ended_is_gone_with_its_statement(scene: Scene) -> No
     assert kept == 0
 
 
-async def test_a_statement_does_not_outlive_its_login(make_database: MakeDatabase) -> None:
+async def test_a_statement_does_not_outlive_its_login(
+    make_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expiring, "_SECONDS", 0.1)
     async with dezi_node(make_database, lasting_hours=0.0001) as scene:
         begun = await scene.begin()
         async with Browser() as browser:
             await page_of(browser, begun["address"])
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1)
         assert (await scene.told(begun["id"])).status_code == 404
+        assert await scene.node.node.pool.fetchval("SELECT count(*) FROM dezi_login") == 0
 
 
 async def test_a_login_belongs_to_its_organisation(scene: Scene) -> None:

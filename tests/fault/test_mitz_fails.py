@@ -29,7 +29,7 @@ from tests.middleman import (
 )
 from tests.mitz import FAULT
 from tests.mitz import answer as soap
-from tests.nation import ALLOWS, ALSO_ALLOWS, HOLDER, REFUSES, REQUESTER, SECONDS, Nation, nation
+from tests.nation import ALLOWS, ALSO_ALLOWS, HOLDER, REFUSES, REQUESTER, SECONDS, Nation
 from tests.nodes import RunningNode, databases, running_node
 
 from schakel.facilities import FacilityRules
@@ -82,13 +82,7 @@ def shown(answer: httpx.Response) -> set[str]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def country(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Nation]:
-    async with nation(tmp_path_factory.mktemp("nation")) as made:
-        yield made
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def node(cluster: EmbeddedServer, country: Nation) -> AsyncIterator[RunningNode]:
+async def node(cluster: EmbeddedServer, nationwide: Nation) -> AsyncIterator[RunningNode]:
     """Organisation a, a hospital with three patients, one of whom it wrote a ground about; and b, of a type that keeps
     two categories."""
     both = [
@@ -101,7 +95,7 @@ async def node(cluster: EmbeddedServer, country: Nation) -> AsyncIterator[Runnin
             ("a", "b"),
             by_slug={"a": {"type_code": "V6"}, "b": {"type_code": "G5"}},
             write_check="lenient",
-            **country.settings(mitz={"categories": both}),
+            **nationwide.settings(mitz={"categories": both}),
         ) as running,
     ):
         for slug in ("a", "b"):
@@ -118,12 +112,10 @@ async def put(node: RunningNode, slug: str, resource: dict[str, Any]) -> None:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def door(country: Nation, node: RunningNode) -> AsyncIterator[Door]:
-    country.heal()
+async def door(country: Nation, node: RunningNode) -> Door:
     made = Door(country, node, {})
     await made.token()
-    yield made
-    country.heal()
+    return made
 
 
 async def test_with_mitz_the_choice_of_the_patient_decides(door: Door) -> None:

@@ -441,7 +441,7 @@ def test_an_export_gives_every_field_of_the_officer() -> None:
     assert table["user"]["responsible"] == "900000008" and table["checks"] == ["identified", "ground found"]
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+31", "-1", "@x", "\tx"])
+@pytest.mark.parametrize("text", ["=1+1", "+31", "-1", "@x", "\tx", "\uff1d1+1", "\n=1+1"])
 def test_a_spreadsheet_finds_no_formula_in_an_export(text: str) -> None:
     event = Logged("e-1", MOMENT, replace(FULL, request_id=text))
     [row] = csv.DictReader(StringIO(rows([event], "officer", "csv", head=True).decode()))

@@ -222,3 +222,23 @@ def test_the_text_of_a_changed_matrix_holds_the_change(own: Path) -> None:
     again = Policy.from_text(wider.text)
     assert again.decide(PHARMACIST, "recorded") == wider.decide(PHARMACIST, "recorded")
     assert "A. de Vries" in wider.text
+
+
+def test_no_file_gives_patients_data_without_a_ground(own: Path) -> None:
+    """"none" is the ground of a notification, which takes nothing; whoever answers for it."""
+    for change in (
+        '[[permit]]\nid = "bgz-recorded"\ngrounds = ["none"]\n',
+        '[[permit]]\nid = "notification"\ncategories = ["*"]\nexchange = "ta-np-notification"\n'
+        + ANSWERED
+        + NEW_FORM.replace('"bgz"', '"ta-np-notification"'),
+        '[[permit]]\nid = "bgz-sender-task"\ngrounds = ["none"]\n',
+    ):
+        said = refused(own, change + ANSWERED)
+        assert "'grounds'" in said and "'none'" in said
+
+
+def test_who_answers_for_a_wider_permit_stays_named_when_it_is_changed_again(own: Path) -> None:
+    widened = '[[permit]]\nid = "bgz-recorded"\nroles = ["*"]\n' + ANSWERED
+    changed = policy(own, widened + '[[permit]]\nid = "bgz-recorded"\nbound = true\n')
+    [permit] = [one for one in changed.matrix.permits if one.id == "bgz-recorded"]
+    assert permit.bound and permit.responsible == "A. de Vries, privacy officer" and permit.reason

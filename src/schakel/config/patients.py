@@ -18,7 +18,7 @@ class Broker(Section):
     issuer: Url = Field(description="its issuer, as in its metadata")
     client_id: str = Field(description="our client id there", min_length=1)
     key: Path = Field(
-        description="private RSA key (JWK file): proves us there, and opens what it says of a person"
+        description="private RSA key (JWK or PEM file): proves us there, and opens what it says of a person"
     )
     levels: tuple[str, ...] = Field(
         (

@@ -71,6 +71,11 @@ class Gateway:
         self._targets = Targets(service, policy, recorded)
         self._acts = Acts(service, self._targets, Notifications(ura, service, addresses))
 
+    @property
+    def exchanges(self) -> tuple[str, ...]:
+        """The ids of the exchanges of this door."""
+        return tuple(exchange.id for exchange in self._policy.matrix.exchanges)
+
     async def answer(self, call: Call, base: str) -> Answer:
         """The answer to a request at the guarded door. Raises an `Outcome` for every refusal."""
         request = call.request

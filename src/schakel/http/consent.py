@@ -35,11 +35,19 @@ class ConsentRoutes:
         table = await asked(
             request, ("patient", "by"), ("requesters", "provider_categories", "exchanges", "reason")
         )
+        exchanges, known = texts_in(table, "exchanges"), organisation.gateway.exchanges
+        if unknown := sorted({*exchanges} - {*known}):
+            # It would stand against nothing, and nobody would notice.
+            raise Invalid(
+                f"there is no exchange {unknown[0][:64]!r}; there are {', '.join(known)}",
+                code="objection-invalid",
+                expression="exchanges",
+            )
         objection = await organisation.consent.objections.write(
             text_in(table, "patient"),
             requesters=texts_in(table, "requesters"),
             provider_categories=texts_in(table, "provider_categories"),
-            exchanges=texts_in(table, "exchanges"),
+            exchanges=exchanges,
             reason=text_in(table, "reason", needed=False),
             by=text_in(table, "by"),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,7 +20,8 @@ class Decisions:
         organisation = self._node.own(request)
         decision = request.path_params["id"]
         stored = await organisation.log.decision(decision)
-        await organisation.log_own_reading("log", f"decisions/{decision}")
+        patient = str(orjson.loads(stored)["patient"])
+        await organisation.log_own_reading("log", f"decisions/{decision}", patient)
         return Response(stored, media_type="application/json", headers={"Cache-Control": "no-store"})
 
     async def policy(self, request: Request) -> Response:

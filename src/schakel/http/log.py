@@ -100,10 +100,7 @@ class Log:
             asked = log_query.read(query, grant.patient)
             form = wanted(accepted(request), query, "r4")
             address = caller(request, self._node.public_url).network_address
-            reading = patient_reading(
-                organisation, grant.patient, grant.client, grant.jti, f"AuditEvent?{query}", address
-            )
-            await organisation.log.write(reading)
+            await organisation.log.write(patient_reading(organisation, grant, f"AuditEvent?{query}", address))
             found = await organisation.log.search(asked.wanted, asked.count + 1)
             base = f"{self._node.public_url}/{organisation.slug}/log/fhir/r4"
             page = found[: asked.count]
@@ -156,21 +153,19 @@ async def _exported(
 
 
 def patient_reading(
-    organisation: OrganisationServices, patient: str, party: str, token: str, asked: str, address: str
+    organisation: OrganisationServices, grant: PatientGrant, asked: str, address: str
 ) -> Event:
-    """A patient (BSN) read the log: by a program (host name), or on the organisation's own page (its URA). `token` is
-    the id of the token or session, `asked` what was asked and `address` from where."""
+    """A patient's program read the log: what it asked, and from where."""
     return Event(
         subtype="log",
         action="R",
         outcome="0",
-        requester=party,
-        requester_name=organisation.name if party == organisation.ura else "",
+        requester=grant.client,
         holder=organisation.ura,
         holder_name=organisation.name,
         purpose=PURPOSE,
-        patient=patient,
-        token=token,
+        patient=grant.patient,
+        token=grant.jti,
         query=f"GET {asked}",
         network_address=address,
     )

@@ -12,7 +12,8 @@ Source: OpenID Connect Core 1.0 section 3.1, RFC 6265 section 4.1.2, RFC 9700 se
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 from urllib.parse import urlencode, urlsplit
 
 from starlette.requests import Request
@@ -22,8 +23,8 @@ from schakel.facilities import FacilityAway
 from schakel.fhir.search import encode, pairs_of
 from schakel.generic.identity.flows import Language, csrf
 from schakel.generic.identity.oidc import LoginWrong
-from schakel.generic.identity.page_logins import Away, PageLoginGone, PageSession
-from schakel.generic.logging import Logged, Wanted, place
+from schakel.generic.identity.page_logins import Away, PageLoginGone
+from schakel.generic.logging import Event, Logged, Wanted, place
 from schakel.http import log_query
 from schakel.http.consent import own_event
 from schakel.http.errors import as_outcome, problem
@@ -49,13 +50,9 @@ class _Cancelled(Forbidden):
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
-    """Who reads: `patient` is a BSN, `party` the program (host name) or the organisation whose page it is, `token` what
-    the log calls token or session. `until` is when the session ends, `csrf` what its form carries; '' for a program."""
+class _Form:
+    """What the page of a session says: until when it lasts, and what the form that ends it carries."""
 
-    patient: str
-    party: str
-    token: str
     until: str = ""
     csrf: str = ""
 
@@ -76,14 +73,19 @@ class LogPage:
             door = organisation.log_page
             if "authorization" in request.headers or door is None or not _is_browser(request):
                 grant = await patient_grant(self._node, organisation, request)
-                return await self._read(
-                    request, organisation, _Reader(grant.patient, grant.client, grant.jti)
+                reading = patient_reading(
+                    organisation, grant, f"log?{request.url.query}", self._from(request)
                 )
+                return await self._read(request, organisation, reading, _Form())
             secret = request.cookies.get(self._cookie(organisation), "")
             session = await door.logins.find(secret)
             if session is None:
                 return self._login_page(request, organisation, "expired" if secret else "begin")
-            return await self._read(request, organisation, _reader(organisation, session, secret))
+            reading = self._event(
+                request, organisation, "log", session.id, session.patient, f"GET log?{request.url.query}"
+            )
+            form = _Form(f"{session.until.astimezone(AMSTERDAM):%H:%M}", csrf(secret))
+            return await self._read(request, organisation, reading, form)
         except Exception as error:
             return self._stopped(request, organisation, as_outcome(error))
 
@@ -153,17 +155,8 @@ class LogPage:
                 if not hmac.compare_digest(form.get("csrf", "").encode(), csrf(secret).encode()):
                     raise Forbidden("this form is not one of this session", code="form-foreign")
                 await door.logins.end(secret)
-                await organisation.log.write(
-                    own_event(
-                        organisation,
-                        "logout",
-                        "E",
-                        patient=session.patient,
-                        purpose=PURPOSE,
-                        token=session.id,
-                        network_address=caller(request, self._node.public_url).network_address,
-                    )
-                )
+                event = self._event(request, organisation, "logout", session.id, session.patient)
+                await organisation.log.write(event)
             language = _language(request, form.get("lang", ""))
         except Exception as error:
             return self._stopped(request, organisation, as_outcome(error))
@@ -173,14 +166,13 @@ class LogPage:
 
     # -- the list ----------------------------------------------------------------------------------------------
 
-    async def _read(self, request: Request, organisation: OrganisationServices, reader: _Reader) -> Response:
-        query = request.url.query
-        asked = log_query.read(query, reader.patient, _QUESTIONS)
+    async def _read(
+        self, request: Request, organisation: OrganisationServices, reading: Event, form: _Form
+    ) -> Response:
+        """The list of the patient of `reading`, which is logged first."""
+        query, patient = request.url.query, reading.patient
+        asked = log_query.read(query, patient, _QUESTIONS)
         count = min(asked.count, _MOST_QUESTIONS)
-        address = caller(request, self._node.public_url).network_address
-        reading = patient_reading(
-            organisation, reader.patient, reader.party, reader.token, f"log?{query}", address
-        )
         await organisation.log.write(reading)
         # What is logged from now on would move the questions of the pages that follow.
         moment = now()
@@ -188,9 +180,9 @@ class LogPage:
         page = found[:count]
         reviews: list[Logged] = []
         if any(map(was_emergency, page)):
-            wanted = Wanted(patient=reader.patient, kind=REVIEW)
+            wanted = Wanted(patient=patient, kind=REVIEW)
             reviews = await organisation.log.search(wanted, _MOST_REVIEWS)
-        shown = questions(page, reader.patient, reviews, _MOST_EVENTS)
+        shown = questions(page, patient, reviews, _MOST_EVENTS)
         language = _language(request)
         pairs = [(name, value) for name, value in pairs_of(query) if name not in ("lang", "_page")]
         older = ""
@@ -201,14 +193,13 @@ class LogPage:
         values = {
             "holder": organisation.name,
             "questions": shown,
-            "first": asked.wanted.after is None,
             "nobody": asked.wanted.after is None
             and not older
             and all(one.own and not one.party for one in shown),
             "older": older,
             "newest": "" if asked.wanted.after is None else f"{self._base(organisation)}?lang={language}",
-            "until": reader.until,
-            "csrf": reader.csrf,
+            "until": form.until,
+            "csrf": form.csrf,
             "action": f"{self._base(organisation)}/logout",
             "other_language": self._in_other_language(organisation, request, language),
         }
@@ -227,17 +218,8 @@ class LogPage:
         person = await door.broker.person(query["code"], self._callback(organisation), away.login)
         session = new_id()
         # Written down first: a login that the log does not have is none.
-        await organisation.log.write(
-            own_event(
-                organisation,
-                "login",
-                "E",
-                patient=person.bsn,
-                purpose=PURPOSE,
-                token=session,
-                network_address=caller(request, self._node.public_url).network_address,
-            )
-        )
+        event = self._event(request, organisation, "login", session, person.bsn)
+        await organisation.log.write(event)
         cookie = self._cookie(organisation)
         await door.logins.end(request.cookies.get(cookie, ""))
         secret = await door.logins.open(person.bsn, session)
@@ -248,17 +230,9 @@ class LogPage:
     async def _noted(self, request: Request, organisation: OrganisationServices, error: Outcome) -> Outcome:
         """Writes down that somebody did not get in; what to tell that person."""
         try:
-            await organisation.log.write(
-                own_event(
-                    organisation,
-                    "login",
-                    "E",
-                    outcome="8" if error.status >= 500 else "4",
-                    reason=error.kind,
-                    purpose=PURPOSE,
-                    network_address=caller(request, self._node.public_url).network_address,
-                )
-            )
+            event = self._event(request, organisation, "login", "", "")
+            outcome: Literal["4", "8"] = "8" if error.status >= 500 else "4"
+            await organisation.log.write(replace(event, outcome=outcome, reason=error.kind))
         except Outcome as away:
             return as_outcome(away)
         return error
@@ -321,6 +295,33 @@ class LogPage:
             language=language,
         )
 
+    def _event(
+        self,
+        request: Request,
+        organisation: OrganisationServices,
+        kind: Literal["log", "login", "logout"],
+        session: str,
+        patient: str,
+        query: str = "",
+    ) -> Event:
+        """What a patient did in a session here. All that the log has of one session is one question, so that someone
+        who looks often still sees the others first."""
+        return own_event(
+            organisation,
+            kind,
+            "R" if kind == "log" else "E",
+            patient=patient,
+            purpose=PURPOSE,
+            token=session,
+            correlation=session,
+            query=query,
+            network_address=self._from(request),
+        )
+
+    def _from(self, request: Request) -> str:
+        """Where the caller was seen."""
+        return caller(request, self._node.public_url).network_address
+
     # -- addresses and cookies -----------------------------------------------------------------------------------
 
     def _organisation(self, request: Request) -> OrganisationServices:
@@ -380,11 +381,6 @@ def _door(organisation: OrganisationServices) -> LogPageDoor:
     if organisation.log_page is None:
         raise NotFound("patients cannot log in at this node (setting medmij.broker)", code="log-page-off")
     return organisation.log_page
-
-
-def _reader(organisation: OrganisationServices, session: PageSession, secret: str) -> _Reader:
-    until = f"{session.until.astimezone(AMSTERDAM):%H:%M}"
-    return _Reader(session.patient, organisation.ura, session.id, until, csrf(secret))
 
 
 def _kind(error: Outcome) -> str:

@@ -65,16 +65,18 @@ class Professionals:
         address = f"{self._base(organisation)}/login?{urlencode({'login': login, 'ticket': ticket})}"
         return as_json({"id": login, "address": address}, 201)
 
-    async def find(self, request: Request) -> Response:
-        """How a login stands, and who logged in."""
+    async def one(self, request: Request) -> Response:
+        """A login: how it stands and who logged in (GET), and its end (DELETE)."""
+        return await (self._end if request.method == "DELETE" else self._find)(request)
+
+    async def _find(self, request: Request) -> Response:
         organisation = self._node.own(request)
         door = door_of(organisation)
         login = await door.logins.find(request.path_params["id"])
         who = door.dezi.trust.said(login.verklaring, now()) if login.step == "done" else None
         return as_json(_login(login, who))
 
-    async def end(self, request: Request) -> Response:
-        """Ends a login: the professional logged out, or never came back."""
+    async def _end(self, request: Request) -> Response:
         organisation = self._node.own(request)
         door = door_of(organisation)
         login = await door.logins.end(request.path_params["id"])

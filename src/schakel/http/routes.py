@@ -152,8 +152,9 @@ def internal(node: Node) -> list[BaseRoute]:
         Route("/{organisation}/grounds/{id}", plain(own.end_ground), methods=["DELETE"]),
         *_consent(node),
         Route("/{organisation}/professionals/logins", plain(professionals.begin), methods=["POST"]),
-        Route("/{organisation}/professionals/logins/{id}", plain(professionals.find), methods=["GET"]),
-        Route("/{organisation}/professionals/logins/{id}", plain(professionals.end), methods=["DELETE"]),
+        Route(
+            "/{organisation}/professionals/logins/{id}", plain(professionals.one), methods=["GET", "DELETE"]
+        ),
         Route("/{organisation}/jobs", plain(jobs.jobs), methods=["GET", "POST"]),
         Route("/{organisation}/jobs/{id}", plain(jobs.job), methods=["GET"]),
         Route("/{organisation}/log/decisions/{id}", plain(decisions.decision), methods=["GET"]),

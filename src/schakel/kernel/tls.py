@@ -1,21 +1,28 @@
 """TLS from PEM files: a context for a listener, a context for a client, and the chain that the other side showed.
 
-Ciphers and curves are OpenSSL's defaults for the minimum version; no compression, no renegotiation. A session is not
-resumed at a listener: what a client proved holds for its connection only.
+Ciphers and curves are OpenSSL's defaults for the minimum version; no compression, no renegotiation. A listener gives no
+tickets, so no session of TLS 1.3 is resumed. One of TLS 1.2 can be, by its id (`ssl` cannot forbid it): then the client
+is the one that proved itself before, and `shown_chain` says what it showed.
 """
 
 from __future__ import annotations
 
 import ssl
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 from schakel.kernel.outcomes import Invalid
 
 TlsVersion = Literal["1.2", "1.3"]
 ClientCertificates = Literal["none", "asked", "required"]
 
+_CHAINS: WeakKeyDictionary[ssl.SSLContext, OrderedDict[bytes, tuple[bytes, ...]]] = WeakKeyDictionary()
+"""Chains that TLS verified, by context and certificate; the oldest make place."""
+
+_MOST_CHAINS = 2_000
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _MODES = {"none": ssl.CERT_NONE, "asked": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 
@@ -73,7 +80,7 @@ def client(
 
 def shown_chain(connection: ssl.SSLObject | ssl.SSLSocket | None) -> tuple[bytes, ...]:
     """The certificate of the other side and those above it up to the anchor that was found, as DER; () when none was
-    shown. Without the ones above when TLS does not say them."""
+    shown. A session that is resumed knows the certificate only: then those above are as TLS found them before."""
     if connection is None:
         return ()
     leaf = connection.getpeercert(True)
@@ -85,7 +92,14 @@ def shown_chain(connection: ssl.SSLObject | ssl.SSLSocket | None) -> tuple[bytes
     verified = getattr(connection, "get_verified_chain", None) or getattr(inner, "get_verified_chain", None)
     found = (verified() if verified is not None else None) or ()
     chain = tuple(_der(one) for one in found)
-    return chain if chain and chain[0] == leaf else (leaf,)
+    known = _CHAINS.setdefault(connection.context, OrderedDict())
+    if not chain or chain[0] != leaf:
+        return (leaf,)
+    known[leaf] = chain
+    known.move_to_end(leaf)
+    if len(known) > _MOST_CHAINS:
+        known.popitem(last=False)
+    return chain
 
 
 def _der(certificate: Any) -> bytes:

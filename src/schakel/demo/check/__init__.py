@@ -4,7 +4,7 @@ Entry point: `check(folder, screen, json_file)` on a region that is up. A step i
 it proved, in a sentence with the compared figures, and raises `NotProved` when a comparison fails; nothing is
 ok because nothing was looked at. `exchange` has the steps of the exchange, `medication` the one of what is kept
 in R4, `proofs` what tokens and certificates open and what can be shown afterwards, `refusals` what must be
-refused, `trial` the parties and what the steps leave to each other.
+refused, `professionals` the login of one, `trial` the parties and what the steps leave to each other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from schakel.demo.check import exchange, medication, proofs, refusals
+from schakel.demo.check import exchange, medication, professionals, proofs, refusals
 from schakel.demo.check.trial import NotProved, Trial
 from schakel.demo.screen import Screen
 from schakel.kernel.outcomes import Invalid, Outcome
@@ -33,6 +33,7 @@ STEPS: tuple[tuple[str, Callable[[Trial], Awaitable[str]]], ...] = (
     ("log: the log is as it was sealed", proofs.sealed),
     ("authorise: a decision can be taken again", proofs.replayed),
     ("identify: a token is bound to a key and a certificate", proofs.bound),
+    ("identify: a professional logs in at Dezi", professionals.login),
     ("medication: the pharmacy's R4 tells of the same treatments", medication.medication),
     ("refused: no token", refusals.no_token),
     ("refused: an organisation in no directory", refusals.unknown_organisation),

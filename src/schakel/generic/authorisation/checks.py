@@ -104,10 +104,9 @@ def _permit_faults(permit: Permit, matrix: Matrix) -> Iterator[tuple[str, str]]:
     if not permit.roles and permit.user != "none":
         yield "roles", "a permit for users names their roles"
     if "none" in permit.grounds:
-        for row in matrix.rows:
-            if row.exchange == permit.exchange and not _takes_nothing(row):
-                if row.category in permit.categories or ANY in permit.categories:
-                    yield "grounds", f"'none' is not for patients' data, which row {row.id!r} gives"
+        for row in (row for row in matrix.rows if row.exchange == permit.exchange):
+            if not {row.category, ANY}.isdisjoint(permit.categories) and not _takes_nothing(row):
+                yield "grounds", f"'none' is not for patients' data, which row {row.id!r} gives"
     for role in permit.roles:
         if role != ANY and not _ROLE.fullmatch(role):
             yield "roles", f"{role!r} is no role: 01 for a group, 01.015 for one, or *"

@@ -33,10 +33,6 @@ MOST_CERTIFICATES = 8
 class Anchors(Protocol):
     """Which authorities are trusted (`certificates.Trust`)."""
 
-    @property
-    def anchors(self) -> Sequence[x509.Certificate]:
-        """Their certificates."""
-
     def verify(
         self, chain: Sequence[x509.Certificate], moment: datetime | None = None, *, use: Use = Use.CLIENT
     ) -> Verified:
@@ -85,7 +81,7 @@ async def check_certificate(
         )
     try:
         verified = trust.verify(chain, moment, use=Use.SIGNATURE)
-        did.check(_with_above(verified, trust.anchors))
+        did.check(_with_above(verified, chain))
         _check_validity(jwt, verified, moment)
         await withdrawn.check(verified)
     except CertificateRefused as error:
@@ -95,12 +91,14 @@ async def check_certificate(
     return did, verified
 
 
-def _with_above(verified: Verified, anchors: Sequence[x509.Certificate]) -> Verified:
-    """`verified` with the trusted authorities above the one that was found first: a DID may be by one of those. What
-    else comes along in x5c proves nothing of its own name: anybody can make a certificate with the name and public key
-    of an authority."""
+def _with_above(verified: Verified, chain: Sequence[x509.Certificate]) -> Verified:
+    """`verified` with the authorities in `chain` above the one that is trusted, when that is no root: a DID may be by
+    one of those. Above a root is nobody; what seems to be there was made by somebody else with its name and key."""
     path = list(verified.chain)
-    while above := [one for one in anchors if one not in path and signed_by(path[-1], one)]:
+    while not signed_by(path[-1], path[-1]):
+        above = [one for one in chain if one not in path and signed_by(path[-1], one)]
+        if not above:
+            break
         path.append(above[0])
     return Verified(tuple(path), verified.uzi)
 
