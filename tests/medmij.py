@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, parse_qsl, urljoin, urlsplit
 
 import httpx
@@ -96,7 +96,7 @@ class Browser:
         self.http = httpx.AsyncClient(headers={"Accept-Language": language}, timeout=30, trust_env=False)
         self.gone_to = ""
 
-    async def __aenter__(self) -> Browser:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -34,8 +34,8 @@ from tests.proofs import proof
 
 from schakel.commands.doors import Door, Places
 from schakel.commands.explain import explain
-from schakel.fhir.definitions import Version
 from schakel.config import Peer
+from schakel.fhir.definitions import Version
 from schakel.generic.identity import AssertionSigner, User
 from schakel.generic.identity import new_key as new_signing_key
 from schakel.generic.identity.assertion import ASSERTION_TYPE
@@ -45,7 +45,7 @@ from schakel.generic.identity.credentials.wallet import dezi_credential
 from schakel.generic.identity.keys import read_key
 from schakel.generic.identity.tokens.grants import CLIENT_CREDENTIALS, JWT_BEARER, VP_BEARER
 from schakel.kernel.clock import new_id, now
-from schakel.kernel.values import BSN_SYSTEM
+from schakel.kernel.values import BSN_SYSTEM, UZI_SYSTEM
 from schakel.store.embedded import EmbeddedServer
 
 SILENT = "999995005"
@@ -54,6 +54,8 @@ SILENT = "999995005"
 PATIENTS = {"allows": ALLOWS, "refuses": REFUSES, "also": ALSO_ALLOWS, "silent": SILENT}
 
 
+ENROLMENT, DELEGATION = "PatientEnrollmentCredential", "HealthCareProfessionalDelegationCredential"
+ROLES = "http://fhir.nl/fhir/NamingSystem/uzi-rolcode"
 HIGH, SUBSTANTIAL = (f"http://eidas.europa.eu/LoA/{level}" for level in ("high", "substantial"))
 
 
@@ -265,11 +267,7 @@ async def known_as(
     gp = country.requester
     asked = {"type": TYPE, "subject": gp.wallet.did, "roleCodeNL": type_code}
     given = await country.told("credential-issuer", "credentials", asked)
-    chain = x509.load_pem_x509_certificates(gp.certificate.certificate.read_bytes())
-    private = serialization.load_pem_private_key(gp.certificate.key.read_bytes(), None)
-    assert isinstance(private, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)
-    own = make_x509_credential(private, chain, gp.wallet.did)
-    wallet = Wallet(gp.wallet.did, read_key(country.folder / "gp.jwk"), [own, given["credential"]])
+    wallet = holding(country, given["credential"])
     file = country.folder / "dezi.toml"
     before = file.read_text()
     try:
@@ -288,6 +286,32 @@ class Provider:
 
     certificate: Files
     wallet: Wallet
+
+
+def holding(country: Nation, *credentials: str) -> Wallet:
+    """The wallet of the GP with its own credential and these."""
+    gp = country.requester
+    chain = x509.load_pem_x509_certificates(gp.certificate.certificate.read_bytes())
+    private = serialization.load_pem_private_key(gp.certificate.key.read_bytes(), None)
+    assert isinstance(private, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)
+    own = make_x509_credential(private, chain, gp.wallet.did)
+    return Wallet(gp.wallet.did, read_key(country.folder / "gp.jwk"), [own, *credentials])
+
+
+async def enrolled(country: Nation, bsn: str, role: str = "01.015") -> Requester:
+    """The GP with the credentials that medicatieoverdracht-gf asks: this patient is enrolled there, and a doctor lets
+    it ask."""
+    did = country.requester.wallet.did
+    doctor = f"{UZI_SYSTEM}|{DOCTOR.id}"
+    asked: list[dict[str, str]] = [
+        {"type": ENROLMENT, "patientId": f"{BSN_SYSTEM}|{bsn}", "registeredBy": doctor},
+        {"type": DELEGATION, "registeredBy": doctor, "roleCode": f"{ROLES}|{role}", "facilityType": "Z3"},
+    ]
+    given = [
+        (await country.told("credential-issuer", "credentials", {**one, "subject": did}))["credential"]
+        for one in asked
+    ]
+    return replace(country.requester, wallet=holding(country, *given))
 
 
 async def provider(country: Nation, delegated_by: str) -> Provider:
@@ -352,7 +376,11 @@ async def by_provider(country: Nation, node: RunningNode, vendor: Provider) -> h
 
 def directory(country: Nation, types: Mapping[str, str]) -> tuple[Peer, ...]:
     """What the hospital itself knows of organisations: the type of each by URA. All sign with the key of the GP."""
-    public = {name: value for name, value in orjson.loads((country.folder / "gp.jwk").read_bytes()).items() if name != "d"}
+    public = {
+        name: value
+        for name, value in orjson.loads((country.folder / "gp.jwk").read_bytes()).items()
+        if name != "d"
+    }
     return tuple(
         Peer(
             ura=ura,

@@ -163,6 +163,7 @@ async def _compose(
         internal_url=settings.internal_url,
         guarded_on_front=settings.guarded_on_front,
         max_body=settings.limits.body,
+        max_guarded_body=settings.limits.guarded_body,
         max_parameters=settings.limits.parameters,
         versions=VERSIONS,
         by_key={o.key_hash: o for o in organisations.values()},
@@ -290,6 +291,7 @@ def _organisation(
         recorded=grounds,
         log=log,
         addresses=directory,
+        most_entries=settings.limits.guarded_entries,
     )
     bgz = BgzExchange(
         ura=ura,

@@ -158,6 +158,26 @@ async def test_a_batch_of_entries_does_not_mix_their_patients_or_addresses(
     assert all(status[0] == "4" or status == "200" for status in given.values()), given
 
 
+async def test_a_batch_is_bounded_so_that_no_answer_is_without_end(door: Door) -> None:
+    """Five thousand times the whole record of one patient is an answer that no node can hold."""
+    entries = [{"request": {"method": "GET", "url": "Condition/c9"}}] * 101
+    batch = {"resourceType": "Bundle", "type": "batch", "entry": entries}
+    answer = await door.send("POST", "", json=batch)
+    assert (answer.status_code, "limits.guarded_entries" in answer.text) == (400, True), answer.text
+    [event] = await door.logged(answer.headers["X-Decision-ID"])
+    assert event["outcome"] == "4"
+    answer = await door.send("POST", "", json={**batch, "entry": entries[:100]})
+    assert {entry["response"]["status"] for entry in answer.json()["entry"]} == {"403"}
+
+
+async def test_nobody_fills_the_store_of_another_with_one_notification(door: Door) -> None:
+    token = await door.requester.token(door.holder, "ta-np-notification")
+    sender = Door(door.holder, door.requester, token)
+    huge = {"resourceType": "Task", "description": "x" * 1_000_000}
+    answer = await sender.send("POST", "Task", json=huge)
+    assert (answer.status_code, "limits.guarded_body" in answer.text) == (413, True), answer.text
+
+
 async def test_a_withdrawn_ground_ends_pages_records_and_what_names_nobody(
     door: Door, node: RunningNode
 ) -> None:

@@ -12,7 +12,18 @@ from joserfc.jwk import ECKey
 from tests.guarded import keys
 from tests.nation import ALLOWS, REFUSES, REQUESTER, Nation, nation
 from tests.nodes import DOCTOR, RunningNode
-from tests.whole import Asker, by_assertion, directory, hospital, kinds, events, known_as, named, reason, stored
+from tests.whole import (
+    Asker,
+    by_assertion,
+    directory,
+    events,
+    hospital,
+    kinds,
+    known_as,
+    named,
+    reason,
+    stored,
+)
 
 from schakel.generic.identity import User
 from schakel.kernel.values import BSN_SYSTEM
@@ -185,5 +196,3 @@ async def test_a_withdrawn_token_opens_nothing_and_that_is_logged(stage: Stage) 
     assert gone.json()["withdrawn"] >= 1
     assert (await asker.ask(FORM)).status_code == 401
     assert "token-withdrawn" in kinds(await events(stage.node, requester=UNKNOWN_TYPE))
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -74,4 +75,32 @@ async def test_a_node_serves_back_and_internal_over_tls(tmp_path: Path, make_dat
         site.process.terminate()
         assert await site.ended() == 0
     finally:
+        await site.stop()
+
+
+async def test_connections_on_every_listener_leave_files_for_the_next(
+    tmp_path: Path, make_database: MakeDatabase
+) -> None:
+    """Each listener may have `limits.connections`; a shell gives a program too few files for that."""
+    site, authority = with_back(tmp_path / "many", await make_database())
+    site.config.write_text(toml(site.settings | {"limits": {"connections": 300}}))
+    own = authority.issue("them", uzi=uzi_name("90000002")).write(tmp_path, "them")
+    ports = (site.front_port, site.internal_port, site.settings["back"]["port"])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        await site.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    lines: list[asyncio.StreamWriter] = []
+    try:
+        for port in ports:  # On back, none of them gets through TLS.
+            opened = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", port) for _ in range(290)))
+            lines += [writer for _, writer in opened]
+        async with httpx.AsyncClient(verify=client_context(authority, own=own), trust_env=False) as client:
+            for root in (site.front, site.internal, site.settings["back"]["public_url"]):
+                assert (await client.get(f"{root}/health/live")).status_code == 200
+    finally:
+        for line in lines:
+            line.close()
         await site.stop()

@@ -225,7 +225,7 @@ def test_the_text_of_a_changed_matrix_holds_the_change(own: Path) -> None:
 
 
 def test_no_file_gives_patients_data_without_a_ground(own: Path) -> None:
-    """"none" is the ground of a notification, which takes nothing; whoever answers for it."""
+    """ "none" is the ground of a notification, which takes nothing; whoever answers for it."""
     for change in (
         '[[permit]]\nid = "bgz-recorded"\ngrounds = ["none"]\n',
         '[[permit]]\nid = "notification"\ncategories = ["*"]\nexchange = "ta-np-notification"\n'

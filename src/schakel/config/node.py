@@ -173,6 +173,10 @@ class Limits(Section):
     body: int = Field(20_000_000, description="bytes of a request body, unpacked", ge=1000)
     depth: int = Field(64, description="levels of nesting in a body", ge=8, le=200)
     entries: int = Field(5000, description="entries in a batch or transaction", ge=1)
+    guarded_body: int = Field(
+        1_000_000, description="bytes of a request body at the guarded door, unpacked", ge=1000
+    )
+    guarded_entries: int = Field(100, description="entries in a batch at the guarded door", ge=1)
     parameters: int = Field(200, description="parameters in a query, at most 200", ge=1, le=200)
     values: int = Field(200, description="values of one search parameter, divided by commas", ge=1)
     chain_depth: int = Field(3, description="references that one chain or _has goes through", ge=0)

@@ -26,10 +26,10 @@ _AT_ONCE = 3
 
 
 class Batch:
-    """The entries of a batch. Raises `Invalid`, `NotSupported`, `TooCostly`, `Unprocessable` and `UnsupportedMedia` for
-    what is no batch."""
+    """The entries of a batch, at most `most`. Raises `Invalid`, `NotSupported`, `TooCostly`, `Unprocessable` and
+    `UnsupportedMedia` for what is no batch."""
 
-    def __init__(self, service: FhirService, request: Request, base: str) -> None:
+    def __init__(self, service: FhirService, request: Request, base: str, most: int) -> None:
         self._version = request.version
         self._base = base
         self._headers = {n: v for n, v in request.headers.items() if n == HEADER.lower()}
@@ -44,9 +44,9 @@ class Batch:
         entries = bundle.get("entry", [])
         if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
             raise Unprocessable("Bundle.entry must be a list of entries", expression="Bundle.entry")
-        if len(entries) > service.rules.max_entries:
+        if len(entries) > most:
             raise TooCostly(
-                f"a batch may have {service.rules.max_entries} entries (setting limits.entries)",
+                f"a batch may have {most} entries at this door (setting limits.guarded_entries)",
                 expression="Bundle.entry",
             )
         service.checked(self._version, {name: value for name, value in bundle.items() if name != "entry"})

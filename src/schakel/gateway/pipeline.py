@@ -61,8 +61,10 @@ class Gateway:
         recorded: Recorded,
         log: Log,
         addresses: Addresses,
+        most_entries: int,
     ) -> None:
         self._holder = Holder(ura, name)
+        self._most_entries = most_entries
         self._service = service
         self._server = server
         self._policy = policy
@@ -102,7 +104,7 @@ class Gateway:
         """A batch: each entry is a request of its own, with its own decision."""
         decision = Decision(self._holder, call.caller, grant, call.request, base, policy=self._policy.digest)
         async with self._refusals_logged(decision):
-            batch = Batch(self._service, call.request, base)
+            batch = Batch(self._service, call.request, base, self._most_entries)
         return await batch.answer(lambda request: self._one(request, call, grant, base))
 
     async def _decided(self, request: Request, grant: Grant, decision: Decision) -> Answer:

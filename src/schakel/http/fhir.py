@@ -48,7 +48,9 @@ class Fhir:
             version = self._version(request)
             base = f"{self._url}/{slug}/fhir/{version}"
             form_only = request.method in ("GET", "HEAD") or request.url.path.endswith("/_search")
-            most, setting = (_FORM_BYTES, "") if form_only else (self._node.max_body, "limits.body")
+            most, setting = (
+                (_FORM_BYTES, "") if form_only else (self._node.max_guarded_body, "limits.guarded_body")
+            )
             asked, form = await self._asked(request, version, most, setting)
             call = Call(asked, caller(request, self._url))
             return self._given(await organisation.gateway.answer(call, base), form, version)

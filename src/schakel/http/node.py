@@ -129,6 +129,7 @@ class Node:
     internal_url: str
     guarded_on_front: bool
     max_body: int
+    max_guarded_body: int
     max_parameters: int = 200
     versions: tuple[Version, ...] = ("stu3",)
     by_key: Mapping[bytes, OrganisationServices] = field(default_factory=dict)

@@ -94,7 +94,7 @@ def shown_chain(connection: ssl.SSLObject | ssl.SSLSocket | None) -> tuple[bytes
     chain = tuple(_der(one) for one in found)
     known = _CHAINS.setdefault(connection.context, OrderedDict())
     if not chain or chain[0] != leaf:
-        return (leaf,)
+        return known.get(leaf, (leaf,))
     known[leaf] = chain
     known.move_to_end(leaf)
     if len(known) > _MOST_CHAINS:

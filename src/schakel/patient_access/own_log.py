@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from html import escape
 from itertools import groupby
 from typing import Any, Literal, TypeAlias
@@ -169,7 +170,7 @@ def _merged(events: Iterable[Told]) -> Iterator[Told]:
 
 def readable(events: Iterable[Logged], bsn: str) -> list[Resource]:
     """The events as AuditEvents for the patient with this BSN."""
-    masked = text_mask(bsn)
+    masked = cache(text_mask(bsn))  # Names, rules and paths come back in event after event.
     return [_readable(one, masked) for one in events]
 
 

@@ -33,6 +33,9 @@ def value_of(held: dict[str, Any], name: str) -> tuple[str, Any] | None:
     return None
 
 
+_OPERATORS = frozenset({"=", "!=", ">", "<", ">=", "<="})
+"""Those that compare; a condition with another word cannot be judged, which its binding says."""
+
 _COMPLEX = frozenset({"Coding", "Quantity", "Reference", "Attachment"})
 
 
@@ -94,6 +97,8 @@ class Enablement:
             return bool(answers) is wanted
         expected = value_of(condition, "answer")
         if expected is None:
+            return True
+        if operator not in _OPERATORS:
             return True
         if operator == "!=":
             return bool(answers) and all(compare(self._run, "=", a, expected) is False for a in answers)
