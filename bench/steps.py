@@ -61,18 +61,18 @@ _STEPS: tuple[tuple[str, Any, str, str], ...] = (
     ("certificate, verdict kept", Verdicts, "believed", ""),
     ("proof of possession verified", showing, "proved", ""),
     ("token found, proof used up", TokenRows, "find", _DATABASE),
-    ("token bound to this key and certificate, the rest", AuthorisationServer, "identify", ""),
+    ("the token is bound to both", AuthorisationServer, "identify", ""),
     ("request parsed", FhirService, "parse", ""),
     ("form judged", Policy, "judge", ""),
-    ("resource and its patient read, row that releases it", Targets, "target", _DATABASE),
+    ("what it is about: resource and patient read, row that releases it", Targets, "target", _DATABASE),
     ("grounds that could suffice", Policy, "grounds", ""),
     ("consent: recorded ground", ConsentDesk, "permit", _DATABASE),
     ("decided by Cedar", Policy, "decide", ""),
     ("search executed", FhirService, "search", _DATABASE),
-    ("minimised", acts, "_minimised", ""),
-    ("answer prepared, the rest", Acts, "prepared", ""),
-    ("event and decision object made", Decision, "event", ""),
-    ("event and decision object made", Decision, "json", ""),
+    ("minimised, targets of Provenances looked up", acts, "_minimised", _DATABASE),
+    ("answer prepared", Acts, "prepared", ""),
+    ("event and object of the decision made", Decision, "event", ""),
+    ("event and object of the decision made", Decision, "json", ""),
     ("log durable with the decision", AuditLog, "write", _DATABASE),
 )
 """Name, what has the function, its name there, and what it waits for. A step inside another is not counted twice."""
@@ -313,7 +313,7 @@ async def _consent(plan: _Plan, desk: ConsentDesk) -> Any:
         if found.kind != "mitz":
             raise RuntimeError(f"the ground was {found.kind}, not the choice in Mitz")
 
-    yield f"Mitz asked at the stand-in {_DATABASE}", await _median(anew, _QUESTIONS)
+    yield f"Mitz asked {_DATABASE[:-1]}, the stand-in)", await _median(anew, _QUESTIONS)
     await desk.permit(question)
     yield f"answer of Mitz kept {_DATABASE}", await _median(lambda: desk.permit(question), _QUESTIONS)
 

@@ -186,8 +186,8 @@ class Middleman:
 async def middleman(
     served: ssl.SSLContext | None = None, asking: ssl.SSLContext | None = None
 ) -> AsyncIterator[Middleman]:
-    """One that listens on a port of its own (with TLS as `served` says) in front of its `target`, which is yet to be set
-    (and is asked with TLS as `asking` says)."""
+    """One that listens on a port of its own, with TLS as `served` says. Its `target`, which is yet to be set, is asked
+    with TLS as `asking` says."""
     connector = aiohttp.TCPConnector(ssl=asking if asking is not None else True)
     async with aiohttp.ClientSession(connector=connector) as session:
         made = Middleman(session, served)

@@ -316,8 +316,8 @@ async def nation(folder: Path) -> AsyncIterator[Nation]:
     (folder / "credential-issuer.toml").write_text("tls = false\n")
     (folder / "dezi.toml").write_text(dezi_toml([_BACK]))
     async with AsyncExitStack() as stack:
-        between = [await stack.enter_async_context(middleman()) for _ in range(4)]
-        made = Nation(folder, *between)
+        authority, issuer, login, home = [await stack.enter_async_context(middleman()) for _ in range(4)]
+        made = Nation(folder, authority, issuer, login, home)
         stack.push_async_callback(made.close)
         for name in ("uzi-ca", "credential-issuer", "dezi"):
             await made.start(name)

@@ -198,7 +198,7 @@ class Asker:
 
     async def search(self, bsn: str, **headers: str) -> httpx.Response:
         """The problems of a patient."""
-        return await self.ask(f"Condition?{named(bsn)}", **headers)
+        return await self.ask(f"Condition?{named(bsn)}", "stu3", **headers)
 
 
 # -- what the holder keeps -----------------------------------------------------------------------------------
@@ -405,4 +405,4 @@ async def by_assertion(
         "client_assertion_type": ASSERTION_TYPE,
         "client_assertion": signer.assertion(asker.issuer, user, purpose, "current"),
     }
-    return await asker.granted("bgz", CLIENT_CREDENTIALS, **form)
+    return await asker.granted("bgz", CLIENT_CREDENTIALS, None, **form)

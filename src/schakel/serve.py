@@ -102,7 +102,7 @@ async def serve(settings: Settings, ready: Callable[[], None], stop: asyncio.Eve
     """Serves until SIGINT, SIGTERM or `stop`; calls `ready` when the listeners answer."""
     stop = stop or asyncio.Event()
     # Each of the three listeners may have so many, and as many come to back that do not get through TLS.
-    _allow_files(2 * settings.limits.connections + settings.connections + 200)
+    _allow_files(4 * settings.limits.connections + settings.connections + 200)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):

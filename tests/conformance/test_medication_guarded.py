@@ -10,15 +10,16 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import orjson
 import pytest
 import pytest_asyncio
 from tests.conformance.suites import SUITES, assertions, run
+from tests.nation import REQUESTER, Nation, nation
 from tests.nodes import RunningNode, databases, running_node
 from tests.shared import shared
+from tests.whole import DELEGATION, ENROLMENT, Asker, enrolled, presented
 
 from schakel.conformance import Verdict, exit_code
-from schakel.kernel.values import BSN_SYSTEM
+from schakel.generic.identity.tokens.grants import VP_BEARER
 from schakel.store.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.shared
@@ -29,26 +30,32 @@ BSN = re.compile(r"patient\.identifier=[^|\"]*\|([0-9]{9})")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def node(cluster: EmbeddedServer) -> AsyncIterator[RunningNode]:
-    """A holder a with the published data, loaded by a run of one script, and a requester b."""
+async def country(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Nation]:
+    async with nation(tmp_path_factory.mktemp("nation")) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def node(cluster: EmbeddedServer, country: Nation) -> AsyncIterator[RunningNode]:
+    """A holder a with the published data, loaded by a run of one script."""
+    issuers = {kind: [country.issuer_did] for kind in (ENROLMENT, DELEGATION)}
+    settings = country.settings(trust={"issuers": issuers})
     async with (
         databases(cluster, "mp9_guarded") as make,
-        running_node(make, ("a", "b"), write_check="lenient", erasure="test") as node,
+        running_node(make, ("a",), write_check="lenient", erasure="test", **settings) as node,
     ):
         loading = await run(node["a"], f"{SUITE}/Test/_LoadResources", "r4")
         assert [load.done for load in loading.loads] == [697] and not loading.load_failures
         yield node
 
 
-async def enrolled(node: RunningNode, bsn: str) -> str:
-    """A token of b that says, as a credential would, that b enrolled the patient; with the ground that a wrote."""
-    await node["a"].ground(bsn, node["b"].ura, exchange="medicatieoverdracht")
-    token = await node["b"].token(node["a"], SCOPE)
-    claims = {"patient_enrollment_identifier": f"{BSN_SYSTEM}|{bsn}"}
-    await node.node.pool.execute(
-        "UPDATE access_token SET claims = $1 WHERE claims = '{}'", orjson.dumps(claims).decode()
-    )
-    return token
+async def bearer(country: Nation, node: RunningNode, bsn: str) -> str:
+    """A token of a requester with a credential that it enrolled the patient, and with a ground that a wrote."""
+    await node["a"].ground(bsn, REQUESTER, exchange="medicatieoverdracht")
+    presenter = await enrolled(country, bsn)
+    asker = Asker(country, node, None, None, front=True)
+    made = presented(presenter, asker.issuer, SCOPE)
+    return (await asker.granted(SCOPE, VP_BEARER, made)).token
 
 
 def scripts() -> list[Path]:
@@ -56,12 +63,12 @@ def scripts() -> list[Path]:
     return sorted(shared(SUITES, SUITE).rglob("Serving-*/*.xml"))
 
 
-async def test_every_building_block_is_served_at_the_guarded_door(node: RunningNode) -> None:
+async def test_every_building_block_is_served_at_the_guarded_door(country: Nation, node: RunningNode) -> None:
     tokens, failed, held = dict[str, str](), dict[str, str](), 0
     for script in scripts():
         [bsn] = set(BSN.findall(script.read_text("utf-8")))
         if bsn not in tokens:
-            tokens[bsn] = await enrolled(node, bsn)
+            tokens[bsn] = await bearer(country, node, bsn)
         result = await run(
             node["a"],
             str(script.relative_to(shared(SUITES))),

@@ -5,6 +5,7 @@ Each of these went through at some time, or does in other doors of this kind.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -140,3 +141,18 @@ async def test_the_identifier_of_a_sender_cannot_be_crowded_out_by_another(node:
     assert (first.status_code, again.status_code) == (201, 200), again.text
     assert first.json()["id"] == again.json()["id"]
     assert first.json()["requester"]["agent"] == organisation(node["b"].ura)
+
+
+async def test_a_notification_that_is_sent_many_times_at_once_is_one_task(node: RunningNode) -> None:
+    """Two of them would need two cancellations, and the sender knows of one."""
+    b, value = await door(node, "ta-np-notification"), new_id()
+    body = notification(node, identifier=identified(value))
+    answers = await asyncio.gather(*(b.send("POST", "Task", json=body) for _ in range(8)))
+    assert {answer.status_code for answer in answers} <= {200, 201, 412}
+    found = await node["a"].internal.get("Task", params={"identifier": f"urn:ietf:rfc:3986|urn:uuid:{value}"})
+    assert found.json()["total"] == 1
+    [landed] = [entry["resource"] for entry in found.json()["entry"]]
+    deleted = await node["a"].internal.delete(f"Task/{landed['id']}")
+    assert deleted.status_code in (200, 204)
+    again = await b.send("POST", "Task", json=body)
+    assert (again.status_code, again.json()["meta"]["versionId"]) == (201, "1")

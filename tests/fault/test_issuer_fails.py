@@ -21,7 +21,7 @@ from tests.middleman import (
     says,
     slow,
 )
-from tests.nation import SECONDS, Nation
+from tests.nation import SECONDS, Nation, Requester
 from tests.nodes import RunningNode, databases, running_node
 
 from schakel.generic.identity import new_key
@@ -161,7 +161,8 @@ async def test_a_host_that_is_down_is_found_again_when_it_is_back(
 async def test_a_credential_that_its_issuer_withdraws_is_good_for_nothing_any_more(
     country: Nation, node: RunningNode
 ) -> None:
-    gone = await type(country.requester).made(country)
+    gone = await Requester.made(country)
+    country.home.behave = gone.published
     assert (await gone.asks(f"{node['a'].front_root}/a")).status_code == 200
     await country.told("credential-issuer", "revocations", {"id": gone.credential})
     answer = await gone.asks(f"{node['a'].front_root}/a")

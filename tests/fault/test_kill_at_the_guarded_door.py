@@ -19,13 +19,12 @@ from schakel.gateway.replay import replay
 from schakel.generic.authorisation import Policy
 
 DYING = """
-import os, runpy, signal, sys
-from schakel.gateway import {module}
+import importlib, os, runpy, signal, sys
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
-{module}.{name} = die
+setattr(importlib.import_module({module!r}), {name!r}, die)
 sys.argv[1:] = ["serve", "--config", {config!r}]
 runpy.run_module("schakel", run_name="__main__", alter_sys=True)
 """
@@ -72,7 +71,7 @@ async def test_a_node_that_dies_between_log_and_answer_leaves_the_whole_decision
 ) -> None:
     async with running_site(tmp_path) as (site, _), ehr() as client:
         bearer = await site.let_in(client)
-        await restarted_to_die_at(site, monkeypatch, "pipeline", "_with_decision")
+        await restarted_to_die_at(site, monkeypatch, "schakel.gateway.pipeline", "_with_decision")
         await asked_until_it_dies(site, client, bearer)
         [decision] = await disclosures(site, client)
         async with client.get(f"{site.internal}/noord/log/decisions/{decision}") as answer:
@@ -91,6 +90,6 @@ async def test_a_node_that_dies_before_the_log_is_written_leaves_no_trace(
 ) -> None:
     async with running_site(tmp_path) as (site, _), ehr() as client:
         bearer = await site.let_in(client)
-        await restarted_to_die_at(site, monkeypatch, "acts", "minimise")
+        await restarted_to_die_at(site, monkeypatch, "schakel.gateway.acts", "minimise")
         await asked_until_it_dies(site, client, bearer)
         assert await disclosures(site, client) == []

@@ -143,7 +143,7 @@ def _professionals() -> list[toml.Value]:
     ]
 
 
-ALLOWS, FORBIDS = 2, 5
+ALLOWS, FORBIDS = 4, 5
 """The named patients (from 1) who chose at Mitz: one allows GPs and hospitals to ask for what is kept at hospitals and
 GPs, the other forbids them to ask one hospital."""
 

@@ -9,6 +9,7 @@ Source: Twiin notified pull (TA NP), Send Notification Task; eOverdracht 4.x, no
 
 from __future__ import annotations
 
+import uuid
 from itertools import product
 from typing import Any
 
@@ -19,7 +20,7 @@ from schakel.fhir.search import Query, QueryParser
 from schakel.gateway.parts import Addresses
 from schakel.gateway.tasks import Task, Tasks, sender_of, ura_in
 from schakel.kernel.clock import instant, new_id, now
-from schakel.kernel.outcomes import Forbidden, Unprocessable
+from schakel.kernel.outcomes import Forbidden, Gone, NotFound, Unprocessable
 from schakel.kernel.values import BSN_SYSTEM, URA_SYSTEM, Bsn
 from schakel.server import FhirService
 from schakel.sources import Write
@@ -43,7 +44,8 @@ class Notifications:
     ) -> tuple[Write, int]:
         """The write that takes in a Task that `sender` (URA) sent, and the version it will have.
 
-        One with an identifier that the sender used before is the next version of that Task; `criteria`, on which the
+        One with an identifier that the sender used before is the next version of that Task, and one that comes in at
+        the same moment is refused as `PreconditionFailed`; `criteria`, on which the
         sender made it conditional, can only name that identifier. Raises `Unprocessable` naming the element, and
         `Forbidden` for a Task of another sender or for another receiver.
         """
@@ -55,9 +57,25 @@ class Notifications:
         resource = _Outward(base, self._service.own_bases, version).of(resource, "Task")
         earlier = await self._earlier(version, resource, sender)
         if earlier is None:
-            return Write("POST", "Task", new_id(), resource), 1
+            name = await self._name(version, resource, sender)
+            return Write("PUT", "Task", name, resource, if_absent=True), 1
         number = earlier.stored.version
         return Write("PUT", "Task", earlier.stored.id, resource, if_match=number), number + 1
+
+    async def _name(self, version: Version, resource: Resource, sender: str) -> str:
+        """The id of a new Task: the same for the same identifier of this sender, so that what is sent twice at once is
+        one Task, unless such a Task was here before."""
+        tokens = sorted(_tokens(resource))
+        if not tokens:
+            return new_id()
+        name = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{URA_SYSTEM}|{sender} {tokens[0]}"))
+        try:
+            await self._service.source.read(version, "Task", name)
+        except NotFound:
+            return name
+        except Gone:
+            pass
+        return new_id()
 
     def bare(self, version: Version, sender: str, task: str = "") -> Resource:
         """The Task that stands for a notification without a body; `task` is the id of the sender's Task, if told."""

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from schakel.demo.check import exchange, medication, professionals, proofs, refusals
+from schakel.demo.check import choices, exchange, medication, professionals, proofs, refusals
 from schakel.demo.check.trial import NotProved, Trial
 from schakel.demo.screen import Screen
 from schakel.kernel.outcomes import Invalid, Outcome
@@ -34,6 +34,7 @@ STEPS: tuple[tuple[str, Callable[[Trial], Awaitable[str]]], ...] = (
     ("authorise: a decision can be taken again", proofs.replayed),
     ("identify: a token is bound to a key and a certificate", proofs.bound),
     ("identify: a professional logs in at Dezi", professionals.login),
+    ("consent: Mitz says yes where no ground is recorded", choices.permitted),
     ("medication: the pharmacy's R4 tells of the same treatments", medication.medication),
     ("refused: no token", refusals.no_token),
     ("refused: an organisation in no directory", refusals.unknown_organisation),
@@ -41,6 +42,7 @@ STEPS: tuple[tuple[str, Callable[[Trial], Awaitable[str]]], ...] = (
     ("refused: a replayed assertion", refusals.replay),
     ("refused: a scope that is not offered", refusals.scope),
     ("refused: a withdrawn certificate", proofs.withdrawn),
+    ("refused: the patient took the consent back at Mitz", choices.changed),
     ("refused: a missing ground", refusals.missing_ground),
     ("refused: a ground of another organisation", refusals.ground_of_another),
     ("refused: an ended ground", refusals.ended_ground),

@@ -16,18 +16,7 @@ _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 async def login(trial: Trial) -> str:
     """The EHR of the requester begins a login, one of its professionals goes through it, and the EHR is told who."""
     who = trial.user(trial.requester)
-    begun = await trial.internal("POST", trial.requester, "/professionals/logins")
-    prove_equal(begun.status, 201, f"beginning a login ({begun.said()})")
-    mine, at = begun.json(), f"/professionals/logins/{begun.json()['id']}"
-    opened = await trial.client.send("GET", mine["address"])
-    prove_equal(opened.status, 303, f"opening the address of a login ({opened.said()})")
-    cookie = opened.headers["Set-Cookie"].partition(";")[0]
-    chosen = await _chosen(trial, opened.headers["Location"], f"{who.id} {trial.requester.ura}")
-    back = chosen.headers["Location"]
-    other = await trial.client.send("GET", back)
-    prove_equal(other.status, 400, "the same answer of Dezi in another browser")
-    page = await trial.client.send("GET", back, headers={"Cookie": cookie})
-    prove_equal(page.status, 200, f"coming back from Dezi ({page.said()})")
+    at = f"/professionals/logins/{await logged_in(trial)}"
     told = (await trial.internal("GET", trial.requester, at)).json()
     prove_equal((told["state"], told["reason"]), ("logged-in", None), "how the login stands")
     found = told["professional"]
@@ -41,6 +30,24 @@ async def login(trial: Trial) -> str:
         f"{found['name']} ({found['number']}, {found['role']}) for {trial.requester.slug} at level "
         f"{found['assurance'].rpartition('/')[2]}; another browser got 400, and after logging out it is gone"
     )
+
+
+async def logged_in(trial: Trial) -> str:
+    """The id of a new login of the requester's professional, who has gone through it."""
+    who = trial.user(trial.requester)
+    begun = await trial.internal("POST", trial.requester, "/professionals/logins")
+    prove_equal(begun.status, 201, f"beginning a login ({begun.said()})")
+    mine = begun.json()
+    opened = await trial.client.send("GET", mine["address"])
+    prove_equal(opened.status, 303, f"opening the address of a login ({opened.said()})")
+    cookie = opened.headers["Set-Cookie"].partition(";")[0]
+    chosen = await _chosen(trial, opened.headers["Location"], f"{who.id} {trial.requester.ura}")
+    back = chosen.headers["Location"]
+    other = await trial.client.send("GET", back)
+    prove_equal(other.status, 400, "the same answer of Dezi in another browser")
+    page = await trial.client.send("GET", back, headers={"Cookie": cookie})
+    prove_equal(page.status, 200, f"coming back from Dezi ({page.said()})")
+    return str(mine["id"])
 
 
 async def _chosen(trial: Trial, address: str, who: str) -> Reply:

@@ -14,6 +14,7 @@ import orjson
 
 from schakel.demo import cast
 from schakel.demo.doors import Client, Reply
+from schakel.demo.stand_ins import ALLOWS, FORBIDS
 from schakel.exchanges.bgz import requests_for
 from schakel.fhir.json import Resource, parse
 from schakel.generic.identity import AssertionSigner, User
@@ -139,9 +140,10 @@ class Trial:
         raise NotProved(f"no named patient has a ground at {self.holder.slug} for {self.requester.slug}")
 
     async def stranger(self) -> str:
-        """The BSN of a named patient who never had a ground for the requester."""
+        """The BSN of a named patient who never had a ground for the requester, and chose nothing at Mitz."""
+        chose = {self.named[n - 1]["bsn"] for n in (ALLOWS, FORBIDS) if n <= len(self.named)}
         for bsn in self._known():
-            if not await self.grounds(bsn, active=False):
+            if bsn not in chose and not await self.grounds(bsn, active=False):
                 return bsn
         raise NotProved(f"every named patient has or had a ground for {self.requester.slug}")
 
@@ -166,12 +168,14 @@ class Trial:
         data = None if body is None else orjson.dumps(body)
         return await self.client.send(method, f"{party.internal}{path}", headers=headers, data=data)
 
-    async def fetch(self, requester: Party, bsn: str) -> dict[str, Any]:
-        """What the EHR of `requester` gets when it asks for the BgZ of a patient at the holder."""
+    async def fetch(self, requester: Party, bsn: str, login: str = "") -> dict[str, Any]:
+        """What the EHR of `requester` gets when it asks for the BgZ of a patient at the holder, for a professional who
+        logged in (`login`) or else one whom the EHR names."""
+        who: dict[str, Any] = {"login": login} if login else {"user": self.user(requester).json()}
         ask = {
             "patient": bsn,
             "holders": [self.holder.ura],
-            "user": self.user(requester).json(),
+            **who,
             "purpose": PURPOSE,
             "treatment_relation": RELATION,
         }
