@@ -290,10 +290,10 @@ class Requester:
         definition = Definition.read(told.json())
         return self.wallet.present(definition, audience=issuer, seconds=seconds, beside=beside)
 
-    async def asks(self, issuer: str, made: Presentation | None = None, **headers: str) -> httpx.Response:
-        """What the token endpoint of `issuer` says to `made`, to a new presentation without."""
+    async def asks(self, issuer: str) -> httpx.Response:
+        """What the token endpoint of `issuer` says to a new presentation."""
         async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
-            made = made or await self.presentation(client, issuer)
+            made = await self.presentation(client, issuer)
             form = {
                 "grant_type": "vp_token-bearer",
                 "scope": "bgz",
@@ -301,7 +301,7 @@ class Requester:
                 "assertion": made.assertion,
                 "presentation_submission": orjson.dumps(made.submission).decode(),
             }
-            return await client.post(f"{issuer}/oauth2/token", data=form, headers=headers)
+            return await client.post(f"{issuer}/oauth2/token", data=form)
 
     async def bearer(self, issuer: str) -> dict[str, str]:
         """The header with a new token of `issuer`."""
@@ -314,7 +314,7 @@ class Requester:
 async def nation(folder: Path) -> AsyncIterator[Nation]:
     """The facilities, with what they keep in `folder`, which is there."""
     (folder / "credential-issuer.toml").write_text("tls = false\n")
-    (folder / "dezi.toml").write_text(dezi_toml([_BACK]))
+    (folder / "dezi.toml").write_text(_dezi_toml())
     async with AsyncExitStack() as stack:
         authority, issuer, login, home = [await stack.enter_async_context(middleman()) for _ in range(4)]
         made = Nation(folder, authority, issuer, login, home)
@@ -328,12 +328,12 @@ async def nation(folder: Path) -> AsyncIterator[Nation]:
 # -- what the facilities are told ----------------------------------------------------------------------------
 
 
-def dezi_toml(redirects: list[str], key: Mapping[str, str] | None = None) -> str:
-    """Who may log in, and at which client; `key` is the client's own, another when not given."""
-    public = key or RSAKey.generate_key(2048).as_dict(private=False)
+def _dezi_toml() -> str:
+    """Who may log in, and at which client. The client's key seals nothing: userinfo is only signed here."""
+    public = RSAKey.generate_key(2048).as_dict(private=False)
     client = {
         "id": "node",
-        "redirect_uris": redirects,
+        "redirect_uris": [_BACK],
         "key": {name: public[name] for name in ("kty", "n", "e")},
     }
     doctor = {
@@ -342,10 +342,7 @@ def dezi_toml(redirects: list[str], key: Mapping[str, str] | None = None) -> str
         "surname": "Jansen",
         "role": "01.015",
         "role_name": "Huisarts",
-        "organisations": [
-            {"ura": REQUESTER, "name": "Huisartsen Oost"},
-            {"ura": HOLDER, "name": "Organisation a"},
-        ],
+        "organisations": [{"ura": REQUESTER, "name": "Huisartsen Oost"}],
     }
     return toml({"form": "jws", "clients": [client], "professionals": [doctor]})
 
@@ -384,7 +381,7 @@ async def logged_in(country: Nation) -> str:
     }
     base = f"http://127.0.0.1:{country.ports['dezi']}"
     async with httpx.AsyncClient(base_url=base, trust_env=False) as browser:
-        code = await chosen(browser, f"/authorize?{'&'.join(f'{n}={quote(v)}' for n, v in asked.items())}")
+        code = await _chosen(browser, f"/authorize?{'&'.join(f'{n}={quote(v)}' for n, v in asked.items())}")
         form = {
             "grant_type": "authorization_code",
             "code": code["code"],
@@ -398,12 +395,12 @@ async def logged_in(country: Nation) -> str:
     return str(jwt.decode(said.text, key, ["RS256"]).claims["verklaring"])
 
 
-async def chosen(browser: httpx.AsyncClient, address: str, ura: str = REQUESTER) -> dict[str, str]:
-    """What Dezi sends back with, when somebody logs in on the page at `address` for the organisation `ura`."""
+async def _chosen(browser: httpx.AsyncClient, address: str) -> dict[str, str]:
+    """What Dezi sends back with, when the professional logs in on the page at `address`."""
     page = await browser.get(address)
     waiting = re.search('name="waiting" value="([^"]+)"', page.text)
     assert waiting is not None, page.text
-    form = {"waiting": waiting[1], "who": f"900000008 {ura}", "action": "login"}
+    form = {"waiting": waiting[1], "who": f"900000008 {REQUESTER}", "action": "login"}
     back = await browser.post(str(page.url.join("/login")), data=form)
     query = parse_qs(urlsplit(back.headers["location"]).query)
     return {name: values[0] for name, values in query.items()}

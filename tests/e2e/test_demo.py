@@ -180,7 +180,7 @@ def test_a_signal_while_the_region_comes_up_ends_it_too(open_folder: Path, numbe
         (("--patients", "-1"), "patients"),
         (("--patients", "100000"), "patients"),
         (("--json", "steps.json"), "--json goes with --check"),
-        (("--check", "--patients", "1"), "--patients 2 or more"),
+        (("--check", "--patients", "1"), "--patients 4 or more"),
     ],
 )
 def test_a_bad_value_ends_with_a_sentence_and_exit_code_2(options: tuple[str, ...], sentence: str) -> None:

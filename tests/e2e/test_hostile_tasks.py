@@ -156,3 +156,17 @@ async def test_a_notification_that_is_sent_many_times_at_once_is_one_task(node: 
     assert deleted.status_code in (200, 204)
     again = await b.send("POST", "Task", json=body)
     assert (again.status_code, again.json()["meta"]["versionId"]) == (201, "1")
+
+
+@pytest.mark.parametrize("status", ["completed", "cancelled", "draft"])
+async def test_a_receiver_changes_nothing_of_a_task_that_is_not_open(node: RunningNode, status: str) -> None:
+    name = f"closed-{status}"
+    await tasks(node, to_b(node, name, {"valueString": "Condition"}, status=status))
+    b = await door(node, "eOverdracht-sender")
+    there = (await b.send("GET", f"Task/{name}")).json()
+    output = [{"type": {"text": "x"}, "valueReference": {"reference": "Patient/p2"}}]
+    changed = await b.send("PUT", f"Task/{name}", json={**there, "output": output})
+    assert (changed.status_code, "Task.status" in changed.text) == (422, True), changed.text
+    assert (await b.send("PUT", f"Task/{name}", json=there)).status_code == 200
+    now_there = (await node["a"].internal.get(f"Task/{name}")).json()
+    assert {**now_there, "meta": {}} == {**there, "meta": {}}

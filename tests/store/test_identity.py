@@ -28,7 +28,7 @@ from schakel.store.embedded import EmbeddedServer
 
 ISSUER = "https://node.example/haven"
 REQUESTER, STRANGER = "22222222", "33333333"
-DOCTOR = User("900025039", "L. de Boer", "01.010", "900000008")
+DOCTOR = User("900025039", "L. de Boer", "01.010", "900000008", "01.015")
 KEY = new_key()
 OTHER_KEY = new_key()
 CALLER = Caller("POST", f"{ISSUER}/oauth2/token")
@@ -283,6 +283,14 @@ WRONG_CONTENT: dict[str, tuple[str, Claims]] = {
     "a name too long": ("user.name", {"user": {**DOCTOR.json(), "name": "L" * 201}}),
     "a mandate that is a number": ("user.responsible", {"user": {**DOCTOR.json(), "responsible": 9}}),
     "a mandate that is null": ("user.responsible", {"user": {**DOCTOR.json(), "responsible": None}}),
+    "a role of a mandate that is none": (
+        "user.responsible_role",
+        {"user": {**DOCTOR.json(), "responsible": "900025040", "responsible_role": "arts"}},
+    ),
+    "a role of nobody's mandate": (
+        "user.responsible",
+        {"user": {**DOCTOR.json(), "responsible": "", "responsible_role": "01.015"}},
+    ),
     "no purpose": ("purpose_of_use", {"purpose_of_use": None}),
     "an empty purpose": ("purpose_of_use", {"purpose_of_use": ""}),
     "a purpose that is a list": ("purpose_of_use", {"purpose_of_use": ["TREAT"]}),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schakel.exchanges.bgz import requests_for
 from schakel.fhir import definitions
 from schakel.fhir.search import Pairs, QueryParser, encode, pairs_of
-from schakel.generic.authorisation import ROWS, Judgement, PatientNamed, Row, fits, judge
+from schakel.generic.authorisation import ROWS, Judgement, PatientNamed, Row, fits, judge, listed_form
 from schakel.kernel.outcomes import Forbidden, Invalid, Outcome
 from schakel.kernel.values import BSN_SYSTEM
 from schakel.server import Request
@@ -316,3 +316,14 @@ def test_a_resource_fits_a_row_when_each_parameter_finds_it() -> None:
     assert not fits(row, "Observation", [("category", "85354-9", "http://loinc.org")])
     both = replace(row, parameters={**row.parameters, "status": frozenset({"amended"})})
     assert not fits(both, "Observation", tokens)
+
+
+def test_a_listed_search_loses_the_patient_and_nothing_that_makes_it_narrower() -> None:
+    """A ground for one prescription is none for all of them."""
+    assert listed_form("Patient?identifier=a|b&_include=Patient:general-practitioner") == listed_form(
+        "Patient?_include=Patient:general-practitioner&_id=p1"
+    )
+    assert listed_form(f"Condition?patient.identifier={NAMED}&_count=5") == "Condition"
+    assert listed_form(f"MedicationRequest?subject.identifier={NAMED}") == "MedicationRequest"
+    for narrower in ("identifier=a|b", "_id=x", "identifier:not=a|b"):
+        assert listed_form(f"MedicationRequest?patient=p1&{narrower}") != "MedicationRequest"

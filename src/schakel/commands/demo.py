@@ -32,8 +32,8 @@ def demo(options: DemoOptions) -> int:
         raise NotSupported("the demo runs on Linux and macOS, where it brings its own PostgreSQL")
     if options.json is not None and not options.check:
         raise Invalid("--json goes with --check")
-    if options.check and options.patients is not None and options.patients < 2:
-        raise Invalid("--check needs a patient to ask for and another to be refused: --patients 2 or more")
+    if options.check and options.patients is not None and options.patients < 4:
+        raise Invalid("--check needs patients with and without a ground, and one who chose at Mitz: --patients 4 or more")
     screen = Screen(sys.stdout)
     return asyncio.run(_until_stopped(options, screen))
 

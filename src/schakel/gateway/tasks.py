@@ -211,7 +211,8 @@ def updated(row: Row, current: Resource, sent: Resource) -> Resource:
     """A Task as its receiver changed it: `current` with what `row` lets a receiver change taken from `sent`. The
     narrative is that of `sent`, or falls away with the state it told of.
 
-    Raises `Unprocessable` naming the member that may not be changed, or the state that it cannot get.
+    Raises `Unprocessable` naming the member that may not be changed, or the state that it cannot get, and for any
+    change of a Task that is no longer open.
     """
     free = row.changes
     for name in sorted(current.keys() | sent.keys()):
@@ -230,4 +231,11 @@ def updated(row: Row, current: Resource, sent: Resource) -> Resource:
             expression="Task.status",
         )
     kept: dict[str, Any] = {name: value for name, value in current.items() if name not in free}
-    return {**kept, **{name: value for name, value in sent.items() if name in free}}
+    after_all = {**kept, **{name: value for name, value in sent.items() if name in free}}
+    if before not in OPEN and after_all != current:
+        raise Unprocessable(
+            f"a Task that is {before} is over, and its receiver changes nothing of it any more",
+            code="task-status-not-allowed",
+            expression="Task.status",
+        )
+    return after_all

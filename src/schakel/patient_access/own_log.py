@@ -134,12 +134,17 @@ def _question(
         person=masked(user.name or user.id) if user else "",
         party=masked(party),
         purpose=next((event.purpose for event in events if event.purpose), ""),
-        ground=next((e.ground_kind for e in events if e.ground_kind not in ("", "objection")), ""),
+        ground=next((e.ground_kind for e in events if e.ground_kind and _is_ground(e)), ""),
         emergency=emergency,
         told=masked(next((e.explanation for e in events if e.explanation), "")) if emergency else "",
         events=tuple(_merged(_told(one) for one in group)),
         more=0 < most <= len(group),
     )
+
+
+def _is_ground(event: Event) -> bool:
+    """Whether what stands as its ground is why data were given: a second look and an objection are about one."""
+    return event.subtype != REVIEW and event.ground_kind != "objection"
 
 
 def _emergency(group: Sequence[Logged], judged: Mapping[str, str]) -> Emergency:
