@@ -241,9 +241,11 @@ async def test_one_question_is_on_one_page_however_it_lies(node: RunningNode, an
     for _ in range(5):
         text = (await page(anna, query)).text
         assert text.count("<section>") == 1
+        print("SHOWN", re.findall(r"</time>: (.*)</h2>", text), query)
         shown.append(re.findall(r"</time>: (Kliniek .y)</h2>", text))
         if "Kliniek 0y" in text or "Kliniek 1y" in text:
-            assert "Dit gebeurde 3 keer." in text or text.count("<li>") == 3
+            more = sum(int(times) - 1 for times in re.findall("Dit gebeurde ([0-9]+) keer", text))
+            assert text.count("<li>") + more == 3  # Those of one minute stand as one.
         query = older(text)
     # The first page has the reading of the log itself.
     assert [name for names in shown for name in names][:3] == ["Kliniek 1y", "Kliniek 0y", "Kliniek 2y"]

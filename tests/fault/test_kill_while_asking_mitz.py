@@ -1,5 +1,4 @@
-"""kill -9 of the node at each step of a request that rests on Mitz: nothing was shown that the log lacks, and log, decisions
-and seals are whole."""
+"""kill -9 of the node at each step of a request that rests on Mitz: nothing was shown that the log lacks."""
 
 from __future__ import annotations
 

@@ -33,7 +33,9 @@ def demo(options: DemoOptions) -> int:
     if options.json is not None and not options.check:
         raise Invalid("--json goes with --check")
     if options.check and options.patients is not None and options.patients < 4:
-        raise Invalid("--check needs patients with and without a ground, and one who chose at Mitz: --patients 4 or more")
+        raise Invalid(
+            "--check needs patients with and without a ground, and one who chose at Mitz: --patients 4 or more"
+        )
     screen = Screen(sys.stdout)
     return asyncio.run(_until_stopped(options, screen))
 

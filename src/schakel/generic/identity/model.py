@@ -99,6 +99,9 @@ class User:
         return {name: value for name in _USER if (value := getattr(self, name))}
 
 
+_ALWAYS = datetime.max.replace(tzinfo=UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class PeerCertificate:
     """The certificate that the other side of a connection proved to hold, as far as anything here needs it.
@@ -110,7 +113,7 @@ class PeerCertificate:
     der: bytes
     thumbprint: str
     hosts: frozenset[str] = frozenset()
-    until: datetime = datetime.max.replace(tzinfo=UTC)
+    until: datetime = _ALWAYS
 
 
 @dataclass(frozen=True, slots=True)
