@@ -237,9 +237,10 @@ async def test_one_question_is_on_one_page_however_it_lies(node: RunningNode, an
         if number == 3:
             await logged(node, requester_name="Kliniek 2y", correlation="", resources=("Flag/a/_history/1",))
     shown: list[str] = []
+    text = ""
     query = "?_count=1"
-    for number in range(4):  # The first page has the reading of the log itself.
-        query = older(text) if number else query
+    for _ in range(4):  # The first page has the reading of the log itself.
+        query = older(text) if text else query
         text = (await page(anna, query)).text
         assert text.count("<section>") == 1
         shown += re.findall(r"</time>: (Kliniek .y)</h2>", text)
