@@ -177,10 +177,13 @@ class OAuth:
 
 def _oauth_error(error: Exception) -> Response:
     """An error as the token endpoint tells it (RFC 6749, section 5.2); what is our own fault as elsewhere."""
-    if not isinstance(error, Outcome) or error.status >= 500:
+    if not isinstance(error, OAuthError) and (not isinstance(error, Outcome) or error.status >= 500):
         return problem(error)
     word = error.error if isinstance(error, OAuthError) else "invalid_request"
-    return as_json({"error": word, "error_description": error.message}, error.status)
+    answer = as_json({"error": word, "error_description": error.message}, error.status)
+    if error.status == 503:
+        answer.headers["Retry-After"] = "5"
+    return answer
 
 
 def _received(kind: ChainType, request: Request, form: Mapping[str, str], passage: Passage) -> ChainEvent:

@@ -6,9 +6,11 @@
     ├── InvalidGrantError          400  the code or refresh token is not known, used, expired or another's
     ├── InvalidScopeError          400  a scope is not offered
     ├── InvalidDpopProofError      400  the proof of possession is missing, wrong or used before
-    └── UnsupportedGrantTypeError  400
+    ├── UnsupportedGrantTypeError  400
+    └── NotCheckedError            503  something that must be looked up elsewhere could not be: nothing was found wrong
 
-Source: RFC 6749, section 5.2; RFC 9449, section 5. `message` becomes `error_description`.
+Source: RFC 6749, section 5.2 (for 503 its word of section 4.1.2.1: the token endpoint has none of its own); RFC 9449,
+section 5. `message` becomes `error_description`.
 """
 
 from __future__ import annotations
@@ -54,3 +56,8 @@ class InvalidDpopProofError(OAuthError):
 
 class UnsupportedGrantTypeError(OAuthError):
     error = "unsupported_grant_type"
+
+
+class NotCheckedError(OAuthError):
+    status, issue = 503, "transient"
+    error = "temporarily_unavailable"

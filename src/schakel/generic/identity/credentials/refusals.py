@@ -1,6 +1,6 @@
 """Why a presentation is not taken: `Refused` when something in it is wrong, `NotChecked` when we could not look.
 
-Both are `invalid_grant` at the token endpoint (RFC 6749, section 5.2), each with a code of its own.
+At the token endpoint the first is `invalid_grant` (RFC 6749, section 5.2), the second 503: to try again may help.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from schakel.generic.identity.errors import InvalidGrantError
+from schakel.generic.identity.errors import InvalidGrantError, NotCheckedError
 
 
 class Refused(InvalidGrantError):
     """Something that was presented is missing, wrong or not trusted; `message` says what and where."""
 
 
-class NotChecked(InvalidGrantError):
+class NotChecked(NotCheckedError):
     """Something that must be looked up elsewhere could not be; it says nothing of what was presented."""
 
 
