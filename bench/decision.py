@@ -39,6 +39,7 @@ def decisions() -> list[Figure]:
 
     def decided() -> None:
         row, _, role = next(turns)
+        policy.forget()  # What is measured is Cedar, not the memory of its answers.
         policy.decide(_facts(row, role), "referral")
 
     def both() -> None:
@@ -46,6 +47,7 @@ def decisions() -> list[Figure]:
         judgement = policy.judge(scopes[row.id], interaction)
         facts = _facts(judgement.row, role)
         policy.grounds(facts)
+        policy.forget()
         policy.decide(facts, "referral")
 
     return [*_timed("judge", judged), *_timed("decide", decided), *_timed("whole", both, goals=True)]

@@ -91,15 +91,16 @@ class Disclosure:
         return next((row for row in rows if fits(row, found.type, held)), None)
 
     async def release(
-        self, version: Version, found: Item, patients: Sequence[str]
+        self, version: Version, found: Item, patients: Sequence[str], known: Stored | None = None
     ) -> tuple[Subject, Row] | None:
         """The patient, one of these BSNs, and the row under which a resource is released; None when there is no
-        such row. It fits a row itself, or a resource that does refers to it by an accepted include."""
+        such row. It fits a row itself, or a resource that does refers to it by an accepted include. `known` is a
+        Patient that was just read, perhaps this one."""
         if found.type == "Provenance":
             return await self._through_targets(version, found, patients)
         named = self.patient_of(found)
         if named is not None:
-            bsn = await self.bsn_of(version, named)
+            bsn = await self.bsn_of(version, named, known)
             if bsn not in patients:
                 return None
             subject, patients = Subject(bsn, frozenset({named})), [bsn]

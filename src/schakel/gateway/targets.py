@@ -150,7 +150,8 @@ class Targets:
                 patients = list(dict.fromkeys((*self._permitted.get(grant.jti, ()), *recorded)))
             places = [_Place(self.disclosure(row.exchange), patients, ())]
         for place in places:
-            if (found := await place.disclosure.release(version, item, place.patients)) is not None:
+            found = await place.disclosure.release(version, item, place.patients, whose)
+            if found is not None:
                 subject, releasing = found
                 tasks = tuple(t for t in place.tasks if self._patient_of(version, t.stored) in subject.ids)
                 return Target(asked, releasing, subject, tasks=tasks, stored=stored, item=item)

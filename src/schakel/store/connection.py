@@ -33,6 +33,19 @@ AWAY = (
 """What says nothing about the request: the database is away, refuses us for now, or cut the work off."""
 
 
+_TAKEN: dict[int, int] = {}
+"""How many connections of a pool are taken or waited for, by the pool's identity; asyncpg would count all of its
+connections to say so."""
+
+
+def _left(pool: asyncpg.Pool) -> None:
+    left = _TAKEN[id(pool)] - 1
+    if left:
+        _TAKEN[id(pool)] = left
+    else:
+        del _TAKEN[id(pool)]
+
+
 class _Acquired:
     """See `acquire`. A class, because it stands around every statement: a generator costs twice as much."""
 
@@ -43,12 +56,17 @@ class _Acquired:
 
     async def __aenter__(self) -> PoolConnectionProxy:
         pool = self._pool
+        taken = _TAKEN.get(id(pool), 0)
+        _TAKEN[id(pool)] = taken + 1
         try:
-            # Who finds an idle connection does not wait, and needs no timer for it.
-            timeout = None if pool.get_idle_size() else _WAIT_SECONDS
+            # Who finds a place in the pool does not wait, and needs no timer for it: connecting has its own.
+            timeout = None if taken < pool.get_max_size() else _WAIT_SECONDS
             self._connection = await pool.acquire(timeout=timeout)
-        except Exception as error:
-            raise _outcome(error) from error
+        except BaseException as error:
+            _left(pool)
+            if isinstance(error, Exception):
+                raise _outcome(error) from error
+            raise
         return self._connection
 
     async def __aexit__(
@@ -58,6 +76,8 @@ class _Acquired:
             await self._pool.release(self._connection)
         except Exception as trouble:
             raise _outcome(trouble) from trouble
+        finally:
+            _left(self._pool)
         if isinstance(error, Exception) and (outcome := _outcome(error)) is not error:
             raise outcome from error
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import cedarpy
 import orjson
@@ -53,6 +53,9 @@ _METHODS: dict[InteractionKind, str] = {
 }
 
 
+_MOST_ANSWERS = 4096
+
+
 class Policy:
     """A compiled matrix. Raises `Invalid` when it is made from one that cannot be."""
 
@@ -77,6 +80,11 @@ class Policy:
             cedar.check(text)
             self._cedar[exchange] = cedarpy.PolicySet.from_str(text)
         self._entities = cedarpy.Entities.from_json_str(cedar.entities(self.matrix), cedar.schema())
+        self._asked = lru_cache(_MOST_ANSWERS)(self._ask_cedar)
+
+    def forget(self) -> None:
+        """Forgets what Cedar answered, so that it is asked anew (for measuring)."""
+        self._asked.cache_clear()
 
     @classmethod
     def from_text(cls, text: str) -> Policy:
@@ -243,19 +251,25 @@ class Policy:
                 if not claim_fault(name, rule, permit, facts)
             ],
         }
+        return self._asked(row.id, orjson.dumps(context).decode())
+
+    def _ask_cedar(self, row_id: str, context: str) -> Collection[str]:
+        """The answer of Cedar on a row with this context (JSON). It follows from these and the matrix alone, so that
+        the same question need not be worked out twice."""
+        row = self._rows[row_id]
         result = cedarpy.is_authorized(
             {
                 "principal": cedar.PRINCIPAL,
                 "action": {"type": "Action", "id": row.interaction},
-                "resource": {"type": "Row", "id": row.id},
-                "context": orjson.dumps(context).decode(),
+                "resource": {"type": "Row", "id": row_id},
+                "context": context,
             },
             self._cedar[row.exchange],
             self._entities,
         )
         if not result.allowed or result.diagnostics.errors:
             return ()
-        return result.diagnostics.id_annotations_by_reason.values()
+        return tuple(result.diagnostics.id_annotations_by_reason.values())
 
     def _refused(self, row: Row, facts: Facts, ground: str) -> Verdict:
         """The refusal, with the first condition that is not met of the permit that comes nearest: one for this data
