@@ -6,7 +6,18 @@ Sources: RFC 6749, 7523, 7662 and 8414 for the authorisation server; the code of
 
 from __future__ import annotations
 
-from schakel.http.openapi.parts import FORM, Json, body, fhir, parameter, ref, said, table, texts
+from schakel.http.openapi.parts import (
+    FORM,
+    PROBLEM_ANSWER,
+    Json,
+    body,
+    fhir,
+    parameter,
+    ref,
+    said,
+    table,
+    texts,
+)
 
 _URA = {"type": "string", "pattern": "^[0-9]{8}$", "examples": ["90000001"]}
 _BSN = {"type": "string", "pattern": "^[0-9]{9}$", "examples": ["999911120"]}
@@ -295,7 +306,16 @@ OPERATIONS: dict[tuple[str, str], Json] = {
         },
     },
     ("GET", "/{organisation}/log"): {
-        **_SHOWN,
+        "responses": {
+            **_SHOWN["responses"],
+            **{
+                status: {
+                    "description": "A page for a person; for a program that shows a token, refused and why.",
+                    "content": {**_PAGE["content"], **PROBLEM_ANSWER["content"]},
+                }
+                for status in ("4XX", "503")
+            },
+        },
         "parameters": [
             _LANGUAGE,
             parameter("date", "query", "Recorded then: a day, or with ge or le."),
