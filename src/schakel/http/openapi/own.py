@@ -143,6 +143,18 @@ _SHOWN: Json = {
         "503": _PAGE,
     }
 }
+_LOG_SHOWN: Json = {
+    "responses": {
+        **_SHOWN["responses"],
+        **{
+            status: {
+                "description": "A page for a person; for a program, refused and why.",
+                "content": {**_PAGE["content"], **PROBLEM_ANSWER["content"]},
+            }
+            for status in ("4XX", "503")
+        },
+    }
+}
 _FLOW = parameter("flow", "query", "The flow that began at the authorisation endpoint.")
 _LANGUAGE = parameter("lang", "query", "The language that the person chose.", {"enum": ["nl", "en"]})
 _PRESSED: Json = {**_SHOWN, "requestBody": body(table(**texts("flow", "answer")), FORM)}
@@ -306,16 +318,7 @@ OPERATIONS: dict[tuple[str, str], Json] = {
         },
     },
     ("GET", "/{organisation}/log"): {
-        "responses": {
-            **_SHOWN["responses"],
-            **{
-                status: {
-                    "description": "A page for a person; for a program that shows a token, refused and why.",
-                    "content": {**_PAGE["content"], **PROBLEM_ANSWER["content"]},
-                }
-                for status in ("4XX", "503")
-            },
-        },
+        **_LOG_SHOWN,
         "parameters": [
             _LANGUAGE,
             parameter("date", "query", "Recorded then: a day, or with ge or le."),
@@ -325,15 +328,15 @@ OPERATIONS: dict[tuple[str, str], Json] = {
             ),
         ],
     },
-    ("GET", "/{organisation}/log/login"): _SHOWN,
-    ("POST", "/{organisation}/log/login"): {**_SHOWN, "requestBody": body(table(**texts("lang")), FORM)},
+    ("GET", "/{organisation}/log/login"): _LOG_SHOWN,
+    ("POST", "/{organisation}/log/login"): {**_LOG_SHOWN, "requestBody": body(table(**texts("lang")), FORM)},
     ("GET", "/{organisation}/log/callback"): {
-        **_SHOWN,
+        **_LOG_SHOWN,
         "parameters": [parameter("code", "query", "RFC 6749."), parameter("state", "query", "RFC 6749.")],
     },
-    ("GET", "/{organisation}/log/logout"): {**_SHOWN, "parameters": [_LANGUAGE]},
+    ("GET", "/{organisation}/log/logout"): {**_LOG_SHOWN, "parameters": [_LANGUAGE]},
     ("POST", "/{organisation}/log/logout"): {
-        **_SHOWN,
+        **_LOG_SHOWN,
         "requestBody": body(table(("csrf",), **texts("csrf", "lang")), FORM),
     },
 }
