@@ -198,7 +198,7 @@ async def test_no_token_is_given_for_a_certificate_that_cannot_be_looked_up(
         for country.authority.behave in (slow(), fails(500), says(b"")):
             start = time.monotonic()
             answer = await country.requester.asks(issuer)
-            assert answer.status_code == 400 and "access_token" not in answer.text, answer.text
+            assert answer.status_code == 503 and "access_token" not in answer.text, answer.text
             assert "X509Credential" in answer.text and "cannot be found out now" in answer.text
             assert time.monotonic() - start < IN_TIME
         country.authority.behave = passes
