@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import asyncpg
 import structlog
 
+from schakel.kernel.background import beside
 from schakel.kernel.outcomes import Outcome
 from schakel.store.connection import acquire
 
@@ -34,10 +35,5 @@ async def expiring(pool: asyncpg.Pool, tenants: Collection[int]) -> AsyncIterato
                 _log.warning("expired-rows-not-removed", code=error.kind)
             await asyncio.sleep(_SECONDS)
 
-    task = asyncio.create_task(clean())
-    try:
+    async with beside(clean()):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

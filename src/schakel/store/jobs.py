@@ -21,6 +21,7 @@ import asyncpg
 import orjson
 import structlog
 
+from schakel.kernel.background import beside
 from schakel.kernel.outcomes import NotFound, Outcome
 from schakel.store.connection import Connection, acquire
 
@@ -147,13 +148,8 @@ class Worker:
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """Works until the end of the block; what was under way then is undone, and taken up by the next worker."""
-        task = asyncio.create_task(self._work())
-        try:
+        async with beside(self._work()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _work(self) -> None:
         while True:

@@ -6,7 +6,6 @@ Source: the facts sheet on Mitz, subscription and notification (profile Consent-
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 import time
 import uuid
@@ -18,6 +17,7 @@ import aiohttp
 
 from schakel.fhir import definitions, json
 from schakel.fhir.xml import dump as dump_xml
+from schakel.kernel.background import beside
 from schakel.kernel.clock import instant, now
 from schakel.kernel.values import BSN_SYSTEM, URA_SYSTEM
 from schakel_national.mitz.register import (
@@ -121,14 +121,11 @@ async def delivering(register: Register, tls: ssl.SSLContext | None) -> AsyncIte
     """Delivers notifications while the block runs; `tls` has our client certificate and whom we trust."""
     connector = aiohttp.TCPConnector(ssl=tls if tls is not None else True)
     timeout = aiohttp.ClientTimeout(total=10)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-        task = asyncio.create_task(_deliver(register, session))
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+    async with (
+        aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+        beside(_deliver(register, session)),
+    ):
+        yield
 
 
 async def _deliver(register: Register, session: aiohttp.ClientSession) -> None:

@@ -24,6 +24,7 @@ import asyncpg
 import structlog
 from lxml import etree
 
+from schakel.kernel.background import beside
 from schakel.kernel.outcomes import Invalid, Outcome, Upstream
 from schakel.store.connection import acquire
 from schakel.store.database import pack, unpack
@@ -103,13 +104,8 @@ class MedmijLists:
         timeout = aiohttp.ClientTimeout(total=_SECONDS, connect=5)
         async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
             good = await self.refresh(session)
-            task = asyncio.create_task(self._keep_fresh(session, good))
-            try:
+            async with beside(self._keep_fresh(session, good)):
                 yield
-            finally:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
 
     def client_name(self, host: str) -> str | None:
         """The organisation behind the OAuth client with this host name; None when it is not on the list."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal
@@ -21,6 +21,7 @@ from schakel.facilities import FacilityAway
 from schakel.generic.consent.mitz import Mitz, SubscriptionRequest
 from schakel.generic.consent.mitz.client import SubscriptionAnswer
 from schakel.generic.consent.objections import key_of
+from schakel.kernel.background import beside
 from schakel.kernel.clock import now
 from schakel.kernel.outcomes import Invalid, NotFound, Outcome, naming
 from schakel.kernel.values import Bsn
@@ -153,13 +154,8 @@ class SubscriptionWork:
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """Works until the end of the block; what was under way then is taken up when its time is over."""
-        task = asyncio.create_task(self._work())
-        try:
+        async with beside(self._work()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _work(self) -> None:
         while True:

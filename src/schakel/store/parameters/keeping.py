@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import asyncpg
 import structlog
 
+from schakel.kernel.background import beside
 from schakel.kernel.outcomes import Outcome
 from schakel.store.connection import acquire
 from schakel.store.parameters.sets import ParameterSets
@@ -23,13 +24,8 @@ async def kept_fresh(
 ) -> AsyncIterator[None]:
     """Fetches the sets, and until the end of the block fetches each again that another process changed."""
     await _refresh(pool, sets)
-    task = asyncio.create_task(_keep(pool, sets, seconds))
-    try:
+    async with beside(_keep(pool, sets, seconds)):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def _keep(pool: asyncpg.Pool, sets: Collection[ParameterSets], seconds: float) -> None:
