@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -18,15 +16,10 @@ from schakel.fhir import json
 from schakel.kernel.outcomes import Invalid
 from schakel_national import configuration
 from schakel_national.dezi.provider import HIGH, Asked, Client, Professional, Provider, Refused
+from schakel_national.pages import PRIVATE, Pages, back, form
 
 NAME = "dezi"
 _MOST_BYTES = 20_000
-_PRIVATE = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-}
 TEXTS: Mapping[str, Mapping[str, str]] = {
     "nl": {
         "title": "Inloggen zorgverlener (oefening)",
@@ -69,7 +62,7 @@ def application(folder: Path, address: str) -> ASGIApp:
             Route("/userinfo", handlers.userinfo),
             Route("/status/v1/verklaring/{number}", handlers.status),
             Route("/withdrawals", handlers.withdraw, methods=["POST"]),
-            Route("/style.css", handlers.style),
+            Route("/style.css", handlers.pages.style),
         ]
     )
 
@@ -86,10 +79,7 @@ def _provider(address: str, key: Any, table: Mapping[str, Any]) -> Provider:
 class _Handlers:
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
-        loader = PackageLoader("schakel_national.dezi", "templates")
-        self._pages = Environment(
-            loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-        )
+        self.pages = Pages("schakel_national.dezi", TEXTS)
 
     async def metadata(self, request: Request) -> Response:
         """What Dezi offers and where."""
@@ -110,29 +100,29 @@ class _Handlers:
             waiting = self._provider.ask(query)
         except Refused as refusal:
             said = refusal.message
-            return _back(address, query.get("state", ""), error=refusal.word, error_description=said)
+            return back(address, query.get("state", ""), error=refusal.word, error_description=said)
         return self._page(request, "login", 200, waiting=waiting, people=self._provider.professionals)
 
     async def login(self, request: Request) -> Response:
         """The login page's form: who, or the button that cancels."""
-        form = await _form(request)
-        asked: Asked | None = self._provider.waiting.take(form.get("waiting", ""))
+        posted = await form(request)
+        asked: Asked | None = self._provider.waiting.take(posted.get("waiting", ""))
         if asked is None:
             return self._page(request, "error", 400, message="this login took too long, or was used before")
-        if form.get("action") == "cancel":
+        if posted.get("action") == "cancel":
             said = "the professional cancelled"
-            return _back(asked.redirect_uri, asked.state, error="access_denied", error_description=said)
-        number, _, ura = form.get("who", "").partition(" ")
+            return back(asked.redirect_uri, asked.state, error="access_denied", error_description=said)
+        number, _, ura = posted.get("who", "").partition(" ")
         try:
-            return _back(asked.redirect_uri, asked.state, code=self._provider.log_in(asked, number, ura))
+            return back(asked.redirect_uri, asked.state, code=self._provider.log_in(asked, number, ura))
         except Refused as refusal:
             said = refusal.message
-            return _back(asked.redirect_uri, asked.state, error=refusal.word, error_description=said)
+            return back(asked.redirect_uri, asked.state, error=refusal.word, error_description=said)
 
     async def token(self, request: Request) -> Response:
         """The token endpoint."""
         try:
-            return JSONResponse(self._provider.tokens(await _form(request)), headers=_PRIVATE)
+            return JSONResponse(self._provider.tokens(await form(request)), headers=PRIVATE)
         except Refused as refusal:
             return JSONResponse({"error": refusal.word, "error_description": refusal.message}, 400)
 
@@ -144,7 +134,7 @@ class _Handlers:
         except Refused as refusal:
             headers = {"WWW-Authenticate": f'Bearer error="{refusal.word}"'}
             return JSONResponse({"error": refusal.word}, 401, headers)
-        return Response(said, headers=_PRIVATE, media_type="application/jwt")
+        return Response(said, headers=PRIVATE, media_type="application/jwt")
 
     async def status(self, request: Request) -> Response:
         """Whether a statement still holds."""
@@ -152,7 +142,7 @@ class _Handlers:
         found = self._provider.status(number)
         if found is None:
             return JSONResponse({"error": "not_found"}, 404)
-        return JSONResponse({"verklaring_id": number, "status": found}, headers=_PRIVATE)
+        return JSONResponse({"verklaring_id": number, "status": found}, headers=PRIVATE)
 
     async def withdraw(self, request: Request) -> Response:
         """Withdraws a statement."""
@@ -162,24 +152,10 @@ class _Handlers:
             return JSONResponse({"error": "invalid_request", "error_description": error.message}, 400)
         return Response(status_code=204 if self._provider.withdraw(str(number)) else 404)
 
-    async def style(self, request: Request) -> Response:
-        """The stylesheet of the pages."""
-        text, _, _ = self._pages.loader.get_source(self._pages, "style.css")  # type: ignore[union-attr]
-        return Response(text, headers=_PRIVATE, media_type="text/css")
-
     def _page(self, request: Request, name: str, status: int, **values: object) -> Response:
         first = request.headers.get("accept-language", "").lower().partition(",")[0].partition("-")[0]
         language = first if first in TEXTS else "nl"
-        page = self._pages.get_template(f"{name}.html")
-        return Response(
-            page.render(language=language, text=TEXTS[language], **values), status, _PRIVATE, "text/html"
-        )
-
-
-def _back(address: str, state: str, **members: str) -> Response:
-    query = urlencode({**members, "state": state} if state else members)
-    where = f"{address}{'&' if '?' in address else '?'}{query}"
-    return Response(status_code=303, headers={"Location": where, **_PRIVATE})
+        return self.pages.page(name, status, language, **values)
 
 
 async def _body(request: Request) -> bytes:
@@ -189,11 +165,3 @@ async def _body(request: Request) -> bytes:
         if len(body) > _MOST_BYTES:
             raise Invalid("the body is too large")
     return body
-
-
-async def _form(request: Request) -> Mapping[str, str]:
-    """The form in the body; empty when it is none, or too large."""
-    try:
-        return dict(parse_qsl((await _body(request)).decode("ascii"), keep_blank_values=True))
-    except (Invalid, ValueError):
-        return {}

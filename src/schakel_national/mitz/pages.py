@@ -8,9 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -22,18 +20,15 @@ from schakel.kernel.values import Bsn
 from schakel_national.mitz.register import HOLDER_CATEGORIES, REQUESTER_CATEGORIES, Register
 from schakel_national.mitz.systems import Told, register, told
 from schakel_national.mitz.texts import TEXTS, wanted
+from schakel_national.pages import PRIVATE, Pages, form
 
 PAGE_NAME = "mitz-page"
 _COOKIE = "mitz"
 _SESSION_SECONDS = 900
 _MOST_SESSIONS = 1000
-_MOST_BYTES = 20_000
 _HEADERS = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
+    **PRIVATE,
+    "Content-Security-Policy": f"{PRIVATE['Content-Security-Policy']}; form-action 'self'",
 }
 
 
@@ -55,7 +50,7 @@ def page_application(folder: Path, address: str) -> ASGIApp:
             Route("/login", pages.login, methods=["POST"]),
             Route("/logout", pages.logout, methods=["POST"]),
             Route("/choices", pages.choose, methods=["POST"]),
-            Route("/style.css", pages.style),
+            Route("/style.css", pages.pages.style),
         ]
     )
 
@@ -68,13 +63,7 @@ class _Pages:
             *((ura, name) for ura, name, _ in known.providers),
         )
         self._sessions: dict[str, _Session] = {}
-        self._pages = Environment(
-            loader=PackageLoader("schakel_national.mitz", "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        self.pages = Pages("schakel_national.mitz", TEXTS, _HEADERS)
 
     async def ready(self, request: Request) -> Response:
         """Whether it answers."""
@@ -89,7 +78,7 @@ class _Pages:
 
     async def login(self, request: Request) -> Response:
         """The login form: a BSN."""
-        typed = (await _form(request)).get("bsn", "").strip()
+        typed = (await form(request)).get("bsn", "").strip()
         try:
             patient = Bsn(typed)
         except Invalid:
@@ -113,23 +102,18 @@ class _Pages:
 
     async def choose(self, request: Request) -> Response:
         """The form with choices, all of them at once."""
-        session, form = self._session(request), await _form(request)
-        if session is None or not hmac.compare_digest(form.get("secret", ""), session.secret):
+        session, posted = self._session(request), await form(request)
+        if session is None or not hmac.compare_digest(posted.get("secret", ""), session.secret):
             return self._page(request, "login", status=403, wrong=False, bsn="", failed=True)
         words: Mapping[str, bool | None] = {"yes": True, "no": False, "none": None}
         for holder, _ in self._holders:
             wanted_here = {
-                requester: words[form[f"{holder}-{requester}"]]
+                requester: words[posted[f"{holder}-{requester}"]]
                 for requester in REQUESTER_CATEGORIES
-                if form.get(f"{holder}-{requester}") in words
+                if posted.get(f"{holder}-{requester}") in words
             }
             self._register.choose(session.patient, holder, wanted_here)
         return _to("/?saved=1")
-
-    async def style(self, request: Request) -> Response:
-        """The stylesheet."""
-        text, _, _ = self._pages.loader.get_source(self._pages, "style.css")  # type: ignore[union-attr]
-        return Response(text, headers=_HEADERS, media_type="text/css")
 
     def _choices(self, request: Request, session: _Session, saved: bool) -> Response:
         made = {
@@ -156,24 +140,9 @@ class _Pages:
 
     def _page(self, request: Request, template: str, status: int = 200, **values: object) -> Response:
         language = wanted(request.headers.get("accept-language", ""))
-        page = self._pages.get_template(f"{template}.html")
         values.setdefault("failed", False)
-        return Response(
-            page.render(language=language, text=TEXTS[language], **values), status, _HEADERS, "text/html"
-        )
+        return self.pages.page(template, status, language, **values)
 
 
 def _to(where: str) -> Response:
     return Response(status_code=303, headers={"Location": where, **_HEADERS})
-
-
-async def _form(request: Request) -> Mapping[str, str]:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MOST_BYTES:
-            return {}
-    try:
-        return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True))
-    except ValueError:
-        return {}
