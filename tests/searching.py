@@ -12,7 +12,7 @@ from schakel.fhir import definitions
 from schakel.fhir.definitions import Version
 from schakel.fhir.search import QueryParser, pairs_of
 from schakel.sources import Found, Write
-from schakel.store.database import connect
+from schakel.store.database import connect, disconnect
 from schakel.store.embedded import EmbeddedServer
 from schakel.store.resources import Limits, Store
 from schakel.store.writing import RidBlocks
@@ -129,7 +129,7 @@ async def filled(
         store = Store(pool, 1, RidBlocks(), (BASE,), Limits(page=100, page_max=100, remembered=100))
         await store.write(version, [Write("PUT", r["resourceType"], r["id"], r) for r in content])
         yield store
-        await pool.close()
+        await disconnect(pool)
 
 
 async def found(

@@ -41,7 +41,7 @@ from schakel.generic.consent import (
 )
 from schakel.generic.consent.once import Once
 from schakel.kernel.outcomes import Invalid
-from schakel.store.database import connect
+from schakel.store.database import connect, disconnect
 from schakel.store.embedded import EmbeddedServer
 
 
@@ -298,7 +298,7 @@ async def test_a_notification_ends_what_every_process_remembers(
             for process_ in (one, two):
                 assert await process_.refused(ASKED) == "mitz-deny"
     finally:
-        await other_pool.close()
+        await disconnect(other_pool)
 
 
 async def test_an_answer_from_before_a_notification_is_not_used_after_it(opened: Open) -> None:

@@ -10,7 +10,7 @@ import asyncpg
 import pytest_asyncio
 from tests.nodes import databases
 
-from schakel.store.database import connect
+from schakel.store.database import connect, disconnect
 from schakel.store.embedded import EmbeddedServer
 from schakel.store.jobs import Job, Step, Worker, enqueue
 
@@ -22,7 +22,7 @@ async def pool(cluster: EmbeddedServer) -> AsyncIterator[asyncpg.Pool]:
     async with databases(cluster, "jobs") as make:
         pool = await connect(await make())
         yield pool
-        await pool.close()
+        await disconnect(pool)
 
 
 class Counting:

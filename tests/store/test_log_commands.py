@@ -15,7 +15,7 @@ from schakel.commands.log import retain, verify_log
 from schakel.generic.identity.keys import read_key
 from schakel.generic.logging import AuditLog, AuditWriter, Event, Sealer, Sealing, Wanted
 from schakel.kernel.outcomes import Invalid
-from schakel.store.database import connect
+from schakel.store.database import connect, disconnect
 
 EVENT = Event(subtype="read", action="R", outcome="0", requester="22222222", holder=URA, patient="999911120")
 
@@ -46,7 +46,7 @@ async def test_retention_is_an_event_and_leaves_a_log_that_verifies(
     assert "2 events removed at the end of the term" in said and "not sealed yet: 1 event" in said, said
     assert await asyncio.to_thread(retain, None, site.config, URA) == 0
     assert "0 events removed" in capsys.readouterr().out
-    await pool.close()
+    await disconnect(pool)
 
 
 @pytest.mark.parametrize("name", ["elders", "90000009"])

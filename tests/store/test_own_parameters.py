@@ -17,7 +17,7 @@ from schakel.fhir.definitions import Version, definitions
 from schakel.fhir.search import QueryParser, pairs_of
 from schakel.kernel.outcomes import Conflict, NotFound, NotSupported, Unprocessable
 from schakel.sources import Write
-from schakel.store.database import connect
+from schakel.store.database import connect, disconnect
 from schakel.store.embedded import EmbeddedServer
 from schakel.store.jobs import MOST_ATTEMPTS
 from schakel.store.parameters import ParameterRules, Reindexing, kept_fresh
@@ -30,7 +30,7 @@ async def pool(cluster: EmbeddedServer) -> AsyncIterator[asyncpg.Pool]:
     async with databases(cluster, "own_parameters") as make:
         pool = await connect(await make())
         yield pool
-        await pool.close()
+        await disconnect(pool)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from schakel.fhir.search import pairs_of
 from schakel.kernel.clock import instant
 from schakel.kernel.outcomes import TooCostly
 from schakel.sources import Write
-from schakel.store.database import connect
+from schakel.store.database import connect, disconnect
 from schakel.store.embedded import EmbeddedServer
 from schakel.store.resources import Limits, Store
 from schakel.store.writing import RidBlocks
@@ -350,7 +350,7 @@ async def test_a_search_that_takes_too_long_is_too_costly(cluster: EmbeddedServe
             with pytest.raises(TooCostly, match=r"setting limits\.query_seconds"):
                 await store.search("stu3", PARSER.parse("Patient", ()), "me")
             await connection.execute("ROLLBACK")
-        await pool.close()
+        await disconnect(pool)
 
 
 async def test_what_was_deleted_is_neither_found_nor_included(store: Store) -> None:

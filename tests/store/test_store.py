@@ -20,7 +20,7 @@ from schakel.fhir.search import QueryParser, pairs_of
 from schakel.kernel.clock import instant
 from schakel.kernel.outcomes import Conflict, Gone, Invalid, NotFound, PreconditionFailed
 from schakel.sources import Write
-from schakel.store.database import connect
+from schakel.store.database import connect, disconnect
 from schakel.store.embedded import EmbeddedServer
 from schakel.store.resources import Store
 from schakel.store.sql import INDEX_TABLES
@@ -34,7 +34,7 @@ async def store(cluster: EmbeddedServer) -> AsyncIterator[Store]:
     async with databases(cluster, "store") as make:
         pool = await connect(await make())
         yield Store(pool, 1, RidBlocks())
-        await pool.close()
+        await disconnect(pool)
 
 
 def put(kind: str, logical_id: str, if_match: int | None = None, **members: Any) -> Write:

@@ -22,6 +22,7 @@ from schakel.generic.identity import Caller, Grant
 from schakel.generic.logging import Event
 from schakel.generic.logging.events import Action
 from schakel.generic.logging.events import Outcome as LogOutcome
+from schakel.kernel import trace
 from schakel.kernel.clock import instant, new_id, now
 from schakel.server import Interaction, Request
 from schakel.server.answer import search_path
@@ -113,7 +114,7 @@ class Decision:
     def event(self, outcome: LogOutcome, reason: str = "") -> Event:
         """The decision as an event of the log."""
         grant, kind = self.grant, self.interaction.kind if self.interaction else "read"
-        checks = [name for name, _ in self.checks]
+        checks, asked = [name for name, _ in self.checks], trace.current()
         if self.held:
             checks.append(f"held back: {', '.join(f'{key}: {why}' for key, why in self.held)}")
         return Event(
@@ -143,6 +144,8 @@ class Decision:
             network_address=self.caller.network_address,
             holder_address=self.base,
             resources=self.shown,
+            trace=asked.parent if asked else "",
+            correlation=asked.correlation if asked else "",
         )
 
     def emergency_begun(self, permission: Permission) -> Event:

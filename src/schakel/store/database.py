@@ -8,7 +8,7 @@ import asyncpg
 import zstandard
 
 from schakel.kernel.outcomes import Busy, Fault, Invalid
-from schakel.store.connection import AWAY
+from schakel.store.connection import AWAY, let_go
 from schakel.store.migrations import migrate
 
 _OLDEST = 15
@@ -71,9 +71,13 @@ async def connect(
 async def disconnect(pool: asyncpg.Pool) -> None:
     """Closes the connections of `pool`; those that do not end at once are cut off."""
     try:
-        await asyncio.wait_for(pool.close(), _CLOSE_SECONDS)
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await let_go(pool)
+            await pool.close()
     except (*AWAY, asyncpg.PostgresError):
-        pool.terminate()
+        pass
+    finally:
+        pool.terminate()  # Which does nothing to a pool that is closed.
 
 
 async def _prepare(dsn: str, timeout: float) -> None:

@@ -1,0 +1,1 @@
+"""What the settings say of addressing, as the services that `compose` builds take them."""

@@ -1,0 +1,2 @@
+-- Filled in by what comes next.
+SELECT 1;
