@@ -4,7 +4,8 @@ A `Facility` sends a request and gives the answer, or says in one typed error th
 facility means by it is the business of the generic function that asks. `Facilities` is one that lies at several hosts.
 """
 
+from schakel.facilities.breaker import Breaker
 from schakel.facilities.client import Answer, Facility, FacilityAway, FacilityRules, origin
 from schakel.facilities.several import Facilities
 
-__all__ = ["Answer", "Facilities", "Facility", "FacilityAway", "FacilityRules", "origin"]
+__all__ = ["Answer", "Breaker", "Facilities", "Facility", "FacilityAway", "FacilityRules", "origin"]

@@ -1,25 +1,21 @@
 """A client of one facility. Made by `Facility.open`; one per facility and process.
 
-The breaker is closed (all requests go), open (none goes, the answer is `FacilityAway` at once) or half open (one
-request tries). It opens after `failures` without an answer in a row, and tries again after `pause` seconds. An answer
-with a status of 5xx counts as a failure, any other answer as life: what a facility refuses says nothing of its health.
+While its breaker is open nothing is sent and the answer is `FacilityAway` at once. An answer with a status of 5xx
+counts as a failure, any other answer as life: what a facility refuses says nothing of its health.
 """
 
 from __future__ import annotations
 
 import ssl
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import aiohttp
-import structlog
 
+from schakel.facilities.breaker import Breaker
 from schakel.kernel.outcomes import Upstream
-
-_log = structlog.get_logger("schakel.facilities")
 
 
 class FacilityAway(Upstream):
@@ -62,9 +58,7 @@ class Facility:
         self.base = base.rstrip("/")
         self._session = session
         self._rules = rules
-        self._failed = 0
-        self._until = 0.0
-        self._trying = False
+        self._breaker = Breaker(name, rules.failures, rules.pause)
 
     @classmethod
     @asynccontextmanager
@@ -91,7 +85,7 @@ class Facility:
     @property
     def resting(self) -> bool:
         """Whether the breaker is open: nothing is sent now."""
-        return self._failed >= self._rules.failures and (time.monotonic() < self._until or self._trying)
+        return self._breaker.resting
 
     async def send(
         self, method: str, path: str = "", *, body: bytes = b"", headers: Mapping[str, str] | None = None
@@ -107,26 +101,20 @@ class Facility:
             raise FacilityAway(self.name, "an address that is not its own")
         if self.resting:
             raise FacilityAway(self.name, "resting after failures")
-        probe = self._failed >= self._rules.failures
-        self._trying = self._trying or probe
-        try:
-            answer = await self._sent(method, address, body, headers or {})
-        except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError) as error:
-            self._failing(_word(error))
-            raise FacilityAway(self.name, _word(error)) from error
-        except FacilityAway as error:
-            self._failing(error.why)
-            raise
-        finally:
-            if probe:
-                self._trying = False
-        if answer.status >= 500:
-            self._failing(f"status {answer.status}")
-        else:
-            if self._failed >= self._rules.failures:
-                _log.info("facility-back", facility=self.name)
-            self._failed = 0
-        return answer
+        with self._breaker.attempt():
+            try:
+                answer = await self._sent(method, address, body, headers or {})
+            except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError) as error:
+                self._breaker.failed(_word(error))
+                raise FacilityAway(self.name, _word(error)) from error
+            except FacilityAway as error:
+                self._breaker.failed(error.why)
+                raise
+            if answer.status >= 500:
+                self._breaker.failed(f"status {answer.status}")
+            else:
+                self._breaker.answered()
+            return answer
 
     async def _sent(self, method: str, address: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         async with self._session.request(
@@ -139,12 +127,6 @@ class Facility:
                     raise FacilityAway(self.name, "an answer that is too large")
             found = {name.lower(): value for name, value in response.headers.items()}
             return Answer(response.status, found, bytes(read))
-
-    def _failing(self, why: str) -> None:
-        self._failed += 1
-        if self._failed >= self._rules.failures:
-            self._until = time.monotonic() + self._rules.pause
-            _log.warning("facility-resting", facility=self.name, cause=why, seconds=self._rules.pause)
 
 
 def origin(address: str) -> tuple[str, str, int | None]:
