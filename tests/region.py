@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 
-PORTS = 20
+PORTS = 30
 READY_SECONDS = 90.0
 """Generous: the machine may be busy with other tests."""
 

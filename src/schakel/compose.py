@@ -42,7 +42,7 @@ from schakel.generic.identity.page_logins import PageLogins
 from schakel.generic.logging import AuditLog, AuditWriter, ChainLog, Sealer, Sealing
 from schakel.http.node import DataDoor, LogPageDoor, Node, OrganisationServices, PatientDoor, key_hash
 from schakel.kernel.outcomes import Invalid
-from schakel.network import Peers, TokenAsker
+from schakel.network import HolderRules, Holders, Locator, Peers, TokenAsker
 from schakel.patient_access import COLLECTS, SERVICES, SHARES, Inbox, MedMijDoor, Rules, Whose
 from schakel.server import FhirService
 from schakel.server.reach import ReachLimits
@@ -296,11 +296,15 @@ def _organisation(
     bgz = BgzExchange(
         ura=ura,
         name=name,
-        directory=directory,
-        asker=TokenAsker(peers, TokenForms(signer, server.issuer, wallet)),
-        peers=peers,
+        locator=Locator(ura, (), settings.source_timeout),
+        holders=Holders(
+            directory,
+            TokenAsker(peers, TokenForms(signer, server.issuer, wallet)),
+            peers,
+            HolderRules(settings.source_timeout, settings.source_failures, settings.source_pause),
+        ),
+        addresses=directory,
         log=log,
-        timeout=settings.source_timeout,
         address=settings.public_url,
     )
     return OrganisationServices(

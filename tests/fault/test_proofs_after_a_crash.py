@@ -28,10 +28,10 @@ DATA = f"{ISSUER}/fhir/stu3/Condition"
 class Directory:
     """Knows one organisation."""
 
-    def jwks(self, ura: str) -> Mapping[str, Any] | None:
+    async def jwks(self, ura: str) -> Mapping[str, Any] | None:
         return {"keys": [{name: value for name, value in KEY.items() if name != "d"}]}
 
-    def facility_type(self, ura: str) -> str:
+    async def facility_type(self, ura: str) -> str:
         return ""
 
 

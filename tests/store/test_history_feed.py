@@ -251,17 +251,19 @@ async def test_a_poller_misses_nothing_of_writers_that_commit_in_another_order(
                 return largest if by == "seen" else bundle
             page = await store.history("stu3", replace(query, cursor=page.next_page))
 
-    async def poller() -> None:
+    async def poller() -> datetime | None:
         since = None
         while not done.is_set():
             since = await poll(since)
             await asyncio.sleep(0.003)
-        await poll(since)
+        return since
 
-    beside = [asyncio.create_task(work) for work in (poller(), *(holder(gate) for gate in gates))]
+    polling = asyncio.create_task(poller())
+    holding = [asyncio.create_task(holder(gate)) for gate in gates]
     await asyncio.gather(*(writer(n) for n in range(6)))
     done.set()
-    await asyncio.gather(*beside)
+    await asyncio.gather(*holding)  # What is written behind an open transaction is shown when that has ended.
+    await poll(await polling)
     assert committed - set(seen) == set()
     for name in ("shared0", "shared1", "shared2"):
         whole = [int(v.rpartition("/")[2]) for v in seen if v.startswith(f"{name}/")]

@@ -41,10 +41,10 @@ class Directory:
     def __init__(self, jwks: Mapping[str, Any]) -> None:
         self._jwks = jwks
 
-    def jwks(self, ura: str) -> Mapping[str, Any] | None:
+    async def jwks(self, ura: str) -> Mapping[str, Any] | None:
         return self._jwks.get(ura)
 
-    def facility_type(self, ura: str) -> str:
+    async def facility_type(self, ura: str) -> str:
         return ""
 
 

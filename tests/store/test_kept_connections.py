@@ -91,6 +91,46 @@ async def test_who_is_cancelled_while_waiting_takes_nobodys_place(pool: asyncpg.
         pass
 
 
+async def test_who_is_cut_off_at_its_turn_leaves_it_to_the_next(pool: asyncpg.Pool) -> None:
+    async with acquire(pool):
+        async with acquire(pool):
+            first, second = asyncio.create_task(_process(pool)), asyncio.create_task(_process(pool))
+            await asyncio.sleep(0.02)
+        first.cancel()  # Before it could run with what was just left to it.
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert await asyncio.wait_for(second, 5)
+        assert await asyncio.wait_for(_process(pool), 5)
+
+
+async def test_who_came_first_is_served_first(pool: asyncpg.Pool) -> None:
+    served: list[int] = []
+
+    async def one(number: int) -> None:
+        async with acquire(pool):
+            served.append(number)
+            await asyncio.sleep(0)
+
+    async with acquire(pool):
+        async with acquire(pool):
+            waiting = [asyncio.create_task(one(number)) for number in range(20)]
+            await asyncio.sleep(0.02)
+        await asyncio.gather(*waiting)
+    assert served == list(range(20))
+
+
+async def test_a_broken_connection_is_no_loss_to_who_waits_for_it(
+    pool: asyncpg.Pool, fresh_database: str
+) -> None:
+    async with acquire(pool):
+        async with acquire(pool) as connection:
+            process = await connection.fetchval("SELECT pg_backend_pid()")
+            waiting = asyncio.create_task(_process(pool))
+            await asyncio.sleep(0.02)
+            await _ended(fresh_database, process)
+        assert await asyncio.wait_for(waiting, 5) != process
+
+
 async def test_connections_the_server_dropped_while_idle_are_replaced_unseen(
     pool: asyncpg.Pool, fresh_database: str
 ) -> None:

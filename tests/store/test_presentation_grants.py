@@ -79,10 +79,10 @@ def told() -> Told:
 class NoKeys:
     """A directory without anybody."""
 
-    def jwks(self, ura: str) -> Mapping[str, Any] | None:
+    async def jwks(self, ura: str) -> Mapping[str, Any] | None:
         return None
 
-    def facility_type(self, ura: str) -> str:
+    async def facility_type(self, ura: str) -> str:
         return ""
 
 

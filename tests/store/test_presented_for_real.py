@@ -39,10 +39,10 @@ LOA = "http://eidas.europa.eu/LoA/high"
 class Directory:
     """Knows the asking organisation by its key."""
 
-    def jwks(self, ura: str) -> Mapping[str, Any] | None:
+    async def jwks(self, ura: str) -> Mapping[str, Any] | None:
         return {"keys": [{k: v for k, v in KEY.items() if k != "d"}]} if ura == URA else None
 
-    def facility_type(self, ura: str) -> str:
+    async def facility_type(self, ura: str) -> str:
         return ""
 
 

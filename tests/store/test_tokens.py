@@ -50,10 +50,10 @@ MakeServer = Callable[..., AuthorisationServer]
 class Directory:
     """Public keys by URA."""
 
-    def jwks(self, ura: str) -> Mapping[str, Any] | None:
+    async def jwks(self, ura: str) -> Mapping[str, Any] | None:
         return {"keys": [{k: v for k, v in KEYS[ura].items() if k != "d"}]} if ura in KEYS else None
 
-    def facility_type(self, ura: str) -> str:
+    async def facility_type(self, ura: str) -> str:
         return ""
 
 

@@ -8,6 +8,7 @@ from schakel.config.base import RESERVED_SLUGS
 from schakel.config.certificates import Back, Certificates, CredentialTrust, InternalCertificate, InternalTls
 from schakel.config.consent import AcuteOptOut, BreakGlass, Mitz, MitzCategory
 from schakel.config.dezi import Dezi
+from schakel.config.localisation import MinvwsOAuth, Prs
 from schakel.config.node import Limits, Log, Organisation, Peer, Settings, Tokens, load
 from schakel.config.patients import Broker, MedMij
 
@@ -25,10 +26,12 @@ __all__ = [
     "Limits",
     "Log",
     "MedMij",
+    "MinvwsOAuth",
     "Mitz",
     "MitzCategory",
     "Organisation",
     "Peer",
+    "Prs",
     "Settings",
     "Tokens",
     "load",

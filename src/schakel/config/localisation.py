@@ -2,7 +2,114 @@
 
 from __future__ import annotations
 
-from schakel.config.base import Section
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from schakel.config.base import Section, Url, paired
+from schakel.generic.pseudonyms import RECIPIENT, SCOPE
+
+
+class MinvwsOAuth(Section):
+    """How tokens for a national facility are asked for: at the ministry's server, where we are known by the certificate
+    that we show the facility too, or at another that gives them to a client with a secret."""
+
+    endpoint: Url = Field(description="the token endpoint of that facility")
+    form: Literal["organisation", "assertion", "secret"] = Field(
+        "organisation",
+        description="organisation names for whom is asked (the ministry, from August 2026); assertion signs that with "
+        "a certificate (the ministry, before); secret is a client with a secret",
+    )
+    organisation: str = Field(
+        "",
+        description="for whom is asked: an OIN towards the PRS, a URA towards the NVI (there the URA of each "
+        "organisation when not given)",
+        max_length=40,
+    )
+    source: str = Field(
+        "", description="the system that keeps registrations (source_id), as the ministry registered it"
+    )
+    audience: str = Field(
+        "",
+        description="for which service (target_audience); scheme and host of the facility when not given",
+    )
+    certificate: Path | None = Field(
+        None,
+        description="UZI or PKIoverheid certificate that signs an assertion, with those above it (PEM file); that of "
+        "the connection when not given",
+    )
+    key: Path | None = Field(None, description="its private RSA key (PEM file)")
+    chain: bool = Field(False, description="put the certificate and those above it in an assertion (x5c)")
+    client_id: str = Field("", description="our client id, with form secret")
+    client_secret: str = Field("", description="its secret", repr=False)
+    ca: tuple[Path, ...] = Field(
+        (), description="authorities of the token server (PEM files); those of the facility when empty"
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        paired(self, "certificate", "key")
+        paired(self, "client_id", "client_secret")
+        if (self.form == "secret") != bool(self.client_id):
+            raise ValueError("form secret, and no other, needs client_id and client_secret")
+        return self
+
+
+class Prs(Section):
+    """How this node has pseudonyms made: not at all without `base`."""
+
+    base: Url | None = Field(
+        None, description="address of the PRS (https; http on this machine or behind a gateway of yours)"
+    )
+    certificate: Path | None = Field(
+        None,
+        description="the certificate that the ministry knows us by, with those above it (PEM file)",
+    )
+    key: Path | None = Field(None, description="its private key (PEM file)")
+    ca: tuple[Path, ...] = Field(
+        (), description="authorities of the certificate of the PRS (PEM files); the system's when empty"
+    )
+    recipient: str = Field(
+        "",
+        description="full name of the NVI at the PRS, such as oin:00000099000000001000 or ura:90000901; one for an "
+        "environment and never changed: what was registered under another is not found any more",
+        pattern=rf"^({RECIPIENT})?$",
+    )
+    scope: str = Field(
+        "",
+        description="scope of the NVI's key at the PRS, such as nationale-verwijsindex or nvi; never changed, as "
+        "recipient",
+        pattern=rf"^({SCOPE})?$",
+    )
+    style: Literal["service", "guide"] = Field(
+        "service",
+        description="service asks at /oprf/eval, as the PRS that runs has it; guide at /evaluate, as the guide says",
+    )
+    scopes: str = Field("prs:read", description="scopes of a token for the PRS, blanks between them")
+    oauth: MinvwsOAuth | None = Field(
+        None, description="where tokens for the PRS come from; without it none is sent"
+    )
+    seconds: float = Field(5, description="seconds an answer may take", gt=0, le=60)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        paired(self, "certificate", "key")
+        if self.base is None:
+            return self
+        for name, example in (("recipient", "oin:00000099000000001000"), ("scope", "nvi")):
+            if not getattr(self, name):
+                raise ValueError(
+                    f"base needs {name}, such as {example}: pseudonyms made for another {name} find nothing, so it has "
+                    "no default"
+                )
+        if self.base.startswith("https://") and self.certificate is None:
+            raise ValueError(
+                "base needs certificate and key: the PRS knows who asks by the client certificate"
+            )
+        if self.oauth is not None and self.oauth.form != "secret" and not self.oauth.organisation:
+            raise ValueError("oauth needs organisation: the OIN for which pseudonyms are asked")
+        return self
 
 
 class Localisation(Section):

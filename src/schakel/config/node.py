@@ -18,6 +18,7 @@ from schakel.config.base import M, Section, Slug, UraNumber, Url, paired
 from schakel.config.certificates import Back, Certificates, CredentialTrust, InternalCertificate, InternalTls
 from schakel.config.consent import AcuteOptOut, BreakGlass, Mitz
 from schakel.config.dezi import Dezi
+from schakel.config.localisation import Prs
 from schakel.config.patients import MedMij
 from schakel.kernel.outcomes import Invalid
 
@@ -234,11 +235,16 @@ class Settings(BaseSettings):
     )
     directory: tuple[Peer, ...] = Field((), description="where other organisations are found")
     source_timeout: float = Field(10, description="seconds one holder may take in an exchange", gt=0)
+    source_failures: int = Field(
+        3, description="exchanges in a row without any sign of life after which a holder is left alone", ge=1
+    )
+    source_pause: float = Field(30, description="seconds that it is then left alone", gt=0)
     token_lifetime: int = Field(300, description="seconds an access token is valid", ge=30, le=3600)
     tokens: Tokens = Field(Tokens(), description="tokens for other organisations")
     medmij: MedMij = Field(MedMij(), description="taking part in MedMij")
     dezi: Dezi | None = Field(None, description="knowing professionals by Dezi; not at all without it")
     mitz: Mitz = Field(Mitz(), description="asking Mitz what patients chose")
+    prs: Prs = Field(Prs(), description="having pseudonyms made by the PRS")
     log: Log = Field(Log(), description="the NEN 7513 log")
     limits: Limits = Field(Limits(), description="bounds")
 

@@ -15,7 +15,7 @@ from schakel.demo.cast import OPERATORS, Operator
 from schakel.kernel.outcomes import Busy, Fault, Invalid, Upstream
 
 HOST = "127.0.0.1"
-PORTS = 20
+PORTS = 30
 """How many ports, from the first, belong to the region (the later ones to doors that are still to come)."""
 
 STAND_INS = (
@@ -26,10 +26,11 @@ STAND_INS = (
     "dezi",
     "mitz",
     "mitz-page",
+    "minvws-oauth",
 )
 """The stand-ins in the order of their ports."""
 
-SECURED = frozenset({"mitz"})
+SECURED = frozenset({"mitz", "minvws-oauth"})
 """Those that speak TLS."""
 
 _FIRST_BACK = 4

@@ -52,7 +52,7 @@ class Notifications:
         self._check(sent, sender)
         if criteria is not None and not {v for c in criteria.conditions for v in c.values} <= _tokens(sent):
             raise _wrong("Task.identifier", "the condition must be an identifier of the Task itself")
-        base = self._addresses.fhir_base(sender, version)
+        base = await self._addresses.fhir_base(sender, version)
         resource = {name: value for name, value in sent.items() if name not in ("id", "meta")}
         resource = _Outward(base, self._service.own_bases, version).of(resource, "Task")
         earlier = await self._earlier(version, resource, sender)

@@ -98,6 +98,6 @@ class Log(Protocol):
 class Addresses(Protocol):
     """Where the data of other organisations are."""
 
-    def fhir_base(self, ura: str, version: Version) -> str:
+    async def fhir_base(self, ura: str, version: Version) -> str:
         """The FHIR base of an organisation; '' when the directory does not say."""
         ...

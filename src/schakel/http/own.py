@@ -19,6 +19,7 @@ from schakel.generic.logging import Event
 from schakel.http.node import Node, OrganisationServices
 from schakel.http.professionals import logged_in
 from schakel.http.reading import as_json, json_object, read_limited
+from schakel.http.streaming import as_events, wants_events
 from schakel.kernel.clock import instant, new_id
 from schakel.kernel.outcomes import Busy, Invalid, naming
 from schakel.kernel.values import Bsn, Ura
@@ -33,9 +34,11 @@ class Own:
         self._node = node
 
     async def fetch_bgz(self, request: Request) -> Response:
-        """The EHR asks for the BgZ of a patient."""
+        """The EHR asks for the BgZ of a patient: the whole at once, or step by step (Accept: text/event-stream)."""
         organisation = self._node.own(request)
         ask = await parse_ask(await read_limited(request, 100_000), partial(logged_in, organisation))
+        if wants_events(request):
+            return await as_events(organisation.bgz.told(ask))
         return as_json(await organisation.bgz.fetch(ask))
 
     async def grounds(self, request: Request) -> Response:

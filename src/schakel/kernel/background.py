@@ -1,11 +1,19 @@
-"""Work that goes on beside a block."""
+"""Work that goes on beside a block, and how long it waits after it failed."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from typing import Any
+
+LONGEST_PAUSE = timedelta(hours=1)
+
+
+def pause(attempts: int) -> timedelta:
+    """How long to wait after so many attempts: each time twice as long, at most an hour."""
+    return min(timedelta(seconds=2 ** min(attempts, 12)), LONGEST_PAUSE)
 
 
 @asynccontextmanager

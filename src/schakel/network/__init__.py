@@ -1,12 +1,34 @@
-"""The asking side of an exchange: get a token at a holder, fetch from many holders at once, assemble.
+"""The asking side of an exchange: find who has data, where they are, get a token, fetch from all at once, assemble.
 
-`Peers` holds the pooled connections, `TokenAsker` asks for a token in the way that the holder offers; `fetch` runs a
-list of requests at one holder and tells, per request, what came, what was refused and why, what failed. A slow or
-broken holder never hides the others.
+`Locator` asks who may have data of a patient; `Holders` asks one question to many holders (`Peers` holds the pooled
+connections, `TokenAsker` asks for a token in the way that a holder offers) and tells, per holder and request, what
+came, what was refused and why, what failed or is late; `assemble` puts what came in order. A slow or broken holder
+never hides the others.
 """
 
 from schakel.network.asking import TokenAsker
+from schakel.network.assembling import assemble
 from schakel.network.fetch import HolderResult, RequestResult, fetch_holder
+from schakel.network.holders import HolderRules, Holders, Question
+from schakel.network.locating import Asked, Finder, Finding, Located, Locator, Reason, Wanted
 from schakel.network.peers import Peers, Reply
 
-__all__ = ["HolderResult", "Peers", "Reply", "RequestResult", "TokenAsker", "fetch_holder"]
+__all__ = [
+    "Asked",
+    "Finder",
+    "Finding",
+    "HolderResult",
+    "HolderRules",
+    "Holders",
+    "Located",
+    "Locator",
+    "Peers",
+    "Question",
+    "Reason",
+    "Reply",
+    "RequestResult",
+    "TokenAsker",
+    "Wanted",
+    "assemble",
+    "fetch_holder",
+]

@@ -19,10 +19,13 @@ from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
 from schakel.fhir.search import QueryParser, pairs_of
 from schakel.gateway.minimise import Dropped, Item, Subject, item, minimise
+from schakel.generic.addressing.model import Address
 from schakel.kernel.outcomes import Invalid, Outcome
 from schakel.network.peers import Allowance, PeerRefused, Peers, same_base, searchset
 
-Status = Literal["complete", "incomplete", "refused", "failed"]
+Status = Literal["complete", "incomplete", "refused", "failed", "late"]
+"""Complete; in part; refused by the holder; failed; or no end within the time that it had."""
+
 MAX_PAGES = 200
 MAX_HOLDER_BYTES = 40_000_000
 _LARGE = 100_000
@@ -35,7 +38,7 @@ class RequestResult:
 
     number: int
     query: str
-    status: Status = "failed"
+    status: Status = "late"
     entries: int = 0
     dropped: tuple[Dropped, ...] = ()
     decision: str = ""
@@ -73,13 +76,16 @@ class RequestResult:
 
 @dataclass(slots=True)
 class HolderResult:
-    """What one holder brought: per request, and the released resources by their address at the holder."""
+    """What one holder brought: per request, and the released resources by their address at the holder. `address` is
+    what the directory said, `answered` whether it gave any sign of life."""
 
     ura: str
     status: Status
     requests: list[RequestResult]
     resources: dict[str, Resource] = field(default_factory=dict)
     reason: str = ""
+    address: Address | None = None
+    answered: bool = False
 
 
 def overall(statuses: Sequence[Status]) -> Status:
@@ -171,7 +177,7 @@ async def _one(holder: _Holder, result: RequestResult, request_id: str) -> None:
     except Outcome as outcome:
         result.status, result.reason = ("incomplete" if result.items else "failed"), outcome.message
     except asyncio.CancelledError:
-        result.status = "incomplete" if result.items else "failed"
+        result.status = "incomplete" if result.items else "late"
         raise
     except Exception as error:  # Whatever a holder sends that we cannot read is that holder's failure alone.
         _log.error("unreadable", kind=type(error).__name__)

@@ -143,12 +143,12 @@ def _entry(base: str, stored: Stored, mode: bytes) -> bytes:
 
 
 def bundle(kind: str, entries: list[dict[str, object]], base: str) -> bytes:
-    """A Bundle of type `kind` with ready entries (transaction-response)."""
+    """A Bundle of type `kind` with ready entries (transaction-response); without any it has no such member."""
     return dump(
         {
             "resourceType": "Bundle",
             "type": kind,
             "link": [{"relation": "self", "url": base}],
-            "entry": entries,
+            **({"entry": entries} if entries else {}),
         }
     )

@@ -49,6 +49,8 @@ class Bundles:
         kind = bundle.get("type")
         if kind not in ("batch", "transaction"):
             raise Invalid("Bundle.type must be batch or transaction", expression="Bundle.type")
+        if service.offer is not None:
+            service.offer.check_bundle(kind)
         entries = bundle.get("entry", [])
         if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
             raise Unprocessable("Bundle.entry must be a list of entries", expression="Bundle.entry")
@@ -57,7 +59,8 @@ class Bundles:
                 f"a {kind} may have {service.rules.max_entries} entries (setting limits.entries)",
                 expression="Bundle.entry",
             )
-        frame = {name: value for name, value in bundle.items() if name != "entry"}
+        # The Bundle itself is not kept, so that an id which it brings, whatever it looks like, means nothing.
+        frame = {name: value for name, value in bundle.items() if name not in ("entry", "id")}
         if kind == "batch":
             service.checked(self._version, frame)
             out = await self._batch(entries)

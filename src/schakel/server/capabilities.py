@@ -15,6 +15,7 @@ from schakel.fhir import definitions
 from schakel.fhir.definitions import Definitions, SearchParameter, Version
 from schakel.fhir.search import supported
 from schakel.server.bodies import PATCH_TYPES
+from schakel.server.offer import Offer
 from schakel.server.operations import OPERATIONS, Operation
 
 if TYPE_CHECKING:
@@ -141,14 +142,42 @@ def _guarded(version: Version, kinds: frozenset[str]) -> dict[str, Any]:
     return rest
 
 
+def _offered(table: Definitions, offer: Offer) -> dict[str, Any]:
+    """What a door with an offer does."""
+    searched = "search-type" in offer.interactions
+    resources: list[dict[str, Any]] = []
+    for kind in sorted(offer.types):
+        entry: dict[str, Any] = {
+            "type": kind,
+            "interaction": [{"code": code} for code in sorted(offer.interactions)],
+            "versioning": "versioned-update",
+        }
+        if searched:
+            entry["searchInclude"] = ["*", *(f"{kind}:{p.code}" for p in _references(table)[kind])]
+            entry["searchRevInclude"] = [
+                value for value in _reverse(table, kind) if value.partition(":")[0] in offer.types
+            ]
+            entry["searchParam"] = [
+                {"name": p.code, "definition": p.url, "type": p.type} for p in _parameters(table, kind)
+            ]
+        resources.append({name: value for name, value in entry.items() if value})
+    rest: dict[str, Any] = {"mode": "server", "resource": resources}
+    if offer.system:
+        rest["interaction"] = [{"code": code} for code in sorted(offer.system)]
+    return rest
+
+
 @lru_cache(maxsize=200)
 def statement(
-    version: Version, base: str, offered: WriteRules | frozenset[str], table: Definitions | None = None
+    version: Version,
+    base: str,
+    offered: WriteRules | Offer | frozenset[str],
+    table: Definitions | None = None,
 ) -> bytes:
     """The CapabilityStatement of the FHIR base `base`, as JSON: of the internal door of an organisation with these
-    rules and definitions (those of the standard when none are given), or of a guarded door with these types."""
+    rules and definitions (those of the standard when none are given), of a door with an offer, or of a guarded door
+    with these types."""
     table = table or definitions(version)
-    guarded = isinstance(offered, frozenset)
     body: dict[str, Any] = {
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -162,7 +191,12 @@ def statement(
     }
     if version == "stu3":
         body["acceptUnknown"] = "extensions"
-    if not guarded:
+    if isinstance(offered, frozenset):
+        rest = _guarded(version, offered)
+    elif isinstance(offered, Offer):
+        rest = _offered(table, offered)
+    else:
+        rest = _own(table, offered)
         body["patchFormat"] = list(PATCH_TYPES)
-    body["rest"] = [_guarded(version, offered) if isinstance(offered, frozenset) else _own(table, offered)]
+    body["rest"] = [rest]
     return orjson.dumps(body)

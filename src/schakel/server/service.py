@@ -6,6 +6,7 @@ more elements than the maximum are kept whole and named in a warning; everything
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -23,6 +24,7 @@ from schakel.server.headers import handling, wanted_return
 from schakel.server.history import history_bundle
 from schakel.server.interaction import parse
 from schakel.server.model import Interaction, Request
+from schakel.server.offer import Offer
 from schakel.server.operations import Call, operation_of
 from schakel.server.reach import ReachLimits
 from schakel.server.writing import Planned, answered, planned
@@ -45,7 +47,7 @@ class FhirService:
     """The FHIR API of one organisation over its source; the same object serves every door.
 
     `limits` bound what a search may ask, `reach` what an operation gathers. `own_bases` are FHIR bases whose
-    references are our own.
+    references are our own. With an `offer` it does that and no more.
     """
 
     def __init__(
@@ -56,8 +58,10 @@ class FhirService:
         limits: SearchLimits | None = None,
         own_bases: tuple[str, ...] = (),
         reach: ReachLimits | None = None,
+        offer: Offer | None = None,
     ) -> None:
         self.source = source
+        self.offer = offer
         self.own_bases = own_bases
         self.reach = reach or ReachLimits()
         self.rules = rules
@@ -82,12 +86,20 @@ class FhirService:
     def parse(self, request: Request) -> Interaction:
         """The interaction that a request asks. What the standard does not know in a search is refused, whatever is
         preferred."""
-        return parse(request, self._parsers[request.version])
+        return self._offered(request, lambda asked: parse(asked, self._parsers[request.version]))
 
     def parse_trusted(self, request: Request) -> Interaction:
         """As `parse`, for a caller who may leave out what is not known in a search (`Prefer: handling=lenient`)."""
         parser, asked = self.parser(request.version), handling(request.headers)
-        return parse(request, parser, handling=asked, trusted=True)
+        return self._offered(request, lambda given: parse(given, parser, handling=asked, trusted=True))
+
+    def _offered(self, request: Request, parsed: Callable[[Request], Interaction]) -> Interaction:
+        """The interaction that a request asks, held against the offer."""
+        if self.offer is None:
+            return parsed(request)
+        interaction = parsed(self.offer.read(request))
+        self.offer.check(interaction)
+        return interaction
 
     async def answer(self, request: Request, base: str, caller: str) -> Answer:
         """Parses, executes and renders a request of a trusted caller (the internal door)."""
@@ -99,9 +111,8 @@ class FhirService:
         """Executes and renders an interaction that was parsed from `request`; `bare_id` as in `planned`."""
         match interaction.kind:
             case "capabilities":
-                told = capabilities.statement(
-                    interaction.version, base, self.rules, self.source.definitions(interaction.version)
-                )
+                offered, known = self.offer or self.rules, self.source.definitions(interaction.version)
+                told = capabilities.statement(interaction.version, base, offered, known)
                 return answer.capabilities(_part(told, interaction.version, interaction.subset))
             case "read" | "vread":
                 stored = await self.read(interaction)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import TypeAlias
@@ -40,35 +41,64 @@ class _Kept:
     costs as much as a small statement. After `_KEEP_SECONDS` all of them go back, so that asyncpg still replaces those
     that served long and ends those that nobody needs.
 
-    `taken` is how many of us have a connection or are about to, `waiting` how many wait for one that is not here.
+    There are as many places as the pool may have connections. Who has a place has a connection, or asks asyncpg for
+    one; who finds none free stands in line, and gets the place of who leaves, as a rule with the connection.
     """
 
-    __slots__ = ("_ended", "_returning", "_timer", "idle", "pool", "taken", "waiting")
+    __slots__ = ("_asking", "_ended", "_idle", "_line", "_places", "_pool", "_returning", "_timer")
 
     def __init__(self, pool: asyncpg.Pool) -> None:
-        self.pool = pool
-        self.idle: list[PoolConnectionProxy] = []
-        self.taken = 0
-        self.waiting = 0
+        self._pool = pool
+        self._places = pool.get_max_size()
+        self._idle: list[PoolConnectionProxy] = []
+        self._asking = 0
+        self._line: deque[asyncio.Future[PoolConnectionProxy | None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._returning: asyncio.Task[None] | None = None
         self._ended = False
 
-    @property
-    def open(self) -> bool:
-        """Whether a connection may be kept: nobody waits for it and the pool is not about to close."""
-        return not self.waiting and not self._ended
+    async def take(self) -> PoolConnectionProxy:
+        """A good connection. Raises `TimeoutError`, and what asyncpg does."""
+        if self._places:
+            self._places -= 1
+            connection = self._idle.pop() if self._idle else None
+        else:
+            connection = await self._turn()
+        try:
+            while connection is not None:
+                if _clean(connection):
+                    return connection
+                await self._pool.release(connection)  # The database went away while nobody used it.
+                connection = self._idle.pop() if self._idle else None
+            self._asking += 1
+            try:
+                return (
+                    await self._pool.acquire()
+                )  # Which finds one free, or connects; that has a time of its own.
+            finally:
+                self._asking -= 1
+        except BaseException:
+            self._leave()
+            raise
 
-    def keep(self, connection: PoolConnectionProxy) -> None:
-        """Holds on to an idle connection."""
-        self.idle.append(connection)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_KEEP_SECONDS, self._give_back)
+    def keep(self, connection: PoolConnectionProxy) -> bool:
+        """Takes a connection back from who is done with it. False when it must go to asyncpg instead: it is not good
+        any more, somebody waits for one there, or the pool is about to close."""
+        if self._ended or self._asking or not _clean(connection):
+            return False
+        if not self._next_gets(connection):
+            self._places += 1
+            self._idle.append(connection)
+            if self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(_KEEP_SECONDS, self._give_back)
+        return True
 
-    def left(self) -> None:
-        """One of us is done, or did not get a connection."""
-        self.taken -= 1
-        self._forget()
+    async def give_back(self, connection: PoolConnectionProxy) -> None:
+        """Gives a connection to asyncpg, which looks after it. Raises what that does."""
+        try:
+            await self._pool.release(connection)
+        finally:
+            self._leave()
 
     async def end(self) -> None:
         """Gives back what is idle, and keeps nothing any more."""
@@ -79,20 +109,55 @@ class _Kept:
         self._forget()
         await self._returned()
 
+    async def _turn(self) -> PoolConnectionProxy | None:
+        """Waits for a place, and tells the connection that comes with it."""
+        place: asyncio.Future[PoolConnectionProxy | None] = asyncio.get_running_loop().create_future()
+        self._line.append(place)
+        try:
+            async with asyncio.timeout(_WAIT_SECONDS):
+                return await place
+        except BaseException:
+            if (
+                place.done() and not place.cancelled()
+            ):  # Given and cut off at the same moment: the next may have it.
+                connection = place.result()
+                if connection is None:
+                    self._leave()
+                elif not self.keep(connection):
+                    await self.give_back(connection)
+            raise
+
+    def _leave(self) -> None:
+        """A place becomes free without its connection."""
+        if not self._next_gets(None):
+            self._places += 1
+            self._forget()
+
+    def _next_gets(self, connection: PoolConnectionProxy | None) -> bool:
+        """Gives a place to the first in line; False when there is nobody."""
+        while self._line:
+            place = self._line.popleft()
+            if not place.done():
+                place.set_result(connection)
+                return True
+        return False
+
     def _give_back(self) -> None:
         self._timer = None
         self._forget()
         self._returning = asyncio.get_running_loop().create_task(self._returned())
 
     async def _returned(self) -> None:
-        idle, self.idle = self.idle, []
+        idle, self._idle = self._idle, []
         for connection in idle:
             with suppress(Exception):  # One that cannot go back is broken, and asyncpg has ended it.
-                await self.pool.release(connection)
+                await self._pool.release(connection)
 
     def _forget(self) -> None:
-        if (not self.taken and self._timer is None) or self._ended:
-            _KEPT.pop(id(self.pool), None)
+        """A pool at rest, or at its end, need not be remembered."""
+        at_rest = self._timer is None and self._places == self._pool.get_max_size()
+        if (at_rest or self._ended) and _KEPT.get(id(self._pool)) is self:
+            del _KEPT[id(self._pool)]
 
 
 _KEPT: dict[int, _Kept] = {}
@@ -118,44 +183,21 @@ class _Acquired:
         if kept is None:
             kept = _KEPT[id(self._pool)] = _Kept(self._pool)
         self._kept = kept
-        kept.taken += 1
         try:
-            self._connection = await self._next(kept)
-        except BaseException as error:
-            kept.left()
-            if isinstance(error, Exception):
-                raise _outcome(error) from error
-            raise
+            self._connection = await kept.take()
+        except Exception as error:
+            raise _outcome(error) from error
         return self._connection
-
-    async def _next(self, kept: _Kept) -> PoolConnectionProxy:
-        while kept.idle:
-            connection = kept.idle.pop()
-            if _clean(connection):
-                return connection
-            await self._pool.release(connection)  # The database went away while nobody used it.
-        # Who finds a place in the pool does not wait, and needs no timer for it: connecting has its own.
-        timeout = None if kept.taken <= self._pool.get_max_size() else _WAIT_SECONDS
-        kept.waiting += 1
-        try:
-            return await self._pool.acquire(timeout=timeout)
-        finally:
-            kept.waiting -= 1
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        kept, connection = self._kept, self._connection
-        if error is None and kept.open and _clean(connection):
-            kept.taken -= 1
-            kept.keep(connection)
+        if error is None and self._kept.keep(self._connection):
             return
         try:
-            await self._pool.release(connection)
+            await self._kept.give_back(self._connection)
         except Exception as trouble:
             raise _outcome(trouble) from trouble
-        finally:
-            kept.left()
         if isinstance(error, Exception) and (outcome := _outcome(error)) is not error:
             raise outcome from error
 

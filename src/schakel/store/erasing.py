@@ -9,6 +9,7 @@ import asyncpg
 from schakel.fhir.definitions import Version
 from schakel.store.connection import acquire
 from schakel.store.indexing import FHIR_NUMBER
+from schakel.store.outbox import PATIENT, enter, tell
 from schakel.store.sql import INDEX_TABLES
 
 
@@ -22,6 +23,7 @@ async def purge(
     """
     fhir = FHIR_NUMBER[version]
     async with acquire(pool) as connection, connection.transaction():
+        await enter(connection, tenant)
         rows = await connection.fetch(
             "SELECT rid, type, id FROM resource r WHERE tenant = $1 AND fhir = $2 AND (patient = $3 "
             "OR type = 'Patient' AND id = $3 OR deleted AND (type, id) IN (SELECT type, id FROM history "
@@ -74,4 +76,5 @@ async def purge(
             fhir,
             len(doomed),
         )
+        await tell(connection, tenant, PATIENT, patient, fhir, sorted({kind for kind, _ in doomed}))
     return len(doomed)

@@ -23,7 +23,7 @@ from schakel.store.labels import labels
 from schakel.store.parameters import ParameterSets
 from schakel.store.reaching import refers
 from schakel.store.searches import Limits, Searches
-from schakel.store.writing import RidBlocks, Writer
+from schakel.store.writing import Beside, RidBlocks, Writer
 
 __all__ = ["Limits", "Store"]
 
@@ -136,8 +136,11 @@ class Store:
         writes: Sequence[Write],
         lookups: Sequence[Lookup] = (),
         settle: Settle | None = None,
+        beside: Beside | None = None,
     ) -> list[Written]:
-        return await self._writer.write(version, writes, lookups, settle)
+        """As the port says; `beside` has more statements of the same transaction, for what is kept beside the
+        resources and must agree with them."""
+        return await self._writer.write(version, writes, lookups, settle, beside)
 
     async def refers(
         self, version: Version, patients: frozenset[str], types: frozenset[str], target: tuple[str, str]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from schakel.store.conditional import Settled, Settling, Step, unconditional
 from schakel.store.connection import AWAY, Connection, acquire
 from schakel.store.database import pack, unpack
 from schakel.store.indexing import FHIR_NUMBER, IndexRows, indexer
+from schakel.store.outbox import put_patients
 from schakel.store.parameters import ParameterSets
 from schakel.store.parameters.changing import Change, change
 from schakel.store.parameters.sets import ParameterSet
@@ -28,6 +29,9 @@ from schakel.store.sql import INDEX_TABLES, moment
 _ATTEMPTS = 3
 _PARAMETER = "SearchParameter"
 _NEVER = datetime.min.replace(tzinfo=UTC)
+
+Beside = Callable[[Connection], Awaitable[None]]
+"""More statements of the transaction of a write, after it; done again when the transaction is tried again."""
 
 
 class _MovedError(Exception):
@@ -113,10 +117,11 @@ class Writer:
         writes: Sequence[Write],
         lookups: Sequence[Lookup] = (),
         settle: Settle | None = None,
+        beside: Beside | None = None,
     ) -> list[Written]:
-        """See `schakel.sources.Source.write`."""
+        """See `schakel.sources.Source.write`; `beside` is done in the same transaction."""
         async with acquire(self._pool) as connection:
-            out = await self._attempt(connection, version, writes, lookups, settle)
+            out = await self._attempt(connection, version, writes, lookups, settle, beside)
             if self._rids.statistics_are_stale(len(writes)):
                 with suppress(asyncpg.PostgresError, *AWAY):  # They only help; the write itself is done.
                     await connection.execute(f"ANALYZE resource, history, {', '.join(INDEX_TABLES)}")
@@ -129,6 +134,7 @@ class Writer:
         writes: Sequence[Write],
         lookups: Sequence[Lookup],
         settle: Settle | None,
+        beside: Beside | None,
     ) -> list[Written]:
         """One transaction, tried again when another one was in the way."""
         conditional = bool(lookups) or any(w.criteria is not None for w in writes)
@@ -144,6 +150,8 @@ class Writer:
                         settled = unconditional(writes)
                     kept = await self._kept(connection, version, writes, settled)
                     done = await self._write(connection, version, settled, kept, rids, settle)
+                    if beside is not None:
+                        await beside(connection)
                 if alone:
                     await self._parameters.refresh(connection)
                 return [done.get(place) or _nothing(write) for place, write in enumerate(writes)]
@@ -200,17 +208,19 @@ class Writer:
         when no row is there, one record has those alone.
 
         The gate (migration 0006) is passed before a row is locked. The transaction gets its id here, before that
-        moment: the feed of changes rests on it (see `history`).
+        moment: the feed of changes rests on it (see `history`). `followed` says whether the outbox is read (see
+        `outbox`).
         """
         return await connection.fetch(
             "WITH gate AS MATERIALIZED (SELECT write_gate($1, $6) AS generation), "
-            "locked AS MATERIALIZED (SELECT r.type, r.id, r.version, r.rid, r.deleted, "
+            "reader AS MATERIALIZED (SELECT outbox_followed($1) AS followed FROM gate WHERE generation >= 0), "
+            "locked AS MATERIALIZED (SELECT r.type, r.id, r.version, r.rid, r.deleted, r.patient, "
             "CASE WHEN w.patched THEN r.body END AS body FROM resource r "
             "JOIN unnest($3::text[], $4::text[], $5::boolean[]) AS w (type, id, patched) "
             "ON r.type = w.type AND r.id = w.id WHERE r.tenant = $1 AND r.fhir = $2 "
             "AND (SELECT generation FROM gate) >= 0 ORDER BY r.type, r.id FOR UPDATE OF r) "
-            "SELECT pg_current_xact_id(), clock_timestamp() AS moment, gate.generation, locked.* "
-            "FROM gate LEFT JOIN locked ON true",
+            "SELECT pg_current_xact_id(), clock_timestamp() AS moment, gate.generation, reader.followed, locked.* "
+            "FROM gate CROSS JOIN reader LEFT JOIN locked ON true",
             self._tenant,
             fhir,
             [s.write.type for s in steps],
@@ -259,6 +269,8 @@ class Writer:
             for place, job in (await change(connection, self._parameters, version, changes)).items():
                 out[place] = replace(out[place], job=f"{self._parameters.rules.jobs}/{job}")
         await self._apply(connection, fhir, batch)
+        if rows[-1]["followed"]:
+            await put_patients(connection, self._tenant, fhir, _touched(batch, existing))
         return out
 
     def _add(
@@ -332,6 +344,16 @@ class Writer:
         for table, records in batch.index.items():
             if records:
                 await connection.copy_records_to_table(table, records=records)
+
+
+def _touched(batch: _Batch, existing: Mapping[tuple[str, str], asyncpg.Record]) -> dict[str, set[str]]:
+    """The patients whose resources are written, before and after, with the types of those."""
+    out: dict[str, set[str]] = {}
+    for kind, name, _, _, patient, *_ in (*batch.resources, *batch.replaced):
+        old = existing.get((kind, name))
+        for one in {name} if kind == "Patient" else {patient, "" if old is None else old["patient"]} - {""}:
+            out.setdefault(one, set()).add(kind)
+    return out
 
 
 def _nothing(write: Write, version: int = 0, moment_of: datetime = _NEVER) -> Written:

@@ -1,91 +1,55 @@
-"""Fetch the BgZ of one patient from several holders and assemble it with its provenance."""
+"""Fetch the BgZ of one patient: find who has it, ask all of them at once, assemble what came with its provenance.
+
+`told` tells each step as soon as it is there, for a screen; `fetch` is the same told at once. What came from a holder
+is in our own log before it is told. Nothing is stored.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any, Literal, NamedTuple
 
-import structlog
-
-from schakel.exchanges.bgz.requests import requests_for
-from schakel.fhir import json
+from schakel.exchanges.bgz.answer import bundle, entries, holder_report
+from schakel.exchanges.bgz.ask import MAX_HOLDERS, Ask
+from schakel.exchanges.bgz.requests import requests_for, titles
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource, dump
-from schakel.generic.addressing import ConfiguredDirectory
-from schakel.generic.identity import Errand, User
-from schakel.generic.identity.model import check_code
+from schakel.generic.addressing.model import Addresses
+from schakel.generic.identity import Errand
 from schakel.generic.logging import AuditLog, Event
 from schakel.generic.logging.events import Outcome as LogOutcome
-from schakel.kernel.clock import instant, new_id, now
-from schakel.kernel.outcomes import Invalid, NotFound, Outcome, naming
-from schakel.kernel.values import URA_SYSTEM, Bsn, Ura
-from schakel.network import HolderResult, Peers, RequestResult, TokenAsker, fetch_holder
+from schakel.kernel.clock import new_id
+from schakel.kernel.outcomes import Invalid, Outcome
+from schakel.network import (
+    HolderResult,
+    Holders,
+    Located,
+    Locator,
+    Question,
+    Reason,
+    Wanted,
+    assemble,
+)
 from schakel.network.fetch import Status, overall
-from schakel.network.peers import PeerRefused
 
-MAX_HOLDERS = 50
 _VERSION: Version = "stu3"
 _SCOPE = "bgz"
-_log = structlog.get_logger("schakel.exchanges")
-_OUTCOMES: dict[Status, LogOutcome] = {"complete": "0", "incomplete": "4", "refused": "4", "failed": "8"}
+_OUTCOMES: dict[Status, LogOutcome] = {
+    "complete": "0",
+    "incomplete": "4",
+    "refused": "4",
+    "failed": "8",
+    "late": "8",
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Who:
-    """The professional on whose behalf is asked. `assurance` is the level at which they proved who they are ('' when
-    only the EHR says so), `credentials` are what proves it to others."""
+class Told(NamedTuple):
+    """One step: `localised` once, `holder` for each holder as it comes, `assembled` at the end with the whole."""
 
-    user: User
-    assurance: str = ""
-    credentials: tuple[Mapping[str, Any], ...] = ()
-
-
-LoggedIn = Callable[[str], Awaitable[Who]]
-"""Tells who is logged in under an id. Raises `Outcome`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What the EHR asks: whose BgZ, from whom, for which professional and why."""
-
-    patient: Bsn
-    holders: tuple[Ura, ...]
-    who: Who
-    purpose: str
-    treatment_relation: str
-
-
-async def parse_ask(body: bytes, logged_in: LoggedIn) -> Ask:
-    """The ask in a JSON body `{patient, holders: [ura], user: {id, name, role, responsible?, responsible_role?},
-    purpose, treatment_relation}`, or with `login`, the id of a login, for `user`. Raises `Invalid` naming the member,
-    and what `logged_in` raises."""
-    table = json.parse(body, max_depth=8)
-    if unknown := sorted(
-        set(table) - {"patient", "holders", "user", "login", "purpose", "treatment_relation"}
-    ):
-        raise Invalid(f"unknown member {unknown[0][:60]!r}", expression=unknown[0][:60])
-    holders = table.get("holders")
-    if not isinstance(holders, list) or not 1 <= len(holders) <= MAX_HOLDERS:
-        raise Invalid(f"holders is a list of 1 to {MAX_HOLDERS} URA numbers", expression="holders")
-    with naming("patient"):
-        patient = Bsn(_text(table.get("patient")))
-    with naming("holders"):
-        uras = tuple(dict.fromkeys(Ura(_text(holder)) for holder in holders))
-    if "login" in table and "user" in table:
-        raise Invalid("give either user or login", expression="login")
-    user = None if "login" in table else User.parse(table.get("user"))
-    purpose, relation = (check_code(table.get(name), name) for name in ("purpose", "treatment_relation"))
-    who = Who(user) if user is not None else await logged_in(check_code(table["login"], "login"))
-    return Ask(patient, uras, who, purpose, relation)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise Invalid("a text is needed")
-    return value
+    kind: Literal["localised", "holder", "assembled"]
+    body: dict[str, Any]
 
 
 class BgzExchange:
@@ -96,172 +60,148 @@ class BgzExchange:
         *,
         ura: str,
         name: str,
-        directory: ConfiguredDirectory,
-        asker: TokenAsker,
-        peers: Peers,
+        locator: Locator,
+        holders: Holders,
+        addresses: Addresses,
         log: AuditLog,
-        timeout: float,
         address: str,
     ) -> None:
         self._ura = ura
         self._name = name
-        self._directory = directory
-        self._asker = asker
-        self._peers = peers
+        self._locator = locator
+        self._holders = holders
+        self._addresses = addresses
         self._log = log
-        self._timeout = timeout
         self._address = address
 
     async def fetch(self, ask: Ask) -> bytes:
-        """JSON `{id, status, bundle, holders}`; durable in our own log before it is returned. Nothing is stored."""
-        exchange = new_id()
-        results = await asyncio.gather(*(self._from_holder(ask, ura, exchange) for ura in ask.holders))
-        await asyncio.gather(*(self._log.write(self._event(ask, exchange, r)) for r in results))
-        body = {
-            "id": exchange,
-            "status": overall([r.status for r in results]),
-            "bundle": self._bundle(exchange, results),
-            "holders": [
-                {
-                    "ura": r.ura,
-                    "status": r.status,
-                    "reason": r.reason,
-                    "requests": [q.report() for q in r.requests],
-                }
-                for r in results
-            ],
-        }
-        return dump(body)
+        """JSON `{id, status, localised, holders, sections, bundle}`."""
+        exchange, results = new_id(), []
+        located = await self._located(ask, exchange)
+        async with aclosing(self._results(ask, exchange, located)) as coming:
+            async for result in coming:
+                results.append(result)
+        body = self._whole(exchange, located, results)
+        return dump({**body, "bundle": bundle(exchange, _ordered(located, results))})
 
-    async def _from_holder(self, ask: Ask, ura: str, exchange: str) -> HolderResult:
-        """What one holder brought. Whatever goes wrong with it is its own failure and hides no other."""
-        queries = requests_for(ask.patient)
-        try:
-            return await self._asked(ask, ura, exchange, queries)
-        except Exception as error:
-            _log.error("holder", kind=type(error).__name__)
-            return _none(ura, queries, "failed", "what this holder answered could not be processed")
-
-    async def _asked(self, ask: Ask, ura: str, exchange: str, queries: list[str]) -> HolderResult:
-        until = time.monotonic() + self._timeout
-        try:
-            async with asyncio.timeout(self._timeout):
-                address = self._directory.find(ura)
-                base = address.fhir.get(_VERSION)
-                if base is None:
-                    return _none(ura, queries, "failed", "the directory has no STU3 address of this holder")
-                errand = Errand(
-                    _SCOPE, ask.who.user, ask.purpose, ask.treatment_relation, ask.who.credentials
-                )
-                token = await self._asker.token(
-                    ura, address.issuer, address.token_endpoint, errand, address.metadata
-                )
-        except PeerRefused as refused:
-            return _none(ura, queries, "refused", refused.message)
-        except TimeoutError:
-            return _none(ura, queries, "failed", "no token in time")
-        except Outcome as outcome:
-            return _none(ura, queries, "failed", outcome.message)
-        return await fetch_holder(
-            self._peers,
-            ura=ura,
-            base=base,
-            token=token,
-            version=_VERSION,
-            queries=queries,
-            patient=ask.patient,
-            request_id=exchange,
-            timeout=max(until - time.monotonic(), 0.0),
-        )
-
-    def _bundle(self, exchange: str, results: Sequence[HolderResult]) -> dict[str, Any]:
-        entries: list[dict[str, Any]] = []
-        for result in results:
-            if not result.resources:
-                continue
-            entries += [{"fullUrl": url, "resource": r} for url, r in result.resources.items()]
-            entries.append(self._provenance(result))
-        bundle: dict[str, Any] = {
-            "resourceType": "Bundle",
-            "id": exchange,
-            "meta": {"lastUpdated": instant(now())},
-            "type": "collection",
-        }
-        if entries:
-            bundle["entry"] = entries
-        return bundle
-
-    def _provenance(self, result: HolderResult) -> dict[str, Any]:
-        """Where and when everything of one holder came from (Provenance STU3)."""
-        own = new_id()
-        holder: Resource = {
-            "identifier": {"system": URA_SYSTEM, "value": result.ura},
-            "display": self._directory.find(result.ura).name,
-        }
-        return {
-            "fullUrl": f"urn:uuid:{own}",
-            "resource": {
-                "resourceType": "Provenance",
-                "id": own,
-                "target": [{"reference": url} for url in result.resources],
-                "recorded": instant(now()),
-                "activity": {
-                    "system": "http://hl7.org/fhir/v3/DataOperation",
-                    "code": "CREATE",
-                    "display": "create",
-                },
-                "agent": [
-                    {
-                        "role": [
-                            {
-                                "coding": [
-                                    {
-                                        "system": "http://hl7.org/fhir/provenance-participant-role",
-                                        "code": "custodian",
-                                        "display": "Custodian",
-                                    }
-                                ]
-                            }
-                        ],
-                        "whoReference": holder,
-                    }
+    async def told(self, ask: Ask) -> AsyncGenerator[Told, None]:
+        """The steps: who was found; each holder with its entries; at the end what `fetch` gives, without the Bundle."""
+        exchange, results = new_id(), []
+        located = await self._located(ask, exchange)
+        names = await asyncio.gather(*(self._name_of(ura) for ura in located.holders))
+        yield Told(
+            "localised",
+            {
+                "id": exchange,
+                "localised": [asked.report() for asked in located.asked],
+                "holders": [
+                    {"ura": ura, "name": name, "found": [reason.report() for reason in reasons]}
+                    for (ura, reasons), name in zip(located.holders.items(), names, strict=True)
                 ],
             },
+        )
+        async with aclosing(self._results(ask, exchange, located)) as coming:
+            async for result in coming:
+                results.append(result)
+                report = holder_report(result, located.holders[result.ura])
+                yield Told("holder", {**report, "entry": list(entries(result))})
+        yield Told("assembled", self._whole(exchange, located, results))
+
+    async def _located(self, ask: Ask, exchange: str) -> Located:
+        """Those that the EHR names and, when it asks for that, those that the national facilities know."""
+        named: dict[str, tuple[Reason, ...]] = {ura: (Reason("ehr", {}),) for ura in ask.holders}
+        if not ask.localise:
+            return Located(named)
+        if not self._locator.possible:
+            raise Invalid(
+                "this node has no facility that knows who has data of a patient: name them (holders)",
+                code="no-localisation",
+                expression="holders",
+            )
+        located = await self._locator.locate(Wanted(ask.patient, ask.who.user, ask.purpose))
+        holders = dict(named)
+        for ura, reasons in located.holders.items():
+            holders[ura] = (*holders.get(ura, ()), *reasons)
+        found = Located(dict(list(holders.items())[:MAX_HOLDERS]), located.asked)
+        await self._log.write(self._localised(ask, exchange, found))
+        return found
+
+    async def _results(self, ask: Ask, exchange: str, located: Located) -> AsyncGenerator[HolderResult, None]:
+        """The result of each holder, in our log before it is given."""
+        errand = Errand(_SCOPE, ask.who.user, ask.purpose, ask.treatment_relation, ask.who.credentials)
+        question = Question(exchange, ask.patient, errand, _VERSION, requests_for(ask.patient))
+        async with aclosing(self._holders.ask(question, located.holders)) as coming:
+            async for result in coming:
+                await self._log.write(self._fetched(ask, exchange, result))
+                yield result
+
+    def _whole(self, exchange: str, located: Located, results: Sequence[HolderResult]) -> dict[str, Any]:
+        ordered = _ordered(located, results)
+        statuses = [result.status for result in ordered]
+        if not located.whole:
+            statuses.append("incomplete")
+        return {
+            "id": exchange,
+            "status": overall(statuses) if statuses else "complete",
+            "localised": [asked.report() for asked in located.asked],
+            "holders": [holder_report(result, located.holders[result.ura]) for result in ordered],
+            "sections": assemble(ordered, titles()),
         }
 
-    def _base_of(self, ura: str) -> str:
+    async def _name_of(self, ura: str) -> str:
         try:
-            return self._directory.find(ura).fhir.get(_VERSION, "")
-        except NotFound:
+            return await self._addresses.name(ura)
+        except Outcome:
             return ""
 
-    def _event(self, ask: Ask, exchange: str, result: HolderResult) -> Event:
+    def _event(self, ask: Ask, exchange: str, **more: Any) -> Event:
         return Event(
-            subtype="exchange",
-            action="C",
-            outcome=_OUTCOMES[result.status],
-            reason=result.status if result.status != "complete" else "",
             decision=exchange,
             requester=self._ura,
             requester_name=self._name,
-            holder=result.ura,
             user=ask.who.user,
             assurance=ask.who.assurance,
             purpose=ask.purpose,
             treatment_relation=ask.treatment_relation,
             patient=ask.patient,
-            query="fetch BgZ",
             network_address=self._address,
-            holder_address=self._base_of(result.ura),
             request_id=exchange,
+            **more,
+        )
+
+    def _localised(self, ask: Ask, exchange: str, located: Located) -> Event:
+        failed = sorted(asked.by for asked in located.asked if asked.status == "failed")
+        return self._event(
+            ask,
+            exchange,
+            subtype="localised",
+            action="E",
+            outcome="8" if failed else "0",
+            holder=self._ura,
+            reason=f"not answered: {', '.join(failed)}" if failed else "",
+            query=f"localise; found {', '.join(located.holders) or 'nobody'}",
+        )
+
+    def _fetched(self, ask: Ask, exchange: str, result: HolderResult) -> Event:
+        return self._event(
+            ask,
+            exchange,
+            subtype="exchange",
+            action="C",
+            outcome=_OUTCOMES[result.status],
+            reason=result.status if result.status != "complete" else "",
+            holder=result.ura,
             view="recipient",
+            query="fetch BgZ",
+            holder_address=result.address.fhir.get(_VERSION, "") if result.address else "",
             resources=tuple(_version(r) for r in result.resources.values()),
         )
 
 
-def _none(ura: str, queries: Sequence[str], status: Status, reason: str) -> HolderResult:
-    requests = [RequestResult(n, q, status, reason=reason) for n, q in enumerate(queries, 1)]
-    return HolderResult(ura, status, requests, reason=reason)
+def _ordered(located: Located, results: Sequence[HolderResult]) -> list[HolderResult]:
+    """The results in the order in which the holders were named."""
+    by_ura = {result.ura: result for result in results}
+    return [by_ura[ura] for ura in located.holders]
 
 
 def _version(resource: Resource) -> str:

@@ -5,6 +5,9 @@ Source: BgZ-MSZ 2.0, request list. Asking and answering read the same table, so 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from schakel.fhir.search import encode
 from schakel.generic.authorisation import ROWS, Row
 from schakel.kernel.values import BSN_SYSTEM
@@ -22,11 +25,17 @@ def _first_rows() -> list[Row]:
 
 
 _ASKED = _first_rows()
+_TITLES = MappingProxyType({row.number: row.title for row in _ASKED})
 
 
 def requests_for(bsn: str) -> list[str]:
     """The 27 relative searches for the patient with this BSN, in the order of the list."""
     return [_request(row, bsn) for row in _ASKED]
+
+
+def titles() -> Mapping[int, str]:
+    """The zib of each request, by its number in the list."""
+    return _TITLES
 
 
 def _request(row: Row, bsn: str) -> str:

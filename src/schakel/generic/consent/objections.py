@@ -13,7 +13,8 @@ import asyncpg
 from schakel.generic.consent.organisations import PROVIDER_CATEGORY
 from schakel.kernel.outcomes import Invalid, NotFound, TooCostly, naming
 from schakel.kernel.values import Bsn, Ura
-from schakel.store.connection import acquire
+from schakel.store import outbox
+from schakel.store.connection import Connection, acquire
 
 MAX_TEXT = 500
 MAX_MEMBERS = 200
@@ -83,7 +84,8 @@ class Objections:
         for exchange in exchanges:
             if not _EXCHANGE.fullmatch(exchange):
                 raise _invalid("an exchange has lower-case letters, digits and '-', as in bgz", "exchanges")
-        async with acquire(self._pool) as connection:
+        async with acquire(self._pool) as connection, connection.transaction():
+            await outbox.enter(connection, self._tenant)
             row = await connection.fetchrow(
                 "INSERT INTO consent_objection "
                 "(tenant, patient, requesters, provider_categories, exchanges, reason, made_by) "
@@ -96,6 +98,7 @@ class Objections:
                 checked_text(reason, "reason", needed=False),
                 checked_text(by, "by"),
             )
+            await outbox.tell(connection, self._tenant, outbox.OBJECTION, bsn)
         return _objection(row)
 
     async def get(self, name: str) -> Objection:
@@ -112,7 +115,8 @@ class Objections:
 
     async def end(self, name: str, *, by: str) -> Objection:
         """The patient takes it back; one that ended before keeps its moment. Raises `NotFound`."""
-        async with acquire(self._pool) as connection:
+        async with acquire(self._pool) as connection, connection.transaction():
+            await outbox.enter(connection, self._tenant)
             row = await connection.fetchrow(
                 "UPDATE consent_objection SET ended_by = CASE WHEN ended IS NULL THEN $3 ELSE ended_by END, "
                 f"ended = coalesce(ended, now()) WHERE tenant = $1 AND id = $2 RETURNING {_COLUMNS}",
@@ -120,9 +124,22 @@ class Objections:
                 key_of(name, _UNKNOWN),
                 checked_text(by, "by"),
             )
-        if row is None:
-            raise NotFound(_UNKNOWN, code="objection-unknown")
+            if row is None:
+                raise NotFound(_UNKNOWN, code="objection-unknown")
+            await outbox.tell(connection, self._tenant, outbox.OBJECTION, row["patient"])
         return _objection(row)
+
+    async def stands(self, connection: Connection, patient: str, exchange: str) -> bool:
+        """Whether the patient objects to `exchange` as such: not to certain requesters alone."""
+        found: bool = await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM consent_objection WHERE tenant = $1 AND patient = $2 AND ended IS NULL "
+            "AND cardinality(requesters) = 0 AND cardinality(provider_categories) = 0 "
+            "AND (cardinality(exchanges) = 0 OR $3 = ANY (exchanges)))",
+            self._tenant,
+            patient,
+            exchange,
+        )
+        return found
 
     async def list(self, patient: str | None = None, *, ended: bool = False) -> list[Objection]:
         """Those that stand, and with `ended` the others too, the newest first; of one patient when that is given.

@@ -21,7 +21,7 @@ from schakel.facilities import FacilityAway
 from schakel.generic.consent.mitz import Mitz, SubscriptionRequest
 from schakel.generic.consent.mitz.client import SubscriptionAnswer
 from schakel.generic.consent.objections import key_of
-from schakel.kernel.background import beside
+from schakel.kernel.background import beside, pause
 from schakel.kernel.clock import now
 from schakel.kernel.outcomes import Invalid, NotFound, Outcome, naming
 from schakel.kernel.values import Bsn
@@ -31,7 +31,6 @@ State = Literal["waiting", "active", "refused", "ended"]
 
 LEASE = timedelta(seconds=60)
 """How long a worker has for one attempt, before another takes over."""
-LONGEST_WAIT = timedelta(hours=1)
 MAX_PAGE = 1000
 OLDEST_BIRTH = date(1870, 1, 1)
 
@@ -216,15 +215,10 @@ class SubscriptionWork:
                 state,
                 answer.location,
                 answer.why,
-                answer.wait or _pause(wanted.attempts),
+                answer.wait or pause(wanted.attempts),
             )
         if not answer.taken:
             _log.warning("mitz-subscription", subscription=wanted.id, attempt=wanted.attempts, why=answer.why)
-
-
-def _pause(attempts: int) -> timedelta:
-    """How long to wait after so many attempts: each time twice as long, at most an hour."""
-    return min(timedelta(seconds=2 ** min(attempts, 12)), LONGEST_WAIT)
 
 
 def _subscription(row: asyncpg.Record | None) -> Subscription:

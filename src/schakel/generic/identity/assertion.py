@@ -32,10 +32,10 @@ _REGISTRY = registry("ES256", longest=MAX_CHARACTERS)
 class RequesterKeys(Protocol):
     """What this holder knows of other organisations by itself."""
 
-    def jwks(self, ura: str) -> Mapping[str, Any] | None:
+    async def jwks(self, ura: str) -> Mapping[str, Any] | None:
         """The JWK Set of the organisation with this URA, or None when it is not known."""
 
-    def facility_type(self, ura: str) -> str:
+    async def facility_type(self, ura: str) -> str:
         """The type of the organisation with this URA, '' when it is not known."""
 
 
@@ -51,7 +51,7 @@ class Assertion:
     treatment_relation: str
 
 
-def verify(text: str, issuer: str, keys: RequesterKeys, moment: float) -> Assertion:
+async def verify(text: str, issuer: str, keys: RequesterKeys, moment: float) -> Assertion:
     """The assertion in `text`, checked for the authorisation server `issuer` at `moment` (seconds since
     1970).
 
@@ -61,7 +61,7 @@ def verify(text: str, issuer: str, keys: RequesterKeys, moment: float) -> Assert
     signed = _read(text)
     claims = signed.claims
     requester = _requester(claims)
-    _verify_signature(signed, requester, keys)
+    await _verify_signature(signed, requester, keys)
     _check_audience(claims, issuer, requester)
     expires = _check_times(claims, moment, requester)
     jti = claims.get("jti")
@@ -136,9 +136,9 @@ def _requester(claims: Mapping[str, Any]) -> str:
     return issued_by
 
 
-def _verify_signature(signed: Signed, requester: str, keys: RequesterKeys) -> None:
+async def _verify_signature(signed: Signed, requester: str, keys: RequesterKeys) -> None:
     """Refuse unless a key of the requester in the directory made the signature."""
-    jwks = keys.jwks(requester)
+    jwks = await keys.jwks(requester)
     if jwks is None:
         raise InvalidClientError(
             f"no organisation with URA {requester} is in this holder's directory", code="requester-unknown"

@@ -155,7 +155,7 @@ class AuthorisationServer:
 
     async def _proved(self, form: Mapping[str, str], scopes: Sequence[str]) -> Proved:
         if self._presented is None or form["grant_type"] == CLIENT_CREDENTIALS:
-            return by_client_assertion(form, self.issuer, self._keys)
+            return await by_client_assertion(form, self.issuer, self._keys)
         if form["grant_type"] == VP_BEARER:
             return await self._presented.vp_token(form, scopes)
         return await self._presented.jwt_bearer(form, scopes)

@@ -82,6 +82,14 @@ OWN: dict[str, tuple[Coded, tuple[Coded, ...]]] = {
         (DCM, "110114", "User Authentication"),
         ((OWN_EVENT, "token-withdrawn", "Access token withdrawn"),),
     ),
+    "localised": (
+        (DCM, "110112", "Query"),
+        ((OWN_EVENT, "localised", "Organisations that have data of a patient looked up"),),
+    ),
+    "registered": (
+        _RECORD,
+        ((OWN_EVENT, "registered", "Told the national index that we have data of a patient"),),
+    ),
     "consent-asked": (
         (DCM, "110112", "Query"),
         ((OWN_EVENT, "consent-asked", "Consent asked of the national register"),),
@@ -105,7 +113,8 @@ OWN: dict[str, tuple[Coded, tuple[Coded, ...]]] = {
 }
 """The type and subtypes of events that are no FHIR interaction: a token asked for or withdrawn, a professional who
 logged in or out (E), a patient's consent given (C) or withdrawn (U), a ground written (C), ended (U) or read (R), a
-patient's data erased (D), the log read or exported, events removed from it at the end of their term (D); consent asked
+patient's data erased (D), who has data of a patient looked up (E), the national index told that we have (C) or no
+longer have (D) data, the log read or exported, events removed from it at the end of their term (D); consent asked
 (E) or notified (U) at the national register, a subscription there made (C) or ended (D), emergency access (E) and the
 holder's second look at it (U)."""
 

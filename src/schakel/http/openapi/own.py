@@ -52,11 +52,12 @@ SCHEMAS: dict[str, Json] = {
         ),
     },
     "BgzAsk": {
-        "description": "Who asks whom for which patient.",
+        "description": "Who asks whom for which patient. Without holders they are looked for.",
         **table(
-            ("patient", "holders", "purpose", "treatment_relation"),
+            ("patient", "purpose", "treatment_relation"),
             patient=_BSN,
             holders={"type": "array", "items": _URA, "minItems": 1},
+            localise={"type": "boolean", "description": "Whether holders are looked for beside those named."},
             user=table(("id", "name", "role"), **texts(*_PERSON)),
             login={"type": "string", "description": "The id of a login, in place of user."},
             purpose={"type": "string", "examples": ["TREAT"]},
@@ -248,7 +249,15 @@ OPERATIONS: dict[tuple[str, str], Json] = {
     },
     ("POST", "/{organisation}/exchanges/bgz"): {
         "requestBody": body(ref("BgzAsk")),
-        "responses": {"200": said("What each holder gave.", schema={"type": "object"})},
+        "responses": {
+            "200": {
+                "description": "What each holder gave; as events, each step when it is there.",
+                "content": {
+                    "application/json": {"schema": {"type": "object"}},
+                    "text/event-stream": {"schema": {"type": "string"}},
+                },
+            }
+        },
     },
     ("GET", "/{organisation}/grounds"): {
         "parameters": [

@@ -56,11 +56,11 @@ def required(form: Form, *names: str) -> None:
             )
 
 
-def by_client_assertion(form: Form, issuer: str, keys: RequesterKeys) -> Proved:
+async def by_client_assertion(form: Form, issuer: str, keys: RequesterKeys) -> Proved:
     """What the client assertion in `form` proves."""
     required(form, "client_assertion_type", "client_assertion")
     _check_assertion_type(form)
-    assertion = verify(form["client_assertion"], issuer, keys, now().timestamp())
+    assertion = await verify(form["client_assertion"], issuer, keys, now().timestamp())
     requester = assertion.requester
     if form.get("client_id", requester) != requester:
         raise InvalidClientError(
@@ -85,7 +85,7 @@ def by_client_assertion(form: Form, issuer: str, keys: RequesterKeys) -> Proved:
         purpose=assertion.purpose,
         treatment_relation=assertion.treatment_relation,
         # An assertion proves no type: what the holder itself knows of the requester counts.
-        facility_type=keys.facility_type(requester),
+        facility_type=await keys.facility_type(requester),
     )
 
 

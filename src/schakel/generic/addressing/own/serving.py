@@ -1,0 +1,70 @@
+"""The technical addresses that a node knows of an organisation by itself: `accesses`.
+
+One for each exchange that it serves and FHIR version, one for its authorisation server, one for each directory of its
+entries. An exchange that the directories have no code for is not told: nobody could find it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from schakel.generic.addressing import exchanges
+from schakel.generic.addressing.own import codes
+from schakel.generic.addressing.own.model import Access
+from schakel.kernel.outcomes import Invalid
+
+UPDATE_CLIENT = "update-client-directory"
+"""The key of the directory that the ministry's update client reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where an organisation is reached: its authorisation server, its FHIR doors (each followed by the version) and its
+    directories; '' for what others do not reach."""
+
+    issuer: str
+    fhir: str = ""
+    directory: str = ""
+    update_client: str = ""
+
+
+def accesses(served: Iterable[str], at: Addresses) -> tuple[Access, ...]:
+    """The addresses of an organisation that serves these exchanges (ids or scopes)."""
+    found: dict[str, Access] = {}
+    for name in sorted(served):
+        if at.fhir and (one := _exchange(name, at.fhir)) is not None:
+            found.setdefault(one.key, one)
+    found["authorisation-server"] = Access(
+        "authorisation-server",
+        "Authorisation server",
+        at.issuer,
+        codes.OAUTH_NUTS,
+        (codes.NUTS_OAUTH,),
+    )
+    directory = codes.payloads(exchanges.exchange("admin-directory"))
+    for key, name, address, used in (
+        ("directory", "Administration directory", at.directory, True),
+        # With two of one kind nobody could choose; who can show a certificate is sent to the first.
+        (UPDATE_CLIENT, "Administration directory (update client)", at.update_client, not at.directory),
+    ):
+        if address:
+            media = (codes.MEDIA["r4"],)
+            found[key] = Access(key, name, address, codes.FHIR_REST, directory, media, used=used)
+    return tuple(found.values())
+
+
+def _exchange(name: str, doors: str) -> Access | None:
+    """The address of an exchange below the FHIR doors; None when directories do not know it."""
+    try:
+        known = exchanges.exchange(name)
+    except Invalid:
+        return None
+    if known.version is None:
+        return None
+    told = codes.payloads(known)
+    capability = next((one.code for one in told if one.system == exchanges.CAPABILITIES), known.names[0])
+    key = f"fhir-{known.version}/{capability}"
+    title = f"FHIR {known.version.upper()}: {known.names[0]}"
+    address = f"{doors}/{known.version}"
+    return Access(key, title, address, codes.FHIR_REST, told, (codes.MEDIA[known.version],))

@@ -1,0 +1,176 @@
+"""What the query directory holds of one provider: its organisations, those above them, and the endpoints they use.
+
+One SQL statement on the index of the store finds them; only what was found is unpacked and read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import asyncpg
+import orjson
+
+from schakel.fhir.json import Resource
+from schakel.kernel.values import URA_SYSTEM
+from schakel.store.connection import acquire
+from schakel.store.database import unpack
+
+MOST_LEVELS = 10
+"""How many organisations above one another are looked at."""
+
+_BY_URA = (
+    "SELECT t.rid, 'Organization' AS type FROM index_token t WHERE t.tenant = $1 AND t.fhir = 4 "
+    "AND t.type = 'Organization' AND t.patient = '' AND t.param = 'identifier' AND t.code = $2 AND t.system = $3"
+)
+_BY_ID = (
+    "SELECT r.rid, r.type FROM resource r WHERE r.tenant = $1 AND r.fhir = 4 AND r.type = $2 AND r.id = $3 "
+    "AND NOT r.deleted"
+)
+_FIND = """
+WITH RECURSIVE walk (rid, type, path) AS (
+    SELECT s.rid, s.type, ARRAY[s.rid] FROM ({start}) s
+    UNION ALL
+    SELECT up.rid, 'Organization', walk.path || up.rid FROM walk
+    CROSS JOIN LATERAL (
+        SELECT f.target_id FROM index_reference f WHERE f.tenant = $1 AND f.rid = walk.rid
+        AND f.param = CASE walk.type WHEN 'Organization' THEN 'partof' ELSE 'organization' END
+        AND f.target_type = 'Organization' OFFSET 0) f
+    CROSS JOIN LATERAL (
+        SELECT r.rid FROM resource r WHERE r.tenant = $1 AND r.fhir = 4 AND r.type = 'Organization'
+        AND r.id = f.target_id AND NOT r.deleted OFFSET 0) up
+    WHERE cardinality(walk.path) < $4 AND up.rid <> ALL (walk.path)
+), named (rid, path, owner) AS (
+    SELECT rid, path, NULL::bigint FROM walk
+    UNION ALL
+    SELECT e.rid, NULL, w.rid FROM (SELECT DISTINCT rid FROM walk) w
+    CROSS JOIN LATERAL (
+        SELECT DISTINCT f.target_id FROM index_reference f WHERE f.tenant = $1 AND f.rid = w.rid
+        AND f.param = 'endpoint' AND f.target_type = 'Endpoint' OFFSET 0) f
+    CROSS JOIN LATERAL (
+        SELECT r.rid FROM resource r WHERE r.tenant = $1 AND r.fhir = 4 AND r.type = 'Endpoint'
+        AND r.id = f.target_id AND NOT r.deleted OFFSET 0) e
+)
+SELECT named.rid, named.path, named.owner, r.type, r.id, r.body, o.sources, o.in_step FROM named
+CROSS JOIN LATERAL (
+    SELECT r.type, r.id, r.body FROM resource r WHERE r.tenant = $1 AND r.rid = named.rid AND NOT r.deleted OFFSET 0) r
+CROSS JOIN LATERAL (
+    SELECT array_agg(d.source ORDER BY d.source) AS sources,
+        CASE WHEN count(*) = count(s.in_step) THEN min(s.in_step) END AS in_step
+    FROM directory_resource d LEFT JOIN directory_source s ON s.tenant = $1 AND s.name = d.source
+    WHERE d.tenant = $1 AND d.type = r.type AND d.id = r.id) o
+"""
+_FIND_BY_URA = _FIND.format(start=_BY_URA)
+_FIND_BY_ID = _FIND.format(start=_BY_ID)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The directories that a resource is from, none when it was written here, and the moment at which the last of them
+    that is behind was in step (None when nobody knows)."""
+
+    sources: tuple[str, ...]
+    as_of: datetime | None
+
+    def joined(self, other: Origin) -> Origin:
+        """That of two resources together."""
+        moments = (self.as_of, other.as_of)
+        as_of = None if None in moments else min(one for one in moments if one is not None)
+        return Origin(tuple(sorted({*self.sources, *other.sources})), as_of)
+
+    def __str__(self) -> str:
+        return ", ".join(self.sources) or "written here"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A resource that is held, and where it is from."""
+
+    rid: int
+    type: str
+    id: str
+    resource: Resource
+    origin: Origin
+
+    @property
+    def active(self) -> bool:
+        """Whether it may answer: only what says that it is not active may not."""
+        return self.resource.get("active") is not False
+
+    @property
+    def uras(self) -> tuple[str, ...]:
+        """The URA numbers of an organisation."""
+        identifiers = self.resource.get("identifier")
+        found = (one for one in identifiers if isinstance(one, dict)) if isinstance(identifiers, list) else ()
+        return tuple(str(one.get("value", "")) for one in found if one.get("system") == URA_SYSTEM)
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """An organisation, department or service, with the endpoints that it uses in the order in which it lists them."""
+
+    held: Held
+    endpoints: tuple[Held, ...]
+
+
+Chain = tuple[Party, ...]
+"""A party and those above it, from below."""
+
+
+@dataclass(slots=True)
+class _Rows:
+    paths: list[tuple[int, ...]] = field(default_factory=list)
+    held: dict[int, Held] = field(default_factory=dict)
+    used: dict[int, list[Held]] = field(default_factory=dict)
+
+
+async def by_ura(pool: asyncpg.Pool, tenant: int, ura: str) -> list[Chain]:
+    """The chain of every organisation with this URA, by the id of that organisation."""
+    return await _chains(pool, _FIND_BY_URA, tenant, ura, URA_SYSTEM)
+
+
+async def by_id(pool: asyncpg.Pool, tenant: int, kind: str, logical_id: str) -> Chain:
+    """The chain of an Organization or HealthcareService; empty when it is not there."""
+    found = await _chains(pool, _FIND_BY_ID, tenant, kind, logical_id)
+    return found[0] if found else ()
+
+
+async def _chains(
+    pool: asyncpg.Pool, statement: str, tenant: int, one: str, other: str
+) -> list[tuple[Party, ...]]:
+    async with acquire(pool) as connection:
+        records = await connection.fetch(statement, tenant, one, other, MOST_LEVELS)
+    rows = _Rows()
+    for record in records:
+        rid: int = record["rid"]
+        if rid not in rows.held:
+            rows.held[rid] = _held(record)
+        if record["owner"] is not None:
+            rows.used.setdefault(record["owner"], []).append(rows.held[rid])
+        else:
+            rows.paths.append(tuple(record["path"]))
+    parties = {rid: _party(rows.held[rid], rows.used.get(rid, ())) for path in rows.paths for rid in path}
+    longest: dict[int, tuple[int, ...]] = {}
+    for path in rows.paths:
+        if len(path) > len(longest.get(path[0], ())):
+            longest[path[0]] = path
+    chains = [tuple(parties[rid] for rid in path) for path in longest.values()]
+    return sorted(chains, key=lambda chain: chain[0].held.id)
+
+
+def _held(record: asyncpg.Record) -> Held:
+    origin = Origin(tuple(record["sources"] or ()), record["in_step"])
+    return Held(record["rid"], record["type"], record["id"], orjson.loads(unpack(record["body"])), origin)
+
+
+def _party(held: Held, endpoints: Iterable[Held]) -> Party:
+    place = {name: number for number, name in reversed(list(enumerate(_listed(held.resource))))}
+    return Party(held, tuple(sorted(endpoints, key=lambda one: (place.get(one.id, len(place)), one.id))))
+
+
+def _listed(resource: Resource) -> Sequence[str]:
+    """The ids of the endpoints that a resource refers to, in order."""
+    references = resource.get("endpoint")
+    found = (one for one in references if isinstance(one, dict)) if isinstance(references, list) else ()
+    return [str(one.get("reference", "")).rpartition("/")[2] for one in found]

@@ -1,0 +1,84 @@
+"""What a door lets through of the FHIR API: `Offer`.
+
+A service without one does all that the standard and its source know (the internal door). With one, every interaction
+is held against it right after it is parsed, the entries of a Bundle too, and the CapabilityStatement says just that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from schakel.fhir.search import encode, pairs_of
+from schakel.kernel.outcomes import NotAllowed, NotFound, NotSupported
+from schakel.server.model import Interaction, Request
+
+_WRITES = frozenset({"create", "update", "patch", "delete"})
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """`interactions` (on every type in `types`) and `system` are codes of CapabilityStatement.rest: `read`,
+    `search-type`, `history-instance`, `batch`. Nothing else is done, operations neither.
+
+    With `hapi_forms` two forms are taken that R4 does not have, which clients made for HAPI send: a search by GET on
+    `_search`, and `_cascade=delete` on a delete. No reference keeps a resource here from being deleted, so that the
+    latter has nothing to do; what refers to it is deleted by its own request.
+    """
+
+    types: frozenset[str]
+    interactions: frozenset[str]
+    system: frozenset[str] = frozenset()
+    hapi_forms: bool = False
+
+    def read(self, request: Request) -> Request:
+        """`request` in the words of R4."""
+        if not self.hapi_forms:
+            return request
+        if request.method == "GET" and request.path.endswith("/_search"):
+            return replace(request, path=request.path.removesuffix("/_search"))
+        if request.method == "DELETE" and "_cascade" in request.query:
+            kept = tuple(pair for pair in pairs_of(request.query) if pair != ("_cascade", "delete"))
+            return replace(request, query=encode(kept))
+        return request
+
+    def check(self, asked: Interaction) -> None:
+        """Raises `NotFound` for a type, and `NotAllowed` or `NotSupported` for an interaction, that this door does not
+        have."""
+        if asked.kind == "capabilities" or (asked.kind == "transaction" and self.system & _BUNDLES):
+            return
+        if asked.type and asked.type not in self.types:
+            raise NotFound(
+                f"{asked.type} is not served here: this door has {_listed(self.types)}",
+                code="type-not-offered",
+            )
+        code = _code(asked)
+        if code in (self.interactions if asked.type else self.system):
+            return
+        told = f"{code} is not offered here: this door has {_listed(self.interactions | self.system)}"
+        if asked.kind in _WRITES:
+            raise NotAllowed(told, code="interaction-not-offered", headers={"Allow": "GET"})
+        raise NotSupported(told, code="interaction-not-offered")
+
+    def check_bundle(self, kind: str) -> None:
+        """Raises `NotSupported` for a Bundle of this type, batch or transaction, when it is not taken."""
+        if kind not in self.system:
+            taken = _listed(self.system & _BUNDLES)
+            raise NotSupported(
+                f"a {kind} is not offered here: this door takes {taken}",
+                code="interaction-not-offered",
+                expression="Bundle.type",
+            )
+
+
+_BUNDLES = frozenset({"batch", "transaction"})
+
+
+def _code(asked: Interaction) -> str:
+    if asked.kind == "history":
+        return "history-instance" if asked.id else "history-type" if asked.type else "history-system"
+    return "search-type" if asked.kind == "search" else asked.kind
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(sorted(words))

@@ -1,0 +1,143 @@
+"""The client assertion: how an organisation proves, beside the certificate of the connection, that it asks.
+
+Source: RFC 7523, section 3; the guide's claims: iss = sub = the URA, aud = the token endpoint, cnf = the thumbprint of
+the connection's certificate. RS256 is what the ministry has; ES256 is taken here too, for certificates with such keys.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from joserfc import jws, jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, RSAKey
+from joserfc.jws import JWSRegistry
+
+from schakel.kernel.clock import now
+from schakel_national.minvws.certificates import Shown
+
+FORM = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_ALGORITHMS = ("RS256", "ES256")
+_MOST_SECONDS = 300
+_MOST_CHAIN = 5
+_REGISTRY = JWSRegistry(algorithms=_ALGORITHMS)
+_REGISTRY.max_header_length = 20_000  # a chain of certificates is long
+
+
+class Unproven(Exception):
+    """An assertion that proves nothing; the text says why."""
+
+
+class Assertions:
+    """Reads assertions meant for `audiences`; `anchors` is the PEM file of the authority that an x5c must lead to."""
+
+    def __init__(self, audiences: Iterable[str], anchors: Path) -> None:
+        self._audiences = list(audiences)
+        self._anchors = anchors
+        self._used: dict[str, int] = {}
+
+    def ura(self, text: str, connection: Shown, form: Mapping[str, str]) -> str:
+        """The URA of who signed. Raises `Unproven`."""
+        signer = self._signer(text, connection)
+        claims = self._claims(text, signer)
+        ura = str(claims["iss"])
+        if claims["sub"] != ura:
+            raise Unproven("iss and sub of the assertion differ")
+        if signer.ura and signer.ura != ura:
+            raise Unproven("the certificate that signed the assertion is of another URA than its iss")
+        for name in ("scope", "target_audience"):
+            if name in claims and claims[name] != form.get(name):
+                raise Unproven(f"{name} of the assertion is not that of the request")
+        confirmation = claims["cnf"]
+        if not isinstance(confirmation, dict) or confirmation.get("x5t#S256") != connection.thumbprint:
+            raise Unproven("cnf of the assertion is not the certificate of this connection")
+        self._once(claims)
+        return ura
+
+    def _signer(self, text: str, connection: Shown) -> Shown:
+        """The certificate whose key signed: that of the connection, or the first in x5c."""
+        try:
+            header = jws.extract_compact(text.encode(), registry=_REGISTRY).headers()
+        except (JoseError, ValueError) as error:
+            raise Unproven("the assertion is not a JWS") from error
+        signer = connection
+        if chain := header.get("x5c"):
+            signer = self._led(chain)
+        if header.get("kid") != signer.thumbprint:
+            raise Unproven("kid of the assertion is not the thumbprint of the certificate that signed it")
+        return signer
+
+    def _led(self, chain: Any) -> Shown:
+        """The first certificate of a chain that leads to an authority we trust."""
+        try:
+            found = [
+                x509.load_der_x509_certificate(b64decode(one, validate=True)) for one in chain[:_MOST_CHAIN]
+            ]
+            anchors = x509.load_pem_x509_certificates(self._anchors.read_bytes())
+        except (ValueError, TypeError, OSError) as error:
+            raise Unproven("x5c of the assertion cannot be read") from error
+        anchor = next((one for one in anchors if one.subject == found[-1].issuer), None)
+        if anchor is None:
+            raise Unproven("x5c of the assertion leads to no authority that is trusted here")
+        try:
+            for below, above in zip(found, [*found[1:], anchor], strict=True):
+                below.verify_directly_issued_by(above)
+                if not _authority(above):
+                    raise Unproven(
+                        "x5c of the assertion has a certificate signed by one that is no authority"
+                    )
+        except (ValueError, TypeError, InvalidSignature) as error:
+            raise Unproven("x5c of the assertion is not a chain") from error
+        moment = now()
+        if not all(one.not_valid_before_utc <= moment <= one.not_valid_after_utc for one in found):
+            raise Unproven("x5c of the assertion has a certificate that is not valid now")
+        return Shown.read(found[0])
+
+    def _claims(self, text: str, signer: Shown) -> dict[str, Any]:
+        rules = jwt.JWTClaimsRegistry(
+            now=lambda: int(now().timestamp()),
+            iss={"essential": True},
+            sub={"essential": True},
+            aud={"essential": True, "values": self._audiences},
+            jti={"essential": True},
+            iat={"essential": True},
+            exp={"essential": True},
+            cnf={"essential": True},
+        )
+        try:
+            claims = jwt.decode(text, _key(signer), registry=_REGISTRY).claims
+            rules.validate(claims)
+        except (JoseError, ValueError) as error:
+            raise Unproven(f"the assertion is not right: {error}") from error
+        if claims["exp"] - claims["iat"] > _MOST_SECONDS:
+            raise Unproven(f"the assertion holds for more than {_MOST_SECONDS} seconds")
+        return claims
+
+    def _once(self, claims: Mapping[str, Any]) -> None:
+        moment = int(now().timestamp())
+        self._used = {one: until for one, until in self._used.items() if until >= moment}
+        if claims["jti"] in self._used:
+            raise Unproven("jti of the assertion was used before")
+        self._used[claims["jti"]] = int(claims["exp"])
+
+
+def _authority(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+
+
+def _key(signer: Shown) -> RSAKey | ECKey:
+    public = signer.certificate.public_key()
+    if isinstance(public, rsa.RSAPublicKey):
+        return RSAKey.import_key(public)
+    if isinstance(public, ec.EllipticCurvePublicKey):
+        return ECKey.import_key(public)
+    raise ValueError("the certificate has no RSA or EC key")
