@@ -8,6 +8,7 @@ from schakel.config.base import RESERVED_SLUGS
 from schakel.config.certificates import Back, Certificates, CredentialTrust, InternalCertificate, InternalTls
 from schakel.config.consent import AcuteOptOut, BreakGlass, Mitz, MitzCategory
 from schakel.config.dezi import Dezi
+from schakel.config.entries import Entries, Publication, UpdateClient
 from schakel.config.localisation import MinvwsOAuth, Prs
 from schakel.config.node import Limits, Log, Organisation, Peer, Settings, Tokens, load
 from schakel.config.patients import Broker, MedMij
@@ -21,6 +22,7 @@ __all__ = [
     "Certificates",
     "CredentialTrust",
     "Dezi",
+    "Entries",
     "InternalCertificate",
     "InternalTls",
     "Limits",
@@ -32,7 +34,9 @@ __all__ = [
     "Organisation",
     "Peer",
     "Prs",
+    "Publication",
     "Settings",
     "Tokens",
+    "UpdateClient",
     "load",
 ]

@@ -14,7 +14,9 @@ from pydantic import (
 from schakel.kernel.outcomes import Invalid
 from schakel.kernel.values import Ura
 
-RESERVED_SLUGS = frozenset({"portal", "health", "metrics", "static", "openapi.json", ".well-known"})
+RESERVED_SLUGS = frozenset(
+    {"directory", "portal", "health", "metrics", "static", "openapi.json", ".well-known"}
+)
 
 
 def _slug(value: str) -> str:

@@ -14,10 +14,12 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from schakel.config.addressing import Addressing
 from schakel.config.base import M, Section, Slug, UraNumber, Url, paired
 from schakel.config.certificates import Back, Certificates, CredentialTrust, InternalCertificate, InternalTls
 from schakel.config.consent import AcuteOptOut, BreakGlass, Mitz
 from schakel.config.dezi import Dezi
+from schakel.config.entries import Entries
 from schakel.config.localisation import Prs
 from schakel.config.patients import MedMij
 from schakel.kernel.outcomes import Invalid
@@ -90,6 +92,15 @@ class Organisation(Section):
     break_glass: BreakGlass | None = Field(
         None, description="access in an emergency; without it there is none"
     )
+    entries: Entries | None = Field(
+        None, description="what directories tell others of the organisation; without it nothing"
+    )
+
+    @model_validator(mode="after")
+    def _entries_have_a_type(self) -> Self:
+        if self.entries is not None and not self.type_code:
+            raise ValueError("entries needs type_code: every organisation in a directory has a type")
+        return self
 
     @model_validator(mode="after")
     def _whole_pair(self) -> Self:
@@ -98,14 +109,17 @@ class Organisation(Section):
 
 
 class Peer(Section):
-    """One care organisation in the configured directory: where it is found and what it signs with."""
+    """One care organisation that the operator enters: where it is found and what it signs with. What is not given is
+    that of the query directory."""
 
     ura: UraNumber = Field(description="URA number")
     name: str = Field(description="name as people know it")
-    issuer: Url = Field(description="issuer of its authorisation server")
-    token_endpoint: Url = Field(description="token endpoint")
-    fhir: dict[Literal["stu3", "r4"], Url] = Field(description="FHIR base per version")
-    jwks: dict[str, Any] = Field(description="public keys (JWK Set) with which it signs assertions")
+    issuer: Url | None = Field(None, description="issuer of its authorisation server")
+    token_endpoint: Url | None = Field(
+        None, description="token endpoint (needs issuer); what its metadata say when not given"
+    )
+    fhir: dict[Literal["stu3", "r4"], Url] = Field({}, description="FHIR base per version")
+    jwks: dict[str, Any] = Field({}, description="public keys (JWK Set) with which it signs assertions")
     type_code: str = Field(
         "",
         description="its organisation type (2.16.840.1.113883.2.4.15.1060), such as Z3, which counts when it asks with "
@@ -114,8 +128,15 @@ class Peer(Section):
     metadata: Url | None = Field(
         None,
         description="where the metadata of its authorisation server are read; where its issuer says (RFC 8414) "
-        "when not given",
+        "when not given (needs issuer)",
     )
+
+    @model_validator(mode="after")
+    def _server_is_named(self) -> Self:
+        for name in ("token_endpoint", "metadata"):
+            if self.issuer is None and getattr(self, name) is not None:
+                raise ValueError(f"{name} needs issuer: it belongs to that authorisation server")
+        return self
 
 
 class Tokens(Section):
@@ -233,7 +254,10 @@ class Settings(BaseSettings):
     organisations: tuple[Organisation, ...] = Field(
         description="the organisations of this node", min_length=1
     )
-    directory: tuple[Peer, ...] = Field((), description="where other organisations are found")
+    directory: tuple[Peer, ...] = Field(
+        (), description="organisations that the operator enters, before what the query directory says"
+    )
+    addressing: Addressing = Field(Addressing(), description="finding others through directories")
     source_timeout: float = Field(10, description="seconds one holder may take in an exchange", gt=0)
     source_failures: int = Field(
         3, description="exchanges in a row without any sign of life after which a holder is left alone", ge=1
@@ -256,6 +280,21 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"internal_certificates of {organisation.slug} needs internal_tls with client_ca: without it no "
                     "certificate is asked for"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _directories_are_guarded(self) -> Self:
+        client, publication = self.addressing.update_client, self.addressing.publication
+        if client.access == "open" and client.writes and self.host not in ("127.0.0.1", "::1", "localhost"):
+            raise ValueError(
+                "addressing.update_client.writes with access open lets anybody who reaches the listener write the "
+                "query directory: host must be a loopback address, or access oauth2"
+            )
+        for organisation in self.organisations:
+            if organisation.entries is not None and organisation.entries.publish and publication.base is None:
+                raise ValueError(
+                    f"entries.publish of {organisation.slug} needs addressing.publication.base: where to"
                 )
         return self
 

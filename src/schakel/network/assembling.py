@@ -104,42 +104,42 @@ def _things(found: Mapping[str, tuple[HolderResult, Resource]], content: _Conten
 
 def _thing(copies: Sequence[tuple[str, HolderResult, Resource]], content: _Content) -> Thing:
     versions: dict[bytes, list[Source]] = {}
-    shown: list[Resource] = []
+    said: list[Mapping[str, bytes]] = []
     for url, result, resource in copies:
-        digest = content.digest(url)
+        told = content.said(url)
+        digest = _digest(told)
         if digest not in versions:
-            shown.append(resource)
+            said.append(told)
         versions.setdefault(digest, []).append(_source(result.ura, url, resource))
     identifiers = dict.fromkeys((s, v) for _, _, resource in copies for _, s, v in _keys(resource))
     return Thing(
         str(copies[0][2]["resourceType"]),
         tuple(identifiers),
         tuple(tuple(sources) for sources in versions.values()),
-        _differing(shown),
+        tuple(name for name in _names(said) if len({one.get(name) for one in said}) > 1),
     )
 
 
-def _differing(versions: Sequence[Resource]) -> tuple[str, ...]:
-    """The members in which these resources are not alike; of a reference only what it says beside the address."""
-    names = dict.fromkeys(name for one in versions for name in one if name not in _OF_THE_COPY)
-    return tuple(
-        name for name in names if len({dump(_plain(one.get(name), lambda url: "")) for one in versions}) > 1
-    )
+def _names(said: Sequence[Mapping[str, bytes]]) -> list[str]:
+    return list(dict.fromkeys(name for one in said for name in one))
+
+
+def _digest(said: Mapping[str, bytes]) -> bytes:
+    digest = hashlib.sha256()
+    for name, value in sorted(said.items()):
+        digest.update(b"%d:%s%d:%s" % (len(name), name.encode(), len(value), value))
+    return digest.digest()
 
 
 class _Content:
-    """What resources say, as digests that do not depend on the holder that they are from."""
+    """What resources say, in a form that does not depend on the holder that they are from."""
 
     def __init__(self, results: Iterable[HolderResult]) -> None:
         self._resources = {url: one for result in results for url, one in result.resources.items()}
-        self._known: dict[str, bytes] = {}
 
-    def digest(self, url: str, depth: int = _DEPTH) -> bytes:
-        """The digest of what the resource at this address says. A reference counts as what it leads to, a patient
-        always as the one patient that all was asked of."""
-        if (known := self._known.get(url)) is not None:
-            return known
-        resource = self._resources[url]
+    def said(self, url: str, depth: int = _DEPTH) -> dict[str, bytes]:
+        """What the resource at this address says, per member. A reference counts as what it leads to, a patient always
+        as the one patient that all was asked of."""
         base = url.rsplit("/", 2)[0]
 
         def meant(reference: str) -> str:
@@ -150,15 +150,14 @@ class _Content:
             target = self._resources.get(whole)
             if target is None or depth == 0:
                 return address
-            return (
-                "the patient" if target["resourceType"] == "Patient" else self.digest(whole, depth - 1).hex()
-            )
+            if target["resourceType"] == "Patient":
+                return "the patient"
+            return _digest(self.said(whole, depth - 1)).hex()
 
-        said = {name: value for name, value in resource.items() if name not in _OF_THE_COPY}
-        digest = hashlib.sha256(dump(_plain(said, meant))).digest()
-        if depth == _DEPTH:
-            self._known[url] = digest
-        return digest
+        resource = self._resources[url]
+        return {
+            name: dump(_plain(value, meant)) for name, value in resource.items() if name not in _OF_THE_COPY
+        }
 
 
 def _plain(value: Any, meant: Callable[[str], str]) -> Any:

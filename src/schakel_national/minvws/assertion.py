@@ -68,36 +68,13 @@ class Assertions:
             raise Unproven("the assertion is not a JWS") from error
         signer = connection
         if chain := header.get("x5c"):
-            signer = self._led(chain)
+            try:
+                signer = led(chain, self._anchors)
+            except ValueError as error:
+                raise Unproven(f"x5c of the assertion {error}") from error
         if header.get("kid") != signer.thumbprint:
             raise Unproven("kid of the assertion is not the thumbprint of the certificate that signed it")
         return signer
-
-    def _led(self, chain: Any) -> Shown:
-        """The first certificate of a chain that leads to an authority we trust."""
-        try:
-            found = [
-                x509.load_der_x509_certificate(b64decode(one, validate=True)) for one in chain[:_MOST_CHAIN]
-            ]
-            anchors = x509.load_pem_x509_certificates(self._anchors.read_bytes())
-        except (ValueError, TypeError, OSError) as error:
-            raise Unproven("x5c of the assertion cannot be read") from error
-        anchor = next((one for one in anchors if one.subject == found[-1].issuer), None)
-        if anchor is None:
-            raise Unproven("x5c of the assertion leads to no authority that is trusted here")
-        try:
-            for below, above in zip(found, [*found[1:], anchor], strict=True):
-                below.verify_directly_issued_by(above)
-                if not _authority(above):
-                    raise Unproven(
-                        "x5c of the assertion has a certificate signed by one that is no authority"
-                    )
-        except (ValueError, TypeError, InvalidSignature) as error:
-            raise Unproven("x5c of the assertion is not a chain") from error
-        moment = now()
-        if not all(one.not_valid_before_utc <= moment <= one.not_valid_after_utc for one in found):
-            raise Unproven("x5c of the assertion has a certificate that is not valid now")
-        return Shown.read(found[0])
 
     def _claims(self, text: str, signer: Shown) -> dict[str, Any]:
         rules = jwt.JWTClaimsRegistry(
@@ -111,7 +88,7 @@ class Assertions:
             cnf={"essential": True},
         )
         try:
-            claims = jwt.decode(text, _key(signer), registry=_REGISTRY).claims
+            claims = jwt.decode(text, signing_key(signer), registry=_REGISTRY).claims
             rules.validate(claims)
         except (JoseError, ValueError) as error:
             raise Unproven(f"the assertion is not right: {error}") from error
@@ -125,19 +102,3 @@ class Assertions:
         if claims["jti"] in self._used:
             raise Unproven("jti of the assertion was used before")
         self._used[claims["jti"]] = int(claims["exp"])
-
-
-def _authority(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
-
-
-def _key(signer: Shown) -> RSAKey | ECKey:
-    public = signer.certificate.public_key()
-    if isinstance(public, rsa.RSAPublicKey):
-        return RSAKey.import_key(public)
-    if isinstance(public, ec.EllipticCurvePublicKey):
-        return ECKey.import_key(public)
-    raise ValueError("the certificate has no RSA or EC key")

@@ -8,15 +8,23 @@ it is `00000099`, the number, `000`: of the form of an OIN, below the prefix for
 from __future__ import annotations
 
 import re
-from base64 import urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+from joserfc.jwk import ECKey, RSAKey
 from starlette.types import Scope
 
+from schakel.kernel.clock import now
+
 _OIN = re.compile(r"[0-9]{8}(?:[A-Za-z0-9]{8}0{4}|[A-Za-z0-9]{9}0{3})")
+_MOST_CHAIN = 5
 _UZI = re.compile(r"[0-9]{9}")
 _UZI_NAME = x509.ObjectIdentifier("2.5.5.5")
 
@@ -67,6 +75,47 @@ def shown(scope: Scope) -> Shown | None:
     """The certificate that the client of this connection showed (see `serving`); None when it showed none."""
     chain = scope.get("extensions", {}).get("tls", {}).get("client_cert_chain") or ()
     return Shown.read(x509.load_pem_x509_certificate(chain[0].encode())) if chain else None
+
+
+def led(chain: Any, anchors: Path) -> Shown:
+    """The first of a chain of certificates (x5c) that leads to an authority in the PEM file `anchors` and is valid now.
+    Raises `ValueError` with what the chain does wrong, to be said after its name."""
+    try:
+        found = [x509.load_der_x509_certificate(b64decode(one, validate=True)) for one in chain[:_MOST_CHAIN]]
+        trusted = x509.load_pem_x509_certificates(anchors.read_bytes())
+    except (ValueError, TypeError, OSError) as error:
+        raise ValueError("cannot be read") from error
+    anchor = next((one for one in trusted if found and one.subject == found[-1].issuer), None)
+    if anchor is None:
+        raise ValueError("leads to no authority that is trusted here")
+    try:
+        for below, above in zip(found, [*found[1:], anchor], strict=True):
+            below.verify_directly_issued_by(above)
+    except (ValueError, TypeError, InvalidSignature) as error:
+        raise ValueError("is not a chain") from error
+    if not all(_authority(one) for one in (*found[1:], anchor)):
+        raise ValueError("has a certificate signed by one that is no authority")
+    moment = now()
+    if not all(one.not_valid_before_utc <= moment <= one.not_valid_after_utc for one in found):
+        raise ValueError("has a certificate that is not valid now")
+    return Shown.read(found[0])
+
+
+def signing_key(signer: Shown) -> RSAKey | ECKey:
+    """The key that its signatures are checked with. Raises `ValueError`."""
+    public = signer.certificate.public_key()
+    if isinstance(public, rsa.RSAPublicKey):
+        return RSAKey.import_key(public)
+    if isinstance(public, ec.EllipticCurvePublicKey):
+        return ECKey.import_key(public)
+    raise ValueError("the certificate has no RSA or EC key")
+
+
+def _authority(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
 
 
 def _part(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> str:

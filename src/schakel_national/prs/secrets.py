@@ -61,19 +61,19 @@ class Pseudonymiser:
         """The same for everybody who asks for the same."""
         text = f"{person}|{organisation}|{scope}".encode()
         made = hmac.digest(self._key("prs:irp:hmac"), text, "sha256")
-        return f"pseudonym:irreversible:{_url(made)}"
+        return f"pseudonym:irreversible:{url_text(made)}"
 
     def reversible(self, person: str, organisation: str, scope: str) -> str:
         """The same for everybody who asks for the same; the PRS can read it."""
         text = f"{person}|{organisation}|{scope}".encode()
         made = AESSIV(self._key(f"prs:rp:aes-siv:{organisation}")).encrypt(text, [b"PRS:Pseudonym:v1"])
-        return f"pseudonym:reversible:{_url(made)}"
+        return f"pseudonym:reversible:{url_text(made)}"
 
     def reference(self, members: Mapping[str, str]) -> str:
         """A RID with these members, another each time."""
         nonce = os.urandom(_NONCE)
         sealed = AESGCM(self._key("prs:rid")).encrypt(nonce, json.dumps(dict(members)).encode(), b"RID:v1")
-        return f"rid:{_url(nonce + sealed[-_TAG:] + sealed[:-_TAG])}"
+        return f"rid:{url_text(nonce + sealed[-_TAG:] + sealed[:-_TAG])}"
 
     def referred(self, rid: str) -> dict[str, str]:
         """The members of a RID (without `rid:`). Raises `ValueError`."""
@@ -131,5 +131,6 @@ def kept_secret(folder: Path, name: str, given: str | None) -> bytes:
     return path.read_bytes()
 
 
-def _url(data: bytes) -> str:
+def url_text(data: bytes) -> str:
+    """base64url with padding, as the PRS writes."""
     return urlsafe_b64encode(data).decode()

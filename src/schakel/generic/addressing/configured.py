@@ -57,8 +57,7 @@ class ConfiguredDirectory:
 
     async def jwks(self, ura: str) -> Mapping[str, Any] | None:
         """As `Addresses.jwks`."""
-        address = self._addresses.get(ura)
-        return address.jwks if address and address.jwks else None
+        return address.jwks if (address := self._addresses.get(ura)) else None
 
     def all(self) -> tuple[Address, ...]:
         """Every organisation, in the order of the configuration."""
@@ -108,7 +107,8 @@ class Directories:
 
     async def jwks(self, ura: str) -> Mapping[str, Any] | None:
         """As `Addresses.jwks`."""
-        return await self._configured.jwks(ura) or await self._behind.jwks(ura)
+        entry = self._configured.entry(ura)
+        return entry.jwks if entry else await self._behind.jwks(ura)
 
 
 def _for_exchange(entry: Address, name: str) -> str:

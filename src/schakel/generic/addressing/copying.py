@@ -17,9 +17,7 @@ from schakel.fhir.definitions import definitions
 from schakel.fhir.json import Resource
 from schakel.fhir.structure import check
 from schakel.kernel.outcomes import Invalid
-from schakel.kernel.values import Ura
-
-URA = "http://fhir.nl/fhir/NamingSystem/ura"
+from schakel.kernel.values import URA_SYSTEM, Ura
 
 CENTRAL_TYPES = ("Organization", "Location", "HealthcareService", "Endpoint", "OrganizationAffiliation")
 """What a central directory has, in the order in which it is read: what is referred to first."""
@@ -41,8 +39,9 @@ _LINKS: Mapping[str, tuple[str, str]] = {
     "PractitionerRole": ("practitioner", "Practitioner"),
 }
 _OFF = frozenset({"off", "inactive", "suspended", "entered-in-error"})
-_LITERAL = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,256})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
-_REMOTE_ID = re.compile(r"[A-Za-z0-9\-._~:]{1,256}")
+_ID = r"[A-Za-z0-9\-._~:]{1,256}"
+_LITERAL = re.compile(rf"([A-Z][A-Za-z]+)/({_ID})(?:/_history/{_ID})?")
+_REMOTE_ID = re.compile(_ID)
 
 State = Literal["live", "off"]
 
@@ -91,7 +90,7 @@ def uras(resource: Resource) -> frozenset[str]:
     identifiers = resource.get("identifier")
     found = set()
     for one in identifiers if isinstance(identifiers, list) else ():
-        if isinstance(one, dict) and str(one.get("system", "")).lower() == URA and "value" in one:
+        if isinstance(one, dict) and str(one.get("system", "")).lower() == URA_SYSTEM and "value" in one:
             found.add(str(Ura(str(one["value"]))))
     return frozenset(found)
 

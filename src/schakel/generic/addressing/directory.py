@@ -96,8 +96,8 @@ class QueryDirectory:
             return ""
 
     async def jwks(self, ura: str) -> Mapping[str, Any] | None:
-        """None: a directory tells addresses, not keys."""
-        return None
+        """No keys of who is there: a directory tells addresses alone."""
+        return {"keys": []} if await self._told(ura) else None
 
     async def _told(self, ura: str) -> Held | None:
         """The organisation with this URA, when it is there and nobody contradicts."""

@@ -1,7 +1,7 @@
 """The technical addresses that a node knows of an organisation by itself: `accesses`.
 
-One for each exchange that it serves and FHIR version, one for its authorisation server, one for each directory of its
-entries. An exchange that the directories have no code for is not told: nobody could find it.
+One for each exchange that it serves and FHIR version, one for its authorisation server, one for the directory of its
+entries: of the two, the one that asks for a certificate, as with two of one kind nobody could choose. An exchange that the directories have no code for is not told: nobody could find it.
 """
 
 from __future__ import annotations
@@ -11,12 +11,8 @@ from dataclasses import dataclass
 
 from schakel.generic.addressing import exchanges
 from schakel.generic.addressing.own import codes
-from schakel.generic.addressing.own.model import Access
+from schakel.generic.addressing.own.model import Access, OwnOrganisation
 from schakel.kernel.outcomes import Invalid
-
-UPDATE_CLIENT = "update-client-directory"
-"""The key of the directory that the ministry's update client reads."""
-
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
@@ -42,16 +38,22 @@ def accesses(served: Iterable[str], at: Addresses) -> tuple[Access, ...]:
         codes.OAUTH_NUTS,
         (codes.NUTS_OAUTH,),
     )
-    directory = codes.payloads(exchanges.exchange("admin-directory"))
-    for key, name, address, used in (
-        ("directory", "Administration directory", at.directory, True),
-        # With two of one kind nobody could choose; who can show a certificate is sent to the first.
-        (UPDATE_CLIENT, "Administration directory (update client)", at.update_client, not at.directory),
-    ):
-        if address:
-            media = (codes.MEDIA["r4"],)
-            found[key] = Access(key, name, address, codes.FHIR_REST, directory, media, used=used)
+    if at.directory or at.update_client:
+        found["directory"] = directory(at.directory or at.update_client)
     return tuple(found.values())
+
+
+def directory(address: str) -> Access:
+    """A directory of own entries."""
+    told = codes.payloads(exchanges.exchange("admin-directory"))
+    return Access(
+        "directory", "Administration directory", address, codes.FHIR_REST, told, (codes.MEDIA["r4"],)
+    )
+
+
+def root(own: OwnOrganisation, address: str) -> OwnOrganisation:
+    """An organisation as a root directory has it: itself, and the one address of the directory of its entries."""
+    return OwnOrganisation(own.ura, own.name, own.types, accesses=(directory(address),), vendor=own.vendor)
 
 
 def _exchange(name: str, doors: str) -> Access | None:
