@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from schakel import certifying, config, consenting, presenting, professionals
+from schakel import certifying, config, consenting, finding, presenting, professionals
 from schakel.config import Organisation, Settings
 from schakel.exchanges.bgz import BgzExchange
 from schakel.facilities import Facility
@@ -21,7 +21,7 @@ from schakel.fhir.definitions import Version
 from schakel.fhir.patch import PatchLimits
 from schakel.fhir.search import SearchLimits
 from schakel.gateway import Gateway, prepare
-from schakel.generic.addressing import Address, ConfiguredDirectory
+from schakel.generic.addressing import Directories
 from schakel.generic.addressing.medmij_lists import MedmijLists
 from schakel.generic.authorisation import Policy, policy_with
 from schakel.generic.consent import ConsentOffice, Grounds
@@ -47,12 +47,12 @@ from schakel.patient_access import COLLECTS, SERVICES, SHARES, Inbox, MedMijDoor
 from schakel.server import FhirService
 from schakel.server.reach import ReachLimits
 from schakel.server.service import WriteRules
-from schakel.store.connection import acquire
 from schakel.store.database import connect, disconnect
 from schakel.store.expiring import expiring
 from schakel.store.jobs import Worker
 from schakel.store.parameters import ParameterRules, ParameterSets, Reindexing, StoredJobs, kept_fresh
 from schakel.store.resources import Limits, Store
+from schakel.store.tenants import tenant_of
 from schakel.store.writing import RidBlocks
 
 VERSIONS: tuple[Version, ...] = ("stu3", "r4")
@@ -76,7 +76,12 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
         peers: dict[str, Peers] = {}
         for one in settings.organisations:
             tls = certifying.peer_tls(settings, one)
-            peers[one.slug] = Peers(timeout=settings.source_timeout, tls=tls)
+            peers[one.slug] = Peers(
+                timeout=settings.source_timeout,
+                tls=tls,
+                shows_certificate=one.tls_certificate is not None,
+                http_on_loopback=settings.trust.http_on_loopback,
+            )
             stack.push_async_callback(peers[one.slug].close)
         medmij = settings.medmij
         lists = MedmijLists(pool, medmij.lists or "", medmij.lists_seconds)
@@ -112,22 +117,11 @@ async def _compose(
     dezi: professionals.Dezi | None,
 ) -> Node:
     """The node; `parameters` gets the search parameters of each organisation's own, by tenant."""
-    directory = ConfiguredDirectory(
-        Address(
-            p.ura,
-            p.name,
-            p.issuer,
-            p.token_endpoint,
-            {str(v): url for v, url in p.fhir.items()},
-            p.jwks,
-            p.metadata or "",
-            p.type_code,
-        )
-        for p in settings.directory
-    )
     for version in VERSIONS:
         prepare(version, policy_with(None).types(version) | {"Provenance", "Task"})
     rids = RidBlocks()
+    limits = settings.limits
+    found = await finding.found(settings, pool, rids, _store_limits(limits), _search_limits(limits))
     writer = AuditWriter(pool)
     organisations: dict[str, OrganisationServices] = {}
     for organisation in settings.organisations:
@@ -139,7 +133,7 @@ async def _compose(
         own_peers = peers[organisation.slug]
         consent = consenting.office(settings, organisation, tenant, pool, mitz, log)
         services = _organisation(
-            settings, organisation, added, pool, own_peers, directory, rids, log, consent, policy, desk
+            settings, organisation, added, pool, own_peers, found.directories, rids, log, consent, policy, desk
         )
         inbox = await _tenant(pool, organisation, "/inbox")
         tokens = _patient_tokens(settings, organisation, tenant, pool, lists)
@@ -169,6 +163,7 @@ async def _compose(
         by_key={o.key_hash: o for o in organisations.values()},
         back_url=settings.back.public_url if settings.back else "",
         certificates=certifying.internal_certificates(settings),
+        directory=found.door,
     )
 
 
@@ -199,24 +194,8 @@ async def _sealing(settings: Settings, pool: asyncpg.Pool, node: Node) -> AsyncI
 
 
 async def _tenant(pool: asyncpg.Pool, organisation: Organisation, part: str = "") -> int:
-    """The tenant of an organisation, or of a part of it that is kept apart; made at its first start. The URA is
-    what stays, slug and name may change. A part is named behind both, as no organisation can be."""
-    async with acquire(pool) as connection:
-        try:
-            number: int = await connection.fetchval(
-                "INSERT INTO tenant (slug, ura, name) VALUES ($1, $2, $3) "
-                "ON CONFLICT (ura) DO UPDATE SET slug = excluded.slug, name = excluded.name RETURNING id",
-                organisation.slug + part,
-                organisation.ura + part,
-                organisation.name,
-            )
-        except asyncpg.UniqueViolationError as error:
-            raise Invalid(
-                f"in this database the slug {organisation.slug!r} belongs to an organisation with another ura; "
-                "choose another slug, or start the node of that organisation with another one first",
-                code="slug-taken",
-            ) from error
-    return number
+    """The tenant of an organisation, or of a part of it that is kept apart."""
+    return await tenant_of(pool, organisation.slug, organisation.ura, organisation.name, part)
 
 
 def _store_limits(limits: config.Limits) -> Limits:
@@ -246,7 +225,7 @@ def _organisation(
     parameters: ParameterSets,
     pool: asyncpg.Pool,
     peers: Peers,
-    directory: ConfiguredDirectory,
+    directory: Directories,
     rids: RidBlocks,
     log: AuditLog,
     consent: ConsentOffice,

@@ -12,7 +12,7 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from schakel.kernel.outcomes import Outcome
-from schakel_national import broker, credential_issuer, dezi, medmij_lists, minvws, mitz, uzi_ca
+from schakel_national import broker, credential_issuer, dezi, medmij_lists, minvws, mitz, nvi, prs, uzi_ca
 from schakel_national.serving import Facility, serve
 
 
@@ -35,6 +35,8 @@ FACILITIES: dict[str, Kind] = {
     mitz.NAME: Kind(mitz.application, tls=lambda folder: True, clients=True),
     mitz.PAGE_NAME: Kind(mitz.page_application),
     minvws.NAME: Kind(minvws.application, tls=lambda folder: True, clients=True),
+    prs.NAME: Kind(prs.application, tls=lambda folder: True, clients=True),
+    nvi.NAME: Kind(nvi.application, tls=lambda folder: True, clients=True),
 }
 """By name, in the order of their ports."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -203,15 +204,14 @@ async def test_without_its_database_nothing_is_permitted(cluster: EmbeddedServer
         await Kept(closed, 1).permits(REQUESTER, PATIENT, "bgz")
 
 
-def test_the_directory_finds_who_is_in_it_and_names_who_is_not() -> None:
+async def test_the_directory_finds_who_is_in_it_and_names_who_is_not() -> None:
     haven = Address(REQUESTER, "Haven", "https://a.example", "https://a.example/t", {}, {"keys": []})
     directory = ConfiguredDirectory([haven])
-    assert directory.find(REQUESTER) is haven
-    assert directory.jwks(REQUESTER) == {"keys": []}
-    assert directory.jwks(STRANGER) is None
-    assert directory.all() == (haven,)
+    assert await directory.find(REQUESTER) == replace(haven, source="configuration")
+    assert await directory.jwks(REQUESTER) == {"keys": []}
+    assert await directory.jwks(STRANGER) is None
     with pytest.raises(NotFound, match=STRANGER) as caught:
-        directory.find(STRANGER)
+        await directory.find(STRANGER)
     assert caught.value.kind == "holder-unknown"
     with pytest.raises(Invalid, match=REQUESTER):
         ConfiguredDirectory([haven, haven])

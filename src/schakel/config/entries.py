@@ -134,7 +134,11 @@ class Entries(Section):
         locations, endpoints = _keys("locations", self.locations), _keys("endpoints", self.endpoints)
         _keys("services", self.services)
         _keys("mandates", self.mandates)
-        parts = (*self.locations, *self.services, *self.endpoints)
+        parts: tuple[Location | Service | ExtraEndpoint, ...] = (
+            *self.locations,
+            *self.services,
+            *self.endpoints,
+        )
         _named("department", (one.department for one in parts), departments)
         _named("part_of", (one.part_of for one in self.departments), departments)
         _named("locations", (key for one in self.services for key in one.locations), locations)

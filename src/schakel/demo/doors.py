@@ -27,10 +27,12 @@ STAND_INS = (
     "mitz",
     "mitz-page",
     "minvws-oauth",
+    "prs",
+    "nvi",
 )
 """The stand-ins in the order of their ports."""
 
-SECURED = frozenset({"mitz", "minvws-oauth"})
+SECURED = frozenset({"mitz", "minvws-oauth", "prs", "nvi"})
 """Those that speak TLS."""
 
 _FIRST_BACK = 4

@@ -8,8 +8,7 @@ what was shown and held back. `replay` decides again from it.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -97,19 +96,19 @@ class Decision:
             "asked": self._asked(),
             "patient": self.patient,
             "row": self._row(),
-            "facts": None if self.facts is None else _plain(self.facts),
+            "facts": self.facts,
             "ground": self._ground(),
             "task": self.task,
             "emergency": self.emergency,
             "policy": self.policy,
-            "verdict": None if self.verdict is None else _plain(self.verdict),
+            "verdict": self.verdict,
             "outcome": outcome,
             "reason": reason,
             "checks": [{"name": name, "milliseconds": spent} for name, spent in self.checks],
             "shown": list(self.shown),
             "held_back": [{"resource": key, "why": why} for key, why in self.held],
         }
-        return orjson.dumps(told)
+        return orjson.dumps(told, default=dict)  # Which is for mappings of another kind.
 
     def event(self, outcome: LogOutcome, reason: str = "") -> Event:
         """The decision as an event of the log."""
@@ -212,12 +211,6 @@ class Decision:
             "recorded": instant(given.recorded),
             "link": given.link,
         }
-
-
-def _plain(value: Facts | Verdict) -> dict[str, Any]:
-    """The members of a value as JSON has them. (`asdict` copies them deep, which costs more than all else here.)"""
-    members = {one.name: getattr(value, one.name) for one in fields(value)}
-    return {name: dict(one) if isinstance(one, Mapping) else one for name, one in members.items()}
 
 
 def _subtype(interaction: Interaction | None) -> str:

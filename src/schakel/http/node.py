@@ -14,6 +14,7 @@ from starlette.requests import Request
 from schakel.exchanges.bgz import BgzExchange
 from schakel.fhir.definitions import Version
 from schakel.gateway import Gateway
+from schakel.generic.addressing.asking import QueryDoor
 from schakel.generic.consent import ConsentOffice, Grounds
 from schakel.generic.identity import AssertionSigner, AuthorisationServer, Holder, Lists, PatientTokens
 from schakel.generic.identity.broker import Broker
@@ -136,6 +137,7 @@ class Node:
     back_url: str = ""
     verdicts: Verdicts | None = None
     certificates: InternalCertificates = field(default_factory=InternalCertificates)
+    directory: QueryDoor | None = None
 
     def organisation(self, slug: str) -> OrganisationServices:
         """The organisation of a path. Raises `NotFound`."""

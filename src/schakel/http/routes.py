@@ -14,6 +14,7 @@ from schakel.http.authorise import Authorise
 from schakel.http.consent import ConsentRoutes
 from schakel.http.decisions import Decisions
 from schakel.http.did import Did
+from schakel.http.directory import Directory
 from schakel.http.encoding import encoded
 from schakel.http.errors import refused
 from schakel.http.fhir import Fhir
@@ -145,6 +146,7 @@ def internal(node: Node) -> list[BaseRoute]:
     routes: list[BaseRoute] = [
         *_fhir(Fhir(node, url).internal),
         *_fhir(MedMij(node, url).inbox, "inbox/fhir"),
+        *_fhir(Directory(node, url).query, "directory/fhir"),
         *_health(health),
         Route("/metrics", health.metrics),
         Route("/{organisation}/exchanges/bgz", plain(own.fetch_bgz), methods=["POST"]),

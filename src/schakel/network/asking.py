@@ -17,7 +17,7 @@ _MOST_KNOWN = 10_000
 
 
 class TokenAsker:
-    """Asks tokens for one organisation. Metadata are looked up only where they can change what is sent."""
+    """Asks tokens for one organisation. Metadata are looked up only where they can change what is sent or where to."""
 
     def __init__(self, peers: Peers, forms: TokenForms) -> None:
         self._peers = peers
@@ -25,12 +25,15 @@ class TokenAsker:
         self._known: dict[str, tuple[float, AskedServer]] = {}
 
     async def token(self, ura: str, issuer: str, endpoint: str, errand: Errand, metadata: str = "") -> str:
-        """A token of holder `ura`, whose server is `issuer` with its token endpoint as the directory has it;
-        `metadata` is where that says they are, '' where RFC 8414 says.
+        """A token of holder `ura`, whose server is `issuer`; `endpoint` is its token endpoint, '' when its metadata
+        say it (for us, who show a certificate or not: RFC 8705, section 5), and `metadata` where they are, '' for where
+        RFC 8414 says. The grant is one that they offer.
 
         Raises `PeerRefused`, `Upstream`, and `Refused` that names the credential we lack.
         """
-        if not self._forms.presents:
+        if not issuer:
+            raise Upstream("the directory names no authorisation server of this holder", code="no-issuer")
+        if endpoint and not self._forms.presents:
             return await self._peers.token(ura, endpoint, self._forms.asserted(issuer, errand))
 
         async def definition(address: str, scope: str) -> Definition:
@@ -41,8 +44,9 @@ class TokenAsker:
             except Invalid as error:
                 raise Upstream(f"its presentation definition cannot be used: {error.message}") from error
 
-        form = await self._forms.form(await self._server(ura, issuer, metadata), errand, definition)
-        return await self._peers.token(ura, endpoint, form)
+        server = await self._server(ura, issuer, metadata)
+        form = await self._forms.form(server, errand, definition)
+        return await self._peers.token(ura, endpoint or server.token_endpoint, form)
 
     async def _server(self, ura: str, issuer: str, metadata: str) -> AskedServer:
         """What the server offers. Raises `Upstream`, also when it says that it is another (RFC 8414, section 3.3)."""
@@ -50,10 +54,10 @@ class TokenAsker:
         if server is not None and time.monotonic() < until:
             return server
         parts = urlsplit(issuer)
-        address = (
-            metadata or f"{parts.scheme}://{parts.netloc}/.well-known/oauth-authorization-server{parts.path}"
-        )
-        server = AskedServer.read(await self._peers.document(ura, address))
+        path = f"/.well-known/oauth-authorization-server{parts.path.rstrip('/')}"
+        address = metadata or f"{parts.scheme}://{parts.netloc}{path}"
+        told = await self._peers.document(ura, address)
+        server = AskedServer.read(told, with_certificate=self._peers.shows_certificate)
         if server.issuer != issuer:
             raise Upstream("the metadata of its authorisation server name another issuer")
         if len(self._known) >= _MOST_KNOWN:

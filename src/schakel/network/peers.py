@@ -17,6 +17,7 @@ import aiohttp
 from schakel.fhir import definitions, json, structure
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
+from schakel.generic.identity.credentials.web import is_loopback
 from schakel.kernel import trace
 from schakel.kernel.outcomes import Forbidden, Invalid, Upstream
 
@@ -63,10 +64,22 @@ class Peers:
     Each holder has connections of its own, also where several share an address: a slow one takes none of
     another's. `tls` has our certificate and the authorities that we trust; with it every address must be https, as
     our certificate proves us nowhere else. None for the system's authorities, and no certificate.
+    `shows_certificate` is whether there is one in it. With `http_on_loopback` a document may be read without TLS on
+    this machine (demo).
     """
 
-    def __init__(self, *, timeout: float, per_holder: int = 30, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        timeout: float,
+        per_holder: int = 30,
+        tls: ssl.SSLContext | None = None,
+        shows_certificate: bool = False,
+        http_on_loopback: bool = False,
+    ) -> None:
+        self.shows_certificate = shows_certificate
         self._tls = tls
+        self._http_on_loopback = http_on_loopback
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(timeout, 5))
         self._per_holder = per_holder
         self._sessions: dict[str, aiohttp.ClientSession] = {}
@@ -76,8 +89,8 @@ class Peers:
         for session in self._sessions.values():
             await session.close()
 
-    def _client(self, ura: str, url: str) -> aiohttp.ClientSession:
-        if self._tls is not None and not url.startswith("https://"):
+    def _client(self, ura: str, url: str, plain: bool = False) -> aiohttp.ClientSession:
+        if self._tls is not None and not url.startswith("https://") and not plain:
             raise Upstream("its address in the directory is not https", code="peer-not-https")
         if ura not in self._sessions:
             self._sessions[ura] = aiohttp.ClientSession(
@@ -114,8 +127,9 @@ class Peers:
 
     async def document(self, ura: str, url: str) -> dict[str, Any]:
         """The JSON object that holder `ura` publishes at `url`. Raises `Upstream`."""
+        plain = self._http_on_loopback and _on_this_machine(url)
         try:
-            async with self._client(ura, url).get(
+            async with self._client(ura, url, plain).get(
                 url, headers=trace.outgoing(), allow_redirects=False
             ) as response:
                 body = await _limited(response, _MAX_ERROR_BYTES, Allowance(_MAX_ERROR_BYTES))
@@ -149,6 +163,13 @@ class Peers:
         if not good:
             raise Upstream(f"answered {response.status}: {_diagnostics(body)}")
         return Reply(body, decision)
+
+
+def _on_this_machine(url: str) -> bool:
+    try:
+        return is_loopback(urlsplit(url).hostname or "")
+    except ValueError:
+        return False
 
 
 def same_base(url: str, base: str) -> bool:

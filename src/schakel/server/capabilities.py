@@ -152,7 +152,16 @@ def _offered(table: Definitions, offer: Offer) -> dict[str, Any]:
             "interaction": [{"code": code} for code in sorted(offer.interactions)],
             "versioning": "versioned-update",
         }
-        if searched:
+        limit = offer.searches_on(kind)
+        if limit is not None:
+            entry["searchInclude"] = sorted(limit.includes)
+            entry["searchRevInclude"] = sorted(limit.revincludes)
+            entry["searchParam"] = [
+                {"name": p.code, "definition": p.url, "type": p.type}
+                for p in _parameters(table, kind)
+                if p.code in limit.codes
+            ]
+        elif searched:
             entry["searchInclude"] = ["*", *(f"{kind}:{p.code}" for p in _references(table)[kind])]
             entry["searchRevInclude"] = [
                 value for value in _reverse(table, kind) if value.partition(":")[0] in offer.types

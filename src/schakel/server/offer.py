@@ -6,14 +6,55 @@ is held against it right after it is parsed, the entries of a Bundle too, and th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-from schakel.fhir.search import encode, pairs_of
+from schakel.fhir.search import Query, encode, pairs_of
 from schakel.kernel.outcomes import NotAllowed, NotFound, NotSupported
 from schakel.server.model import Interaction, Request
 
 _WRITES = frozenset({"create", "update", "patch", "delete"})
+
+
+@dataclass(frozen=True, slots=True)
+class Searches:
+    """What a search on `type` may ask: `parameters` as a caller writes them, with their modifier (`name:exact`), and
+    values of `_include` and `_revinclude`. How much is shown and in which order may be said with each."""
+
+    type: str
+    parameters: frozenset[str]
+    includes: frozenset[str] = frozenset()
+    revincludes: frozenset[str] = frozenset()
+
+    @property
+    def codes(self) -> frozenset[str]:
+        """The parameters without modifiers."""
+        return frozenset(name.partition(":")[0] for name in self.parameters)
+
+    def check(self, query: Query) -> None:
+        """Raises `NotSupported` that names the parameter."""
+        for condition in query.conditions:
+            if condition.name not in self.parameters:
+                raise self._refused(f"search parameter {condition.name!r}", condition.name, self.parameters)
+        for key in query.sort:
+            if key.parameter.code not in self.codes:
+                raise self._refused(f"_sort={key.parameter.code}", "_sort", self.codes)
+        for name, asked, offered in (
+            ("_include", query.includes, self.includes),
+            ("_revinclude", query.revincludes, self.revincludes),
+        ):
+            for one in asked:
+                if one.iterate or f"{one.source}:{one.parameter.code}" not in offered:
+                    shown = f"{name}{':iterate' if one.iterate else ''}={one}"
+                    raise self._refused(shown, name, offered)
+
+    def _refused(self, what: str, expression: str, offered: Collection[str]) -> NotSupported:
+        has = _listed(offered) or "none"
+        return NotSupported(
+            f"{what[:80]} is not offered here: on {self.type} this door has {has}",
+            code="search-not-offered",
+            expression=expression[:60],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +65,19 @@ class Offer:
     With `hapi_forms` two forms are taken that R4 does not have, which clients made for HAPI send: a search by GET on
     `_search`, and `_cascade=delete` on a delete. No reference keeps a resource here from being deleted, so that the
     latter has nothing to do; what refers to it is deleted by its own request.
+
+    `searches` says what a search of each type may ask; without any, all that the standard knows.
     """
 
     types: frozenset[str]
     interactions: frozenset[str]
     system: frozenset[str] = frozenset()
     hapi_forms: bool = False
+    searches: tuple[Searches, ...] = ()
+
+    def searches_on(self, kind: str) -> Searches | None:
+        """What a search on a type may ask; None when that is not limited."""
+        return next((one for one in self.searches if one.type == kind), None)
 
     def read(self, request: Request) -> Request:
         """`request` in the words of R4."""
@@ -54,6 +102,13 @@ class Offer:
             )
         code = _code(asked)
         if code in (self.interactions if asked.type else self.system):
+            # A page was made by a search that was checked.
+            if (
+                asked.query is not None
+                and asked.query.page is None
+                and (limit := self.searches_on(asked.type))
+            ):
+                limit.check(asked.query)
             return
         told = f"{code} is not offered here: this door has {_listed(self.interactions | self.system)}"
         if asked.kind in _WRITES:

@@ -66,7 +66,7 @@ class _Kept:
             connection = await self._turn()
         try:
             while connection is not None:
-                if _clean(connection):
+                if _lives(connection):
                     return connection
                 await self._pool.release(connection)  # The database went away while nobody used it.
                 connection = self._idle.pop() if self._idle else None
@@ -84,7 +84,7 @@ class _Kept:
     def keep(self, connection: PoolConnectionProxy) -> bool:
         """Takes a connection back from who is done with it. False when it must go to asyncpg instead: it is not good
         any more, somebody waits for one there, or the pool is about to close."""
-        if self._ended or self._asking or not _clean(connection):
+        if self._ended or self._asking or _in_transaction(connection):
             return False
         if not self._next_gets(connection):
             self._places += 1
@@ -202,12 +202,19 @@ class _Acquired:
             raise outcome from error
 
 
-def _clean(connection: PoolConnectionProxy) -> bool:
-    """Whether a connection can be used as it is: it lives, and no transaction was left open on it."""
+def _lives(connection: PoolConnectionProxy) -> bool:
     try:
-        return not connection.is_closed() and not connection.is_in_transaction()
+        return not connection.is_closed()
     except asyncpg.InterfaceError:  # It was lost, and asyncpg has taken it back.
         return False
+
+
+def _in_transaction(connection: PoolConnectionProxy) -> bool:
+    """Whether a transaction was left open; also of one that was lost, of which nothing is known any more."""
+    try:
+        return connection.is_in_transaction()
+    except asyncpg.InterfaceError:
+        return True
 
 
 def acquire(pool: asyncpg.Pool) -> AbstractAsyncContextManager[PoolConnectionProxy]:

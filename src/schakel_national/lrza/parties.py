@@ -183,6 +183,9 @@ def _covers(view: View, held: Stored, kind: str, lines: list[Line]) -> bool:
     given = mandate.get("organization", {})
     name = str(given.get("reference", ""))
     if name:
-        giver = line_of(view, given).party
-        return any(name in line.names or (not line.names and line.party == giver) for line in lines if giver)
+        giver = line_of(view, given)
+        whole = giver.party if giver.names == {name} else None  # a department gives nothing of the whole
+        return any(
+            name in line.names or (not line.names and line.party == whole) for line in lines if line.party
+        )
     return any(line.party is not None and line.party == party_of(given.get("identifier")) for line in lines)

@@ -85,9 +85,7 @@ class View:
 
     def stored(self, statement: str, values: Sequence[object]) -> list[Stored]:
         """The versions for which `statement` holds: what comes after `FROM`, with `v` for the versions."""
-        return [
-            Stored(*row) for row in self._database.execute(f"SELECT {_VERSION} FROM {statement}", values)
-        ]
+        return [Stored(*row) for row in self._database.execute(f"SELECT {_VERSION} FROM {statement}", values)]
 
     def newest(self, kind: str, logical_id: str) -> Stored | None:
         """The newest version of a resource."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 from schakel.fhir import definitions, structure
@@ -119,7 +118,11 @@ def _organisation(view: View, resource: Resource) -> Iterator[tuple[str, str, st
     if len(uras) > 1:
         yield "invariant", place, "an organisation has at most one URA"
     if uras and "partOf" in resource:
-        yield "invariant", "Organization.partOf", "a department has no URA: what has one is a top organisation"
+        yield (
+            "invariant",
+            "Organization.partOf",
+            "a department has no URA: what has one is a top organisation",
+        )
     if _goes_round(view, resource):
         yield "invariant", "Organization.partOf", "an organisation is no part of itself"
     if uras and _active_top(resource):
@@ -177,9 +180,3 @@ def _unresolved(view: View, reference: str, kind: str) -> str:
     if found is None or (version and not 1 <= int(version) <= found.version):
         return f"the reference {reference!r} leads to nothing in this directory"
     return ""
-
-
-@cache
-def warm() -> None:
-    """Reads the definitions, which the first write needs."""
-    structure.check({"resourceType": "Endpoint"}, definitions("r4"))

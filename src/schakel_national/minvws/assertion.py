@@ -6,26 +6,20 @@ the connection's certificate. RS256 is what the ministry has; ES256 is taken her
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, RSAKey
 from joserfc.jws import JWSRegistry
 
 from schakel.kernel.clock import now
-from schakel_national.minvws.certificates import Shown
+from schakel_national.minvws.certificates import Shown, led, signing_key
 
 FORM = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ALGORITHMS = ("RS256", "ES256")
 _MOST_SECONDS = 300
-_MOST_CHAIN = 5
 _REGISTRY = JWSRegistry(algorithms=_ALGORITHMS)
 _REGISTRY.max_header_length = 20_000  # a chain of certificates is long
 

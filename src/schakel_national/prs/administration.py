@@ -1,4 +1,4 @@
-"""What an organisation manages of its own: the keys its pseudonyms are sealed for, and versions of the evaluating key."""
+"""What an organisation manages: the keys its pseudonyms are sealed for, and versions of the evaluating key."""
 
 from __future__ import annotations
 

@@ -26,9 +26,9 @@ class Exchanges:
         caller = self._service.caller(request)
         certificate(request)
         asked = await body_of(request, Exchange)
-        recipient, scope = asked.recipientOrganization, asked.recipientScope
+        recipient, scope = asked.recipient_organization, asked.recipient_scope
         make = self._service.pseudonymiser.irreversible
-        if asked.pseudonymType == "reversible":
+        if asked.pseudonym_type == "reversible":
             source = self._service.register.by_oin(caller)
             if source is None or not source.may("rp"):
                 said = "Source organization is not allowed to exchange reversible pseudonyms."
@@ -42,19 +42,19 @@ class Exchanges:
         """A reference that the recipient may trade for so much of the person, sealed."""
         self._service.caller(request)
         asked = await body_of(request, ExchangeRid)
-        recipient, scope = asked.recipientOrganization, asked.recipientScope
+        recipient, scope = asked.recipient_organization, asked.recipient_scope
         key = self._service.key(recipient, scope)
         rid = self._service.pseudonymiser.reference(
-            {"person": asked.person, "recipient": recipient, "scope": scope, "usage": asked.ridUsage}
+            {"person": asked.person, "recipient": recipient, "scope": scope, "usage": asked.rid_usage}
         )
-        jwe = self._service.sealed(key, rid, recipient, scope, ridUsage=asked.ridUsage)
+        jwe = self._service.sealed(key, rid, recipient, scope, ridUsage=asked.rid_usage)
         return Response(jwe, 201, media_type=JWE)
 
     async def receive(self, request: Request) -> Response:
         """What a reference stands for, for its recipient alone."""
         caller = self._service.caller(request)
         asked = await body_of(request, Receive)
-        if asked.recipientOrganization != f"oin:{caller}":
+        if asked.recipient_organization != f"oin:{caller}":
             raise Refused(403, detail="forbidden")
         prefix, _, text = asked.rid.partition(":")
         if prefix != "rid" or not text:
@@ -64,10 +64,10 @@ class Exchanges:
             known = pseudonymiser.referred(text)
         except ValueError:
             raise Refused(400, detail="Failed to decrypt RID") from None
-        recipient, scope = asked.recipientOrganization, asked.recipientScope
+        recipient, scope = asked.recipient_organization, asked.recipient_scope
         if (known["recipient"], known["scope"]) != (recipient, scope):
             raise Refused(400, detail="Invalid recipient organization and/or scope")
-        kind = asked.pseudonymType
+        kind = asked.pseudonym_type
         if USAGES.index(kind) > USAGES.index(known["usage"]):
             raise Refused(400, detail="Requested pseudonym type not allowed by RID usage")
         if kind == "bsn":

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails, PydanticCustomError
 from starlette.requests import Request
 
 from schakel.kernel.clock import now
@@ -82,18 +83,24 @@ Blinded = Annotated[str, Field(min_length=2), AfterValidator(_decodable)]
 Moment = Annotated[datetime, AfterValidator(_zoned)]
 
 
-class Evaluate(BaseModel):
+class _Camel(BaseModel):
+    """Names on the wire are like `recipientScope`."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
+class Evaluate(_Camel):
     """Body of /oprf/eval."""
 
-    encryptedPersonalId: Blinded
-    recipientOrganization: Recipient
-    recipientScope: str
+    encrypted_personal_id: Blinded
+    recipient_organization: Recipient
+    recipient_scope: str
 
 
 class EvaluateOld(Evaluate):
     """The same before June 2026: the recipient is looked at later."""
 
-    recipientOrganization: str
+    recipient_organization: str
 
 
 class EvaluateGuide(BaseModel):
@@ -104,47 +111,47 @@ class EvaluateGuide(BaseModel):
     recipient_scope: str
 
 
-class _OfPerson(BaseModel):
-    personalId: str | dict[str, Any]
-    recipientOrganization: Recipient
-    recipientScope: str
+class _OfPerson(_Camel):
+    personal_id: str | dict[str, Any]
+    recipient_organization: Recipient
+    recipient_scope: str
 
     @property
     def person(self) -> str:
         """The person as `NL:bsn:<n>`."""
-        return ":".join(_person(self.personalId))
+        return ":".join(_person(self.personal_id))
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        _person(self.personalId)
+        _person(self.personal_id)
         return self
 
 
 class Exchange(_OfPerson):
     """Body of /exchange/pseudonym."""
 
-    pseudonymType: Literal["irreversible", "reversible"]
+    pseudonym_type: Literal["irreversible", "reversible"]
 
 
 class ExchangeRid(_OfPerson):
     """Body of /exchange/rid."""
 
-    ridUsage: str
+    rid_usage: str
 
     @model_validator(mode="after")
     def _usage(self) -> Self:
-        if self.ridUsage not in USAGES:
-            raise ValueError(f"'{self.ridUsage}' is not a valid RidUsage")
+        if self.rid_usage not in USAGES:
+            raise ValueError(f"'{self.rid_usage}' is not a valid RidUsage")
         return self
 
 
-class Receive(BaseModel):
+class Receive(_Camel):
     """Body of /receive."""
 
     rid: str
-    recipientOrganization: Recipient
-    recipientScope: str
-    pseudonymType: Literal["irp", "rp", "bsn"]
+    recipient_organization: Recipient
+    recipient_scope: str
+    pseudonym_type: Literal["irp", "rp", "bsn"]
 
 
 class RegisterKey(BaseModel):
@@ -210,17 +217,20 @@ async def body_of(request: Request, model: type[M]) -> M:
     except (UnicodeDecodeError, RecursionError) as error:
         raise Unreadable([_problem("json_invalid", ["body"], "JSON decode error", {})]) from error
     except ValidationError as error:
-        found = [dict(one) for one in error.errors(include_url=False)]
-        for one in found:
-            one["loc"] = ["body", *one["loc"]]
-            if isinstance(one.get("ctx", {}).get("error"), Exception):
-                one["ctx"] = {"error": {}}
-        raise Unreadable(found) from error
+        raise Unreadable([_shown(one) for one in error.errors(include_url=False)]) from error
 
 
 def _is_json(request: Request) -> bool:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def _shown(found: ErrorDetails) -> dict[str, Any]:
+    """As the framework of the real service tells it: where in the body, and no objects of the program."""
+    shown: dict[str, Any] = {**found, "loc": ["body", *found["loc"]]}
+    if isinstance(found.get("ctx", {}).get("error"), Exception):
+        shown["ctx"] = {"error": {}}
+    return shown
 
 
 def _problem(kind: str, where: list[str | int], said: str, given: Any) -> dict[str, Any]:

@@ -91,12 +91,12 @@ class _Handlers:
         asked: Evaluate
         if self._service.form == OLD:
             asked = await body_of(request, EvaluateOld)
-            if not asked.recipientOrganization.startswith("ura:"):
+            if not asked.recipient_organization.startswith("ura:"):
                 raise Refused(400, error="Invalid recipient organization. Format: ura:<ura_number>")
         else:
             asked = await body_of(request, Evaluate)
         jwe = self._service.evaluated(
-            asked.encryptedPersonalId, asked.recipientOrganization, asked.recipientScope
+            asked.encrypted_personal_id, asked.recipient_organization, asked.recipient_scope
         )
         return JSONResponse({"jwe": jwe})
 

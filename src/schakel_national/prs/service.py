@@ -96,7 +96,7 @@ class Service:
             point = self.evaluator.evaluated(point_of(blinded))
         except ValueError:
             raise Refused(400, error="Unable to evaluate blind") from None
-        further = {} if self.form == OLD else {"extra_versions": {}}
+        further: dict[str, Any] = {} if self.form == OLD else {"extra_versions": {}}
         return self.sealed(key, f"pseudonym:eval:{url_text(point)}", recipient, scope, **further)
 
     def sealed(self, key: Key, subject: str, recipient: str, scope: str, **further: Any) -> str:

@@ -59,10 +59,6 @@ class ConfiguredDirectory:
         """As `Addresses.jwks`."""
         return address.jwks if (address := self._addresses.get(ura)) else None
 
-    def all(self) -> tuple[Address, ...]:
-        """Every organisation, in the order of the configuration."""
-        return tuple(self._addresses.values())
-
 
 class Directories:
     """What the operator entered, and a directory behind it. Implements `Addresses`.

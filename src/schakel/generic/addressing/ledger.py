@@ -170,6 +170,19 @@ class Ledger:
                 await connection.execute(
                     "DELETE FROM directory_cursor WHERE tenant = $1 AND source = $2", self.tenant, name
                 )
+                # What is read as a whole is what there is now, also when the directory began to count anew.
+                await connection.execute(
+                    "UPDATE directory_resource SET version = '', updated = NULL "
+                    "WHERE tenant = $1 AND source = $2 AND (version <> '' OR updated IS NOT NULL)",
+                    self.tenant,
+                    name,
+                )
+                await connection.execute(
+                    "UPDATE directory_finding SET resolved = now() WHERE tenant = $1 AND source = $2 AND type <> '' "
+                    "AND code <> 'ura-conflict' AND resolved IS NULL",
+                    self.tenant,
+                    name,
+                )
         return source
 
     async def whole(self, name: str) -> None:
@@ -181,7 +194,7 @@ class Ledger:
         await self._change(name, "run_after = now()")
 
     async def done(self, source: Source, report: str, wait: timedelta) -> None:
-        """The run in which `source` was begun is done: all that it had then is here. The next one comes after `wait`."""
+        """The run that `source` was begun for is done: all that it had then is here. The next comes after `wait`."""
         async with acquire(self._pool) as connection, connection.transaction():
             await self.hold(connection, source)
             await connection.execute(
@@ -308,7 +321,8 @@ class Ledger:
         """What was found on these resources (type, id there) holds no longer, but for a conflict with another source:
         that is judged when all is read."""
         await connection.execute(
-            "UPDATE directory_finding f SET resolved = now() FROM unnest($3::text[], $4::text[]) AS good (type, remote) "
+            "UPDATE directory_finding f SET resolved = now() "
+            "FROM unnest($3::text[], $4::text[]) AS good (type, remote) "
             "WHERE f.tenant = $1 AND f.source = $2 AND f.resolved IS NULL AND f.type = good.type "
             "AND f.remote = good.remote AND f.code <> 'ura-conflict'",
             self.tenant,

@@ -59,7 +59,7 @@ CROSS JOIN LATERAL (
     SELECT array_agg(d.source ORDER BY d.source) AS sources,
         CASE WHEN count(*) = count(s.in_step) THEN min(s.in_step) END AS in_step
     FROM directory_resource d LEFT JOIN directory_source s ON s.tenant = $1 AND s.name = d.source
-    WHERE d.tenant = $1 AND d.type = r.type AND d.id = r.id) o
+    WHERE d.tenant = $1 AND d.type = r.type AND d.id = r.id AND d.state IN ('live', 'off')) o
 """
 _FIND_BY_URA = _FIND.format(start=_BY_URA)
 _FIND_BY_ID = _FIND.format(start=_BY_ID)

@@ -18,7 +18,6 @@ BW 7:457 and 7:466 (referral, emergency).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -26,7 +25,7 @@ from schakel.facilities import FacilityAway
 from schakel.generic.consent.choices import Choices, refused
 from schakel.generic.consent.emergency import Emergencies, EmergencyPolicy
 from schakel.generic.consent.grounds import Grounds
-from schakel.generic.consent.mitz import ClosedAnswer, ClosedQuestion, Mitz
+from schakel.generic.consent.mitz import ClosedAnswer, ClosedQuestion, Lacking, Mitz, asking
 from schakel.generic.consent.model import ConsentQuestion, ConsentRefused, GroundKind, Permission
 from schakel.generic.consent.objections import MAX_TEXT
 from schakel.generic.consent.once import Once
@@ -35,12 +34,6 @@ from schakel.generic.consent.standing import Standing, Standings
 from schakel.kernel.clock import now
 from schakel.kernel.outcomes import Invalid
 
-PURPOSES = {"TREAT": "TREAT", "COC": "COC", "ETREAT": "TREAT"}
-"""Purposes of use as Mitz knows them: it has TREAT and COC. ETREAT (emergency treatment) is a kind of TREAT in
-v3-ActReason."""
-
-_NUMBER = re.compile(r"[0-9]{9}")
-_ROLE = re.compile(r"[0-9]{2}\.[0-9]{3}")
 _REPEATS = 3
 """How often Mitz is asked again when a notice came in between."""
 
@@ -203,17 +196,17 @@ class ConsentDesk:
 
     def _closed(self, question: ConsentQuestion) -> ClosedQuestion:
         """The question as Mitz takes it. Raises `ConsentRefused`, naming what is missing."""
-        provider, role, mandated = question.user_id, question.user_role, ""
-        if question.responsible and question.responsible != question.user_id:
-            provider, role, mandated = question.responsible, question.responsible_role, question.user_id
-        if question.purpose not in PURPOSES:
-            raise _cannot_ask("purpose", f"a purpose of use among {', '.join(sorted(PURPOSES))}")
-        if not question.requester_type:
-            raise _cannot_ask("requester-type", "the type of the asking organisation")
-        if not _NUMBER.fullmatch(provider) or (mandated and not _NUMBER.fullmatch(mandated)):
-            raise _cannot_ask("user", "the Dezi or UZI number of the professional")
-        if not _ROLE.fullmatch(role):
-            raise _cannot_ask("role", "the role code of the professional who is responsible")
+        try:
+            who = asking(
+                question.user_id,
+                question.user_role,
+                question.responsible,
+                question.responsible_role,
+                question.purpose,
+                question.requester_type,
+            )
+        except Lacking as lacking:
+            raise _cannot_ask(lacking.part, lacking.what) from None
         return ClosedQuestion(
             patient=question.patient,
             holder=self._ura,
@@ -221,10 +214,10 @@ class ConsentDesk:
             categories=self._categories.of(self._type_code),
             requester=question.requester,
             requester_type=question.requester_type,
-            provider=provider,
-            role=role,
-            mandated=mandated,
-            purpose=PURPOSES[question.purpose],
+            provider=who.provider,
+            role=who.role,
+            mandated=who.mandated,
+            purpose=who.purpose,
         )
 
     # -- acute care, and emergencies ---------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from joserfc.errors import JoseError
@@ -14,6 +15,8 @@ from schakel.fhir.json import parse
 from schakel.kernel.outcomes import Invalid
 
 _DEPTH = 4
+_SHORT = 1024
+"""Characters of a header that is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,8 @@ def opened(text: str, rules: JWSRegistry, depth: int = _DEPTH) -> Signed:
         rules.validate_signature_size(parts[2])
         # Not by joserfc: it would take the last of two members with one name, and any depth.
         payload = urlsafe_b64decode(parts[1])
-        header, claims = parse(urlsafe_b64decode(parts[0]), max_depth=depth), parse(payload, max_depth=depth)
+        read = _header if len(parts[0]) <= _SHORT else _header.__wrapped__
+        header, claims = read(parts[0], depth), parse(payload, max_depth=depth)
         if "b64" in header:
             raise ValueError("a payload that is not encoded")
         if "alg" not in header:
@@ -58,6 +62,12 @@ def opened(text: str, rules: JWSRegistry, depth: int = _DEPTH) -> Signed:
         return Signed(header, claims, signature)
     except (JoseError, Invalid) as error:
         raise ValueError("not a JWS") from error
+
+
+@lru_cache(maxsize=1024)
+def _header(segment: bytes, depth: int) -> dict[str, Any]:
+    """The header in its segment; one sender writes the same one each time. Shared, so never to be changed."""
+    return parse(urlsafe_b64decode(segment), max_depth=depth)
 
 
 def made_with(signed: Signed, key: ECKey | RSAKey, rules: JWSRegistry) -> bool:

@@ -72,8 +72,9 @@ class Errand:
 
 @dataclass(frozen=True, slots=True)
 class AskedServer:
-    """The authorisation server of a holder, by its metadata (RFC 8414); `definitions` is where it publishes its
-    presentation definitions, '' when nowhere."""
+    """The authorisation server of a holder, by its metadata (RFC 8414), as one reaches it who does or does not show a
+    client certificate (RFC 8705, section 5); `definitions` is where it publishes its presentation definitions, '' when
+    nowhere."""
 
     issuer: str
     token_endpoint: str
@@ -81,17 +82,16 @@ class AskedServer:
     definitions: str = ""
 
     @classmethod
-    def read(cls, metadata: Mapping[str, Any]) -> AskedServer:
+    def read(cls, metadata: Mapping[str, Any], *, with_certificate: bool = False) -> AskedServer:
         """Raises `Upstream` for metadata that do not say what is needed. A server that names no grants takes the
         assertion: the default of RFC 8414 is for people in browsers."""
-        texts = {name: metadata.get(name) for name in ("issuer", "token_endpoint")}
+        aliases = metadata.get("mtls_endpoint_aliases")
+        at = {**metadata, **aliases} if with_certificate and isinstance(aliases, dict) else metadata
+        texts = {"issuer": metadata.get("issuer"), "token_endpoint": at.get("token_endpoint")}
         for name, text in texts.items():
             if not isinstance(text, str) or not text:
                 raise Upstream(f"the metadata of its authorisation server have no {name}")
-        grants, where = metadata.get("grant_types_supported"), metadata.get(_DEFINITIONS)
-        aliases = metadata.get("mtls_endpoint_aliases")
-        if isinstance(aliases, dict):
-            where = aliases.get(_DEFINITIONS, where)
+        grants, where = metadata.get("grant_types_supported"), at.get(_DEFINITIONS)
         listed = grants if isinstance(grants, list) else [CLIENT_CREDENTIALS]
         return cls(
             str(texts["issuer"]),

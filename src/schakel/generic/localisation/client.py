@@ -9,10 +9,10 @@ A question about a patient has its pseudonym in the address: addresses are never
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 import orjson
 
@@ -129,9 +129,9 @@ class NviClient:
 
         return await self._found(await self._asked(ask))
 
-    async def _asked(self, ask: Any) -> Answer:
+    async def _asked(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """The answer to what is asked with a pseudonym, asked again with a fresh one when that was refused."""
-        answer: Answer = await ask()
+        answer = await ask()
         if _doubts_pseudonym(answer):
             answer = await ask()
             if _doubts_pseudonym(answer):
@@ -142,6 +142,7 @@ class NviClient:
         """The records of an answer and of the pages that follow it."""
         records: dict[tuple[str, str, str], Record] = {}
         unreadable: list[str] = []
+        entries = 0
         for _ in range(_PAGES):
             if answer.status != 200:
                 raise self._refusal(answer)
@@ -151,11 +152,13 @@ class NviClient:
             for one in page.records:
                 records.setdefault((one.id, one.ura, one.source), one)
             unreadable += page.unreadable
+            entries += page.entries
             if not page.next:
-                if page.total is not None and page.total > len(records) + len(unreadable):
+                if page.total is not None and page.total > entries:
                     raise FacilityAway(self._facility.name, "an answer with fewer records than it counts")
                 return Found(tuple(records.values()), tuple(unreadable))
-            answer = await self._send("GET", page.next, self.rules.localise)
+            following = urljoin(f"{self._facility.base}/List", page.next)
+            answer = await self._send("GET", following, self.rules.localise)
         raise FacilityAway(self._facility.name, "an answer without an end")
 
     def _ours(self, found: Found) -> Found:

@@ -34,10 +34,11 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of an answer; `next` is the address of the one that follows, '' on the last."""
+    """One page of an answer of so many entries; `next` is the address of the one that follows, '' on the last."""
 
     records: tuple[Record, ...]
     unreadable: tuple[str, ...]
+    entries: int
     total: int | None
     next: str
 
@@ -113,7 +114,8 @@ def category_of(resource: Mapping[str, Any]) -> str:
 
 
 def page(bundle: Mapping[str, Any]) -> Page | str:
-    """The records of a searchset, or why it is none. Entries that are outcomes say nothing of a record."""
+    """The records of a searchset, or why it is none. Entries that are outcomes say nothing of a record, and one that was
+    entered in error is none."""
     entries = bundle.get("entry", [])
     if bundle.get("resourceType") != "Bundle" or not isinstance(entries, list):
         return "that is no Bundle"
@@ -121,7 +123,7 @@ def page(bundle: Mapping[str, Any]) -> Page | str:
     unreadable: list[str] = []
     for entry in entries:
         resource = _table(entry, "resource") if isinstance(entry, dict) else {}
-        if resource.get("resourceType") == "OperationOutcome":
+        if resource.get("resourceType") == "OperationOutcome" or resource.get("status") == "entered-in-error":
             continue
         found = read(resource)
         if isinstance(found, str):
@@ -133,7 +135,7 @@ def page(bundle: Mapping[str, Any]) -> Page | str:
         (_text(link, "url") for link in _tables(bundle.get("link")) if link.get("relation") == "next"), ""
     )
     counted = total if isinstance(total, int) and not isinstance(total, bool) else None
-    return Page(tuple(records), tuple(unreadable), counted, following)
+    return Page(tuple(records), tuple(unreadable), len(entries), counted, following)
 
 
 def said(body: Mapping[str, Any]) -> str:

@@ -38,8 +38,8 @@ CREATE TABLE directory_cursor (
 );
 
 -- Which directory a resource is from, and the id that it has there (`remote`); `id` is the one it has here. `state` is
--- live, off (here, and switched off by its directory), gone (deleted there) or refused (not taken from there, by a
--- rule). `version` and `updated` are those of the directory, `hash` is of what is stored. `ura` is that of an
+-- live, off (here, and switched off by its directory), gone (deleted there), refused (not taken from there, by a rule)
+-- or noted (known, and not kept here; `called` is what is remembered of it: a name or an address). `version` and `updated` are those of the directory, `hash` is of what is stored. `ura` is that of an
 -- organisation, `owner` the organisation it belongs to and `links` what it refers to and brings with it (ids here,
 -- blanks between them). `seen` is the turn that read all and met it last.
 CREATE TABLE directory_resource (
@@ -48,13 +48,14 @@ CREATE TABLE directory_resource (
     type    text    NOT NULL COLLATE "C",
     remote  text    NOT NULL COLLATE "C",
     id      text    NOT NULL COLLATE "C",
-    state   text    NOT NULL DEFAULT 'live' CHECK (state IN ('live', 'off', 'gone', 'refused')),
+    state   text    NOT NULL DEFAULT 'live' CHECK (state IN ('live', 'off', 'gone', 'refused', 'noted')),
     version text    NOT NULL DEFAULT '',
     updated timestamptz,
     hash    bytea   NOT NULL DEFAULT '',
     ura     text    NOT NULL DEFAULT '' COLLATE "C",
     owner   text    NOT NULL DEFAULT '' COLLATE "C",
     links   text    NOT NULL DEFAULT '' COLLATE "C",
+    called  text    NOT NULL DEFAULT '',
     seen    bigint  NOT NULL DEFAULT 0,
     PRIMARY KEY (tenant, source, type, remote)
 );

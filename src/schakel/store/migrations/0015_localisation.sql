@@ -45,9 +45,10 @@ CREATE TABLE localisation_subject (
 CREATE INDEX localisation_subject_patient ON localisation_subject (tenant, patient);
 
 -- The work: a patient whose registrations must be looked at when `run_after` has passed; NULL when there is nothing to
--- do. A worker moves `run_after` ahead and raises `turn`; what it writes down later counts while `turn` is still its
+-- do. A worker moves `run_after` ahead and gives it a new `turn`; what it writes down later counts while that is its
 -- own. `changed` counts the reasons to look again, `since` is the time of the first of them that nobody looked at.
 -- `attempts` is 0 when the last turn ended as it should.
+CREATE SEQUENCE localisation_turn;
 CREATE TABLE localisation_patient (
     tenant    integer     NOT NULL,
     patient   text        NOT NULL COLLATE "C",
@@ -89,12 +90,12 @@ CREATE TABLE localisation_record (
 CREATE UNIQUE INDEX localisation_record_patient ON localisation_record (tenant, patient, category);
 CREATE INDEX localisation_record_there ON localisation_record (tenant, record) WHERE record <> '';
 
--- Which categories were in force when the patients were last gone through, and how far that came: `place` is the last
--- patient of `phase` that was looked at ('records': who has a registration, 'patients': who is here, 'done').
+-- Which rules were in force when the patients were last gone through ('category: ground'), and how far that came: `place`
+-- is the last patient of `phase` that was looked at ('records': who has a registration, 'patients': who is here).
 CREATE TABLE localisation_sweep (
-    tenant     integer NOT NULL,
-    categories text[]  NOT NULL DEFAULT '{}',
-    phase      text    NOT NULL DEFAULT 'done' CHECK (phase IN ('records', 'patients', 'done')),
-    place      text    NOT NULL DEFAULT '' COLLATE "C",
+    tenant integer NOT NULL,
+    rules  text[]  NOT NULL DEFAULT '{}',
+    phase  text    NOT NULL DEFAULT 'done' CHECK (phase IN ('records', 'patients', 'done')),
+    place  text    NOT NULL DEFAULT '' COLLATE "C",
     PRIMARY KEY (tenant)
 );

@@ -1,7 +1,8 @@
 """The technical addresses that a node knows of an organisation by itself: `accesses`.
 
 One for each exchange that it serves and FHIR version, one for its authorisation server, one for the directory of its
-entries: of the two, the one that asks for a certificate, as with two of one kind nobody could choose. An exchange that the directories have no code for is not told: nobody could find it.
+entries: of the two the one that asks for a certificate, as with two of one kind nobody could choose. An exchange that
+directories have no code for is not told: nobody could find it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from schakel.generic.addressing import exchanges
 from schakel.generic.addressing.own import codes
 from schakel.generic.addressing.own.model import Access, OwnOrganisation
 from schakel.kernel.outcomes import Invalid
+
 
 @dataclass(frozen=True, slots=True)
 class Addresses:

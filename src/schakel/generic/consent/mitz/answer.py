@@ -4,7 +4,7 @@ Whatever is not exactly the answer to the question that was asked is `AnswerUnus
 which is neither a yes nor a no. What is in the document is never repeated in an error, for it names the patient.
 
 Source: handbook "Open en gesloten autorisatievraag" 3.8.2; XACML 3.0 core, 5.47 and further (Response) and 7.18
-(obligations that are not understood); WS-Addressing 1.0 core, 3.4 (RelatesTo); SOAP 1.2 part 1, 5.4 (Fault).
+(obligations that are not understood).
 """
 
 from __future__ import annotations
@@ -13,26 +13,14 @@ from typing import Literal, cast
 
 from lxml import etree
 
-from schakel.facilities import FacilityAway
 from schakel.generic.consent.mitz import names
 from schakel.generic.consent.mitz.question import ClosedQuestion, CodedValue, InstanceIdentifier, Value
+from schakel.generic.consent.mitz.soap import AnswerUnusable, Wrong, children, only, opened
 
 Decision = Literal["Permit", "Deny", "Indeterminate", "NotApplicable"]
 
 _DECISIONS = frozenset({"Permit", "Deny", "Indeterminate", "NotApplicable"})
 _RESULT_PARTS = frozenset({"Decision", "Status", "Attributes", "PolicyIdentifierList"})
-
-
-class AnswerUnusable(FacilityAway):
-    """An answer came, and it cannot be used: it says neither yes nor no."""
-
-    def __init__(self, facility: str, why: str) -> None:
-        super().__init__(facility, why)
-        self.kind = "facility-answer-unusable"
-
-
-class _Wrong(Exception):
-    """What is wrong with the document, in a few words of our own."""
 
 
 def decided(facility: str, body: bytes, question: ClosedQuestion, message: str) -> Decision:
@@ -42,8 +30,10 @@ def decided(facility: str, body: bytes, question: ClosedQuestion, message: str) 
     `AnswerUnusable` in the name of `facility`.
     """
     try:
-        decisions = _decisions(_envelope(body), question, message)
-    except _Wrong as wrong:
+        decisions = _decisions(
+            opened(body, message, f"{{{names.XACML}}}Response", "XACML Response"), question
+        )
+    except Wrong as wrong:
         raise AnswerUnusable(facility, str(wrong)) from None
     order: tuple[Decision, ...] = ("Deny", "Indeterminate", "NotApplicable", "Permit")
     found = next(one for one in order if one in decisions.values())
@@ -52,55 +42,19 @@ def decided(facility: str, body: bytes, question: ClosedQuestion, message: str) 
     return found
 
 
-# -- the envelope ----------------------------------------------------------------------------------------------
-
-
-def _envelope(body: bytes) -> etree._Element:
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, encoding="utf-8"
-    )
-    try:
-        root = etree.fromstring(body, parser)
-    except (etree.XMLSyntaxError, ValueError):
-        raise _Wrong("no well-formed XML") from None
-    if root.getroottree().docinfo.internalDTD is not None:
-        raise _Wrong("a DTD")
-    if root.tag != f"{{{names.SOAP}}}Envelope":
-        raise _Wrong("no SOAP 1.2 envelope")
-    return root
-
-
-def _decisions(envelope: etree._Element, question: ClosedQuestion, message: str) -> dict[str, Decision]:
+def _decisions(response: etree._Element, question: ClosedQuestion) -> dict[str, Decision]:
     """The decision for each category that was asked."""
-    body = _only(envelope, names.SOAP, "Body")
-    first = _children(body)
-    if len(first) == 1 and first[0].tag == f"{{{names.SOAP}}}Fault":
-        raise _Wrong("a SOAP Fault")
-    _check_relates(_only(envelope, names.SOAP, "Header"), message)
-    if len(first) != 1 or first[0].tag != f"{{{names.XACML}}}Response":
-        raise _Wrong("no XACML Response")
     found: dict[str, Decision] = {}
-    for result in _children(first[0]):
+    for result in children(response):
         if result.tag != f"{{{names.XACML}}}Result":
-            raise _Wrong("something beside a Result")
+            raise Wrong("something beside a Result")
         category, decision = _result(result, question)
         if category in found:
-            raise _Wrong("two Results for one category")
+            raise Wrong("two Results for one category")
         found[category] = decision
     if found.keys() != set(question.categories):
-        raise _Wrong("no Result for a category that was asked")
+        raise Wrong("no Result for a category that was asked")
     return found
-
-
-def _check_relates(header: etree._Element, message: str) -> None:
-    """The answer is a reply to our message and to no other."""
-    replies = [
-        one.text
-        for one in _children(header)
-        if one.tag == f"{{{names.WSA}}}RelatesTo" and one.get("RelationshipType", names.REPLY) == names.REPLY
-    ]
-    if len(replies) != 1 or (replies[0] or "").strip() != message:
-        raise _Wrong("it relates to another question")
 
 
 # -- a result --------------------------------------------------------------------------------------------------
@@ -108,13 +62,13 @@ def _check_relates(header: etree._Element, message: str) -> None:
 
 def _result(result: etree._Element, question: ClosedQuestion) -> tuple[str, Decision]:
     """The category that a Result is about, and its decision."""
-    for child in _children(result):
+    for child in children(result):
         if child.tag not in {f"{{{names.XACML}}}{part}" for part in _RESULT_PARTS}:
             # An obligation or advice that we do not know makes a permit none.
-            raise _Wrong("a Result with something that is not understood")
-    decision = _only(result, names.XACML, "Decision")
+            raise Wrong("a Result with something that is not understood")
+    decision = only(result, names.XACML, "Decision")
     if len(decision) or decision.text not in _DECISIONS:
-        raise _Wrong("a Result without a decision")
+        raise Wrong("a Result without a decision")
     if decision.text == "Permit":
         _check_status(result)
     return _echoed_category(result, question), cast(Decision, decision.text)
@@ -125,7 +79,7 @@ def _check_status(result: etree._Element) -> None:
     for status in result.findall(f"{{{names.XACML}}}Status"):
         for code in status.iter(f"{{{names.XACML}}}StatusCode"):
             if code.get("Value") != names.STATUS_OK:
-                raise _Wrong("a Permit with a status of failure")
+                raise Wrong("a Permit with a status of failure")
 
 
 def _echoed_category(result: etree._Element, question: ClosedQuestion) -> str:
@@ -137,16 +91,16 @@ def _echoed_category(result: etree._Element, question: ClosedQuestion) -> str:
             asked.setdefault((group.category, one.name), set()).add(_bare(one.value))
     for key, values in echoed.items():
         if key in asked and (len(values) != 1 or not asked[key] >= set(values)):
-            raise _Wrong("it is about another question")
+            raise Wrong("it is about another question")
         if key == (names.SUBJECT, names.MANDATED) and key not in asked:
-            raise _Wrong("it is about another user")
+            raise Wrong("it is about another user")
     for needed in (
         (names.RESOURCE, names.PATIENT),
         (names.RESOURCE, names.HOLDER),
         (names.ACTIONS, names.EVENT),
     ):
         if needed not in echoed:
-            raise _Wrong("it does not say what it is about")
+            raise Wrong("it does not say what it is about")
     [category] = echoed[names.ACTIONS, names.EVENT]
     assert isinstance(category, CodedValue)  # as asked
     return category.code
@@ -164,7 +118,7 @@ def _echo(result: etree._Element) -> dict[tuple[str, str], list[Value | None]]:
 
 
 def _value(element: etree._Element) -> Value | None:
-    inner = _children(element)
+    inner = children(element)
     if len(inner) != 1:
         return None
     kind, one = element.get("DataType"), inner[0]
@@ -178,24 +132,3 @@ def _value(element: etree._Element) -> Value | None:
 def _bare(value: Value) -> Value:
     """A value as it is compared: without the name of who gives out the numbers."""
     return value if isinstance(value, CodedValue) else InstanceIdentifier(value.root, value.extension)
-
-
-# -- elements --------------------------------------------------------------------------------------------------
-
-
-def _children(element: etree._Element) -> list[etree._Element]:
-    """The elements in an element; comments say nothing, entities and instructions are refused."""
-    children = []
-    for child in element:
-        if isinstance(child.tag, str):
-            children.append(child)
-        elif child.tag is not etree.Comment:
-            raise _Wrong("an entity or a processing instruction")
-    return children
-
-
-def _only(parent: etree._Element, namespace: str, name: str) -> etree._Element:
-    found = [child for child in _children(parent) if child.tag == f"{{{namespace}}}{name}"]
-    if len(found) != 1:
-        raise _Wrong(f"not one {name}")
-    return found[0]

@@ -1,4 +1,4 @@
-"""The client of Mitz: the closed question, and subscriptions."""
+"""The client of Mitz: the closed question, the open question, and subscriptions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from email.utils import parsedate_to_datetime
 import orjson
 
 from schakel.facilities import Answer, Facility
-from schakel.generic.consent.mitz.answer import AnswerUnusable, Decision, decided
+from schakel.generic.consent.mitz import open_question
+from schakel.generic.consent.mitz.answer import Decision, decided
+from schakel.generic.consent.mitz.open_question import OpenQuestion, PermittedHolder
 from schakel.generic.consent.mitz.question import ClosedQuestion
 from schakel.generic.consent.mitz.request import Signing, written
+from schakel.generic.consent.mitz.soap import AnswerUnusable
 from schakel.kernel.clock import new_id, now
 
 CLOSED = "/geslotenautorisatievraag/xacml3"
+OPEN = "/openautorisatievraag"
 SUBSCRIPTION = "/abonnementen/fhir/Subscription"
 HANDBOOK_TYPE = "application/soap+xml; charset=UTF-8"
 
@@ -75,17 +79,31 @@ class Mitz:
 
     async def ask(self, question: ClosedQuestion) -> ClosedAnswer:
         """What Mitz says now. Raises `FacilityAway`, and its kind `AnswerUnusable` for an answer that is none."""
+        name, message = self._named()
+        document = written(question, message, f"{self._facility.base}{CLOSED}", self._signing)
+        body = await self._answered(CLOSED, name, document)
+        return ClosedAnswer(decided(self._facility.name, body, question, message), name, now())
+
+    async def holders(self, question: OpenQuestion) -> tuple[PermittedHolder, ...]:
+        """The holders that may release to this requester, as far as Mitz knows; nobody also when nothing is permitted.
+        Raises as `ask`."""
+        name, message = self._named()
+        document = open_question.written(question, message, f"{self._facility.base}{OPEN}", self._signing)
+        body = await self._answered(OPEN, name, document)
+        return open_question.permitted(self._facility.name, body, question, message)
+
+    def _named(self) -> tuple[str, str]:
+        """The id of a question, and the MessageID made of it."""
         name = self._identify()
-        message = f"urn:uuid:{name}"
+        return name, f"urn:uuid:{name}"
+
+    async def _answered(self, path: str, name: str, document: bytes) -> bytes:
         answer = await self._facility.send(
-            "POST",
-            CLOSED,
-            body=written(question, message, f"{self._facility.base}{CLOSED}", self._signing),
-            headers={"Content-Type": self._content_type, "X-Request-Id": name},
+            "POST", path, body=document, headers={"Content-Type": self._content_type, "X-Request-Id": name}
         )
         if answer.status != 200:
             raise AnswerUnusable(self._facility.name, f"it answered {answer.status}")
-        return ClosedAnswer(decided(self._facility.name, answer.body, question, message), name, now())
+        return answer.body
 
     async def subscribe(self, request: SubscriptionRequest) -> SubscriptionAnswer:
         """Asks to be told of the choices of a patient. Raises `FacilityAway`."""

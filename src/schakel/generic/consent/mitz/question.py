@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from schakel.generic.consent.mitz import names
 
@@ -68,7 +68,6 @@ class ClosedQuestion:
 
     def attributes(self) -> tuple[Attributes, ...]:
         """The question as XACML attributes, one action for each category."""
-        mandated = (Attribute(names.MANDATED, _uzi(self.mandated)),) if self.mandated else ()
         actions = (
             Attributes(
                 f"action{number}",
@@ -88,23 +87,43 @@ class ClosedQuestion:
                 ),
             ),
             *actions,
-            Attributes(
-                "subject",
-                names.SUBJECT,
-                (
-                    Attribute(names.ROLE, CodedValue(self.role, names.ROLE_SYSTEM)),
-                    Attribute(names.PROVIDER, _uzi(self.provider)),
-                    *mandated,
-                    Attribute(names.REQUESTER, InstanceIdentifier(names.URA_ROOT, self.requester)),
-                    Attribute(names.REQUESTER_TYPE, CodedValue(self.requester_type, names.TYPE_SYSTEM)),
-                ),
-            ),
-            Attributes(
-                "environment",
-                names.ENVIRONMENT,
-                (Attribute(names.PURPOSE, CodedValue(self.purpose, names.PURPOSE_SYSTEM)),),
-            ),
+            Attributes("subject", names.SUBJECT, subject(self)),
+            Attributes("environment", names.ENVIRONMENT, (purpose(self),)),
         )
+
+
+class Asking(Protocol):
+    """Who asks, as both questions say it."""
+
+    @property
+    def requester(self) -> str: ...
+    @property
+    def requester_type(self) -> str: ...
+    @property
+    def provider(self) -> str: ...
+    @property
+    def role(self) -> str: ...
+    @property
+    def mandated(self) -> str: ...
+    @property
+    def purpose(self) -> str: ...
+
+
+def subject(asking: Asking) -> tuple[Attribute, ...]:
+    """Who asks, as attributes of the subject."""
+    mandated = (Attribute(names.MANDATED, _uzi(asking.mandated)),) if asking.mandated else ()
+    return (
+        Attribute(names.ROLE, CodedValue(asking.role, names.ROLE_SYSTEM)),
+        Attribute(names.PROVIDER, _uzi(asking.provider)),
+        *mandated,
+        Attribute(names.REQUESTER, InstanceIdentifier(names.URA_ROOT, asking.requester)),
+        Attribute(names.REQUESTER_TYPE, CodedValue(asking.requester_type, names.TYPE_SYSTEM)),
+    )
+
+
+def purpose(asking: Asking) -> Attribute:
+    """Why is asked, as an attribute of the environment."""
+    return Attribute(names.PURPOSE, CodedValue(asking.purpose, names.PURPOSE_SYSTEM))
 
 
 def _uzi(number: str) -> InstanceIdentifier:

@@ -22,6 +22,7 @@ from signxml.signer import XMLSigner
 
 from schakel.generic.consent.mitz import names
 from schakel.generic.consent.mitz.question import ClosedQuestion, InstanceIdentifier, Value
+from schakel.generic.consent.mitz.soap import enveloped
 from schakel.kernel.outcomes import Invalid
 
 _REQUEST = "request"
@@ -51,6 +52,16 @@ class Signing:
             raise Invalid(f"mitz: the certificate {certificate} is not that of the key {key}")
         return cls(private, tuple(certificates))
 
+    def signed(self, element: etree._Element, name: str) -> etree._Element:
+        """A copy of `element` with, at `signature_place`, the signature over what has the id `name`."""
+        signer = XMLSigner(
+            method=SignatureConstructionMethod.enveloped,
+            signature_algorithm=SignatureMethod.RSA_SHA256,
+            digest_algorithm=DigestAlgorithm.SHA256,
+            c14n_algorithm=CanonicalizationMethod.EXCLUSIVE_XML_CANONICALIZATION_1_0,
+        )
+        return signer.sign(element, key=self.key, cert=list(self.certificates), reference_uri=f"#{name}")
+
 
 def _why(error: Exception) -> str:
     return error.strerror or "" if isinstance(error, OSError) else "it is not unencrypted PEM"
@@ -58,26 +69,12 @@ def _why(error: Exception) -> str:
 
 def written(question: ClosedQuestion, message: str, to: str, signing: Signing | None = None) -> bytes:
     """The document that asks `question`. `message` is the MessageID (`urn:uuid:...`), `to` the address asked."""
-    envelope = etree.Element(f"{{{names.SOAP}}}Envelope", nsmap={"S": names.SOAP})
-    header = etree.SubElement(envelope, f"{{{names.SOAP}}}Header", nsmap={"a": names.WSA})
-    action = _text(header, "Action", names.ACTION)
-    action.set(f"{{{names.SOAP}}}mustUnderstand", "1")
-    _text(header, "MessageID", message)
-    reply = etree.SubElement(header, f"{{{names.WSA}}}ReplyTo")
-    _text(reply, "Address", names.ANONYMOUS)
-    _text(header, "To", to)
-    body = etree.SubElement(envelope, f"{{{names.SOAP}}}Body")
+    envelope, _, body = enveloped(names.ACTION, message, to)
     query = etree.SubElement(body, f"{{{names.QUERY}}}XACMLAuthzDecisionQuery", nsmap={"q": names.QUERY})
     query.append(_request(question))
     if signing is not None:
         _sign(query, signing)
     return etree.tostring(envelope, xml_declaration=True, encoding="UTF-8")
-
-
-def _text(parent: etree._Element, name: str, text: str) -> etree._Element:
-    element = etree.SubElement(parent, f"{{{names.WSA}}}{name}")
-    element.text = text
-    return element
 
 
 def _request(question: ClosedQuestion) -> etree._Element:
@@ -115,17 +112,13 @@ def _value(attribute: etree._Element, value: Value) -> None:
 def _sign(query: etree._Element, signing: Signing) -> None:
     """Puts the signature over Request before it, as the first child of the query."""
     query[0].set(names.XML_ID, _REQUEST)
-    place = etree.Element(f"{{{names.DS}}}Signature", nsmap={"ds": names.DS}, Id="placeholder")
-    query.insert(0, place)
-    signer = XMLSigner(
-        method=SignatureConstructionMethod.enveloped,
-        signature_algorithm=SignatureMethod.RSA_SHA256,
-        digest_algorithm=DigestAlgorithm.SHA256,
-        c14n_algorithm=CanonicalizationMethod.EXCLUSIVE_XML_CANONICALIZATION_1_0,
-    )
-    signed = signer.sign(
-        query, key=signing.key, cert=list(signing.certificates), reference_uri=f"#{_REQUEST}"
-    )
+    query.insert(0, signature_place())
+    signed = signing.signed(query, _REQUEST)
     parent = query.getparent()
     assert parent is not None
     parent.replace(query, signed)
+
+
+def signature_place() -> etree._Element:
+    """Where a signature is to stand, before there is one."""
+    return etree.Element(f"{{{names.DS}}}Signature", nsmap={"ds": names.DS}, Id="placeholder")

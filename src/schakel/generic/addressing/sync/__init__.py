@@ -1,0 +1,1 @@
+"""Keeping the query directory in step with other directories."""

@@ -1,0 +1,126 @@
+"""The port: what keeps the query directory in step with one source, and what is common to those that read a FHIR
+server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Protocol
+
+from schakel.generic.addressing.ledger import Cursor, Finding, Source
+from schakel.generic.addressing.replica import BATCH, Applied, Change, Replica, age
+from schakel.generic.addressing.sync.pages import Remote, SourceTrouble
+
+OpenRemote = Callable[[str], AbstractAsyncContextManager[Remote]]
+"""Opens the FHIR server at a base for one run."""
+
+_STALE_LINK = frozenset({400, 404, 410, 422})
+
+
+class Feeder(Protocol):
+    """One source of the query directory. `kind` and `base` are where it is read: another one is another source, of which
+    nothing that was taken before is kept. `interval` lies between two runs."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def base(self) -> str: ...
+
+    @property
+    def interval(self) -> timedelta: ...
+
+    async def run(self, replica: Replica, source: Source) -> Applied:
+        """Brings the replica in step; what was under way when an earlier run was cut off is taken up where that is safe.
+
+        Raises `Upstream` when the source gave no usable answer: the next run starts where this one was.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The newest change of each resource of a type, the oldest of them first, and the moment from which the history is
+    to be asked the next time."""
+
+    changes: tuple[Change, ...]
+    moment: str
+
+
+async def history(remote: Remote, kind: str, since: str) -> History:
+    """What changed of a type since that moment. Held until it is whole: a history is newest first, and what it says of
+    one resource twice must not count twice. Raises `SourceTrouble` and `FacilityAway`."""
+    newest: dict[tuple[str, str], Change] = {}
+    moment = ""
+    async with remote.pages(kind, remote.history(kind, since)) as pages:
+        async for page in pages:
+            moment = moment or page.moment
+            for change in page.changes:
+                kept = newest.get((change.type, change.id))
+                if kept is None or age(change, kept.version, kept.updated, gone=kept.resource is None) > 0:
+                    newest[change.type, change.id] = change
+            if len(newest) > remote.rules.held:
+                raise SourceTrouble(
+                    f"more than {remote.rules.held} resources of type {kind} changed since {since or 'the beginning'} "
+                    "(setting held of this source): raise it, or let all be read again with `schakel addressing sync "
+                    "--whole`",
+                    code="history-too-large",
+                )
+    return History(tuple(reversed(newest.values())), moment)
+
+
+async def history_since(replica: Replica, source: Source, remote: Remote, kind: str, since: str) -> History:
+    """As `history`; from a server that does not take `_since` all of it, which is written down."""
+    try:
+        return await history(remote, kind, since)
+    except SourceTrouble as trouble:
+        if not since or trouble.source_status != 400:
+            raise
+        finding = Finding(
+            "", "", "since-refused", f"it does not take _since for {kind}: all of its history is read"
+        )
+        await replica.ledger.note(source.name, [finding])
+        return await history(remote, kind, "")
+
+
+async def load(
+    replica: Replica,
+    source: Source,
+    remote: Remote,
+    cursor: Cursor,
+    noted: Callable[[Change], Change] | None = None,
+) -> Applied:
+    """Reads all of a type, from the page of `cursor` on when an earlier run came as far as that; then its history is to
+    be asked. What the source does not have any more is ended."""
+    try:
+        return await _load(replica, source, remote, cursor, noted)
+    except SourceTrouble as trouble:
+        if not cursor.next or trouble.source_status not in _STALE_LINK:
+            raise
+    return await _load(
+        replica, source, remote, Cursor(cursor.type), noted
+    )  # The page is no longer kept there.
+
+
+async def _load(
+    replica: Replica, source: Source, remote: Remote, cursor: Cursor, noted: Callable[[Change], Change] | None
+) -> Applied:
+    applied = Applied()
+    kind = cursor.type
+    waiting: list[Change] = []
+    async with remote.pages(kind, cursor.next or remote.search(kind)) as pages:
+        async for page in pages:
+            cursor = replace(cursor, since=cursor.since or page.moment, next=page.next)
+            waiting += map(noted, page.changes) if noted else page.changes
+            if page.next and len(waiting) >= BATCH:
+                applied += await replica.apply(source, waiting, [cursor])
+                waiting = []
+    applied += await replica.apply(source, waiting)
+    applied += await replica.sweep(source, kind)
+    await replica.apply(source, (), [Cursor(kind, "catching-up", cursor.since)])
+    return applied
