@@ -134,7 +134,7 @@ CASES = {
     "gives a token that is none": Case(
         hang, "failed", "failed", "no usable token", everywhere=True, token=lie(lambda _: raw(b"{}"))
     ),
-    "hangs at the token": Case(hang, "failed", "failed", LATE, everywhere=True, token=hang, late=True),
+    "hangs at the token": Case(hang, "late", "late", LATE, everywhere=True, token=hang, late=True),
     "refuses every request": Case(
         lie(lambda _: raw(b'{"issue":[{"diagnostics":"decided"}]}', FHIR, 403)),
         "refused",
@@ -143,11 +143,11 @@ CASES = {
         everywhere=True,
     ),
     "hangs after a slow token": Case(
-        hang, "failed", "failed", LATE, everywhere=True, token=slow_token, late=True
+        hang, "late", "late", LATE, everywhere=True, token=slow_token, late=True
     ),
-    "hangs at every request": Case(hang, "failed", "failed", LATE, everywhere=True, late=True),
-    "hangs at one": Case(hang, "failed", "incomplete", LATE, late=True),
-    "drips": Case(drip, "failed", "incomplete", LATE, late=True),
+    "hangs at every request": Case(hang, "late", "late", LATE, everywhere=True, late=True),
+    "hangs at one": Case(hang, "late", "incomplete", LATE, late=True),
+    "drips": Case(drip, "late", "incomplete", LATE, late=True),
     "fails": Case(lie(lambda _: raw(b"oops", "text/plain", 500)), "failed", "incomplete", "answered 500"),
     "is another version by header": Case(
         lie(lambda _: raw(b'{"resourceType":"Bundle","type":"searchset"}', f"{FHIR}; fhirVersion=4.0")),

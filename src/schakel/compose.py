@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from schakel import certifying, config, consenting, finding, presenting, professionals
+from schakel import certifying, config, consenting, finding, localising, presenting, professionals
 from schakel.config import Organisation, Settings
 from schakel.exchanges.bgz import BgzExchange
 from schakel.facilities import Facility
@@ -93,9 +93,11 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
             broker = await stack.enter_async_context(opened)
         mitz = await stack.enter_async_context(consenting.mitz(settings))
         parameters: dict[int, ParameterSets] = {}
-        composed = await _compose(settings, pool, peers, lists, broker, parameters, mitz, desk, dezi)
+        index = await stack.enter_async_context(localising.index(settings, pool))
+        composed = await _compose(settings, pool, peers, lists, broker, parameters, mitz, desk, dezi, index)
         offices = {slug: one.consent for slug, one in composed.organisations.items()}
         await stack.enter_async_context(consenting.subscribing(settings, offices, pool, mitz))
+        await stack.enter_async_context(localising.registering(index))
         await stack.enter_async_context(kept_fresh(pool, parameters.values()))
         worker = Worker(pool, parameters, Reindexing(parameters).kinds())
         await stack.enter_async_context(worker.working())
@@ -115,6 +117,7 @@ async def _compose(
     mitz: Mitz | None,
     desk: presenting.Desk,
     dezi: professionals.Dezi | None,
+    index: localising.Index,
 ) -> Node:
     """The node; `parameters` gets the search parameters of each organisation's own, by tenant."""
     for version in VERSIONS:
@@ -133,7 +136,17 @@ async def _compose(
         own_peers = peers[organisation.slug]
         consent = consenting.office(settings, organisation, tenant, pool, mitz, log)
         services = _organisation(
-            settings, organisation, added, pool, own_peers, found.directories, rids, log, consent, policy, desk
+            settings,
+            organisation,
+            added,
+            pool,
+            own_peers,
+            found.directories,
+            rids,
+            log,
+            consent,
+            policy,
+            desk,
         )
         inbox = await _tenant(pool, organisation, "/inbox")
         tokens = _patient_tokens(settings, organisation, tenant, pool, lists)
@@ -149,6 +162,8 @@ async def _compose(
             patients=patients,
             professionals=logins,
             log_page=_log_page(settings, pool, tenant, broker),
+            localiser=index.localiser(organisation.slug),
+            registrations=index.office(organisation, tenant, consent.objections, log),
         )
     return Node(
         pool=pool,

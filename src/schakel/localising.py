@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
-from schakel.config import MinvwsOAuth, Prs, Settings
+import asyncpg
+
+from schakel import config
+from schakel.config import MinvwsOAuth, Nvi, Prs, Settings
 from schakel.facilities import (
     Assertion,
     ClientCredentials,
@@ -19,6 +25,19 @@ from schakel.facilities import (
     TokenSource,
 )
 from schakel.facilities.tokens import Form
+from schakel.generic.consent import Objections
+from schakel.generic.localisation import (
+    Localiser,
+    NviClient,
+    NviRules,
+    Registrar,
+    Registration,
+    Registrations,
+    RegistrationWork,
+    Rule,
+)
+from schakel.generic.localisation.telling import Witness
+from schakel.generic.logging import AuditLog, Event
 from schakel.generic.pseudonyms import Pseudonyms, Recipient
 from schakel.kernel import tls
 from schakel.kernel.outcomes import Invalid
@@ -91,5 +110,106 @@ def _form(
     )
 
 
-def _shown(given: Prs) -> ssl.SSLContext:
-    return tls.client(given.ca, given.certificate, given.key, setting="prs.")
+def _shown(given: Prs | Nvi) -> ssl.SSLContext:
+    return tls.client(
+        given.ca, given.certificate, given.key, setting="nvi." if isinstance(given, Nvi) else "prs."
+    )
+
+
+@dataclass(frozen=True)
+class Index:
+    """The national index as the organisations of a node use it: a client for each (by slug), none of them when this
+    node does not ask it; and the work that registers for those that `office` was called for."""
+
+    pool: asyncpg.Pool
+    clients: Mapping[str, NviClient]
+    work: RegistrationWork
+    registrars: dict[int, Registrar] = field(default_factory=dict)
+
+    def localiser(self, slug: str) -> Localiser | None:
+        """Who asks for an organisation; None when this node does not ask the index."""
+        client = self.clients.get(slug)
+        return Localiser(client) if client else None
+
+    def office(
+        self, organisation: config.Organisation, tenant: int, objections: Objections, log: AuditLog
+    ) -> Registrations | None:
+        """What an organisation registers; from now on the work does so for it too."""
+        client = self.clients.get(organisation.slug)
+        if client is None:
+            return None
+        rules = tuple(
+            Rule(one.ground, frozenset(one.categories), one.start, one.end)
+            for one in organisation.registrations
+        )
+        self.registrars[tenant] = Registrar(client, rules, objections, _witness(organisation, log))
+        return Registrations(self.pool, tenant, rules, objections, self.work)
+
+
+@asynccontextmanager
+async def index(settings: Settings, pool: asyncpg.Pool) -> AsyncIterator[Index]:
+    """The clients of the index for the organisations of a node. Raises `Invalid` for a certificate or key."""
+    given, clients = settings.nvi, dict[str, NviClient]()
+    registrars: dict[int, Registrar] = {}
+    work = RegistrationWork(pool, registrars, timedelta(seconds=6 * given.seconds + 30), given.parallel)
+    async with AsyncExitStack() as stack:
+        made = await stack.enter_async_context(pseudonyms(settings))
+        if made is not None and given.base is not None:
+            rules = FacilityRules(timeout=given.seconds, most=20_000_000)
+            opened = Facility.open("NVI", given.base, _shown(given), rules)
+            facility = await stack.enter_async_context(opened)
+            for one in settings.organisations:
+                tokens = await stack.enter_async_context(
+                    token_source(
+                        given.oauth,
+                        "nvi.",
+                        given.base,
+                        given.certificate,
+                        given.key,
+                        given.ca,
+                        given.seconds,
+                        one.ura,
+                    )
+                )
+                clients[one.slug] = NviClient(facility, tokens, made, one.ura, _rules(given))
+        yield Index(pool, clients, work, registrars)
+
+
+@asynccontextmanager
+async def registering(index: Index) -> AsyncIterator[None]:
+    """Registers for the organisations that have an office, until the end of the block."""
+    if not index.registrars:
+        yield
+        return
+    async with index.work.working():
+        yield
+
+
+def _rules(given: Nvi) -> NviRules:
+    scopes = given.scopes
+    return NviRules(
+        given.source, given.source_system, scopes.create, scopes.read, scopes.delete, scopes.localise
+    )
+
+
+def _witness(organisation: config.Organisation, log: AuditLog) -> Witness:
+    """Writes down what the index was told of a patient."""
+
+    async def write(action: Literal["C", "D"], told: Registration) -> None:
+        await log.write(
+            Event(
+                subtype="registered",
+                action=action,
+                outcome="0",
+                requester=organisation.ura,
+                requester_name=organisation.name,
+                holder=organisation.ura,
+                holder_name=organisation.name,
+                patient=told.patient,
+                ground_kind="registration-rule",
+                explanation=told.ground,
+                query=f"data of the category {told.category}",
+            )
+        )
+
+    return write

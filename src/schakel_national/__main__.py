@@ -6,24 +6,37 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from starlette.types import ASGIApp
 
 from schakel.kernel.outcomes import Outcome
-from schakel_national import broker, credential_issuer, dezi, medmij_lists, minvws, mitz, nvi, prs, uzi_ca
+from schakel_national import (
+    broker,
+    credential_issuer,
+    dezi,
+    lrza,
+    medmij_lists,
+    minvws,
+    mitz,
+    nvi,
+    prs,
+    uzi_ca,
+)
 from schakel_national.serving import Facility, serve
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """How a facility is made: `make` takes the folder and its own address; where `tls` says so of the folder that is
-    https, and with `clients` whoever connects must show a certificate of the authority here."""
+    https, and with `clients` whoever connects must show a certificate of the authority here, unless `optional` says of
+    the folder that one may do without."""
 
     make: Callable[[Path, str], ASGIApp]
     tls: Callable[[Path], bool] = lambda folder: False
     clients: bool = False
+    optional: Callable[[Path], bool] = lambda folder: False
 
 
 FACILITIES: dict[str, Kind] = {
@@ -37,6 +50,7 @@ FACILITIES: dict[str, Kind] = {
     minvws.NAME: Kind(minvws.application, tls=lambda folder: True, clients=True),
     prs.NAME: Kind(prs.application, tls=lambda folder: True, clients=True),
     nvi.NAME: Kind(nvi.application, tls=lambda folder: True, clients=True),
+    lrza.NAME: Kind(lrza.application, tls=lrza.secured, clients=True, optional=lrza.open_reading),
 }
 """By name, in the order of their ports."""
 
@@ -51,6 +65,8 @@ def facilities(folder: Path, host: str, first: int, only: str | None = None) -> 
         if only not in (None, name):
             continue
         tls = uzi_ca.server_tls(folder, authority, name, hosts, kind.clients) if kind.tls(folder) else None
+        if tls is not None:
+            tls = replace(tls, optional=kind.optional(folder))
         address = f"{'https' if tls else 'http'}://{host}:{first + place}"
         made.append(Facility(name, kind.make(folder, address), first + place, tls))
     return made

@@ -27,11 +27,12 @@ from schakel.kernel.outcomes import Busy
 @dataclass(frozen=True, slots=True)
 class Tls:
     """PEM files: our certificate with the chain above it, its key, and the authorities one of which must have signed
-    the client's certificate; None when clients show none."""
+    the client's certificate; None when clients show none. With `optional` a client may do without."""
 
     certificate: Path
     key: Path
     clients: Path | None = None
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +121,13 @@ def _secured(tls: Tls | None) -> dict[str, Any]:
     """Options of uvicorn."""
     if tls is None:
         return {}
+    asked = ssl.CERT_OPTIONAL if tls.optional else ssl.CERT_REQUIRED
     return {
         "http": _Protocol,
         "ssl_certfile": tls.certificate,
         "ssl_keyfile": tls.key,
         "ssl_ca_certs": str(tls.clients) if tls.clients else None,
-        "ssl_cert_reqs": ssl.CERT_REQUIRED if tls.clients else ssl.CERT_NONE,
+        "ssl_cert_reqs": asked if tls.clients else ssl.CERT_NONE,
     }
 
 

@@ -9,7 +9,7 @@ from schakel.config.certificates import Back, Certificates, CredentialTrust, Int
 from schakel.config.consent import AcuteOptOut, BreakGlass, Mitz, MitzCategory
 from schakel.config.dezi import Dezi
 from schakel.config.entries import Entries, Publication, UpdateClient
-from schakel.config.localisation import MinvwsOAuth, Prs
+from schakel.config.localisation import MinvwsOAuth, Nvi, NviScopes, Prs, Registration
 from schakel.config.node import Limits, Log, Organisation, Peer, Settings, Tokens, load
 from schakel.config.patients import Broker, MedMij
 
@@ -31,10 +31,13 @@ __all__ = [
     "MinvwsOAuth",
     "Mitz",
     "MitzCategory",
+    "Nvi",
+    "NviScopes",
     "Organisation",
     "Peer",
     "Prs",
     "Publication",
+    "Registration",
     "Settings",
     "Tokens",
     "UpdateClient",

@@ -82,6 +82,11 @@ class Mitz(Section):
         ge=0,
         le=10,
     )
+    locate: bool = Field(
+        False,
+        description="ask Mitz too who may release data of a patient (the open question), beside the national index; it "
+        "names only holders that have a subscription on the patient",
+    )
     categories: tuple[MitzCategory, ...] = Field(
         (), description="data categories for types of holder that the public table does not have"
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from schakel.config.base import Section, Url, paired
+from schakel.generic.localisation import CATEGORIES
 from schakel.generic.pseudonyms import RECIPIENT, SCOPE
 
 
@@ -112,5 +114,78 @@ class Prs(Section):
         return self
 
 
-class Localisation(Section):
-    """How this node asks the index who has data of a patient."""
+class NviScopes(Section):
+    """The scope of the token for each kind of request to the NVI."""
+
+    create: str = Field("nvi:create", description="of a token to register with")
+    read: str = Field("nvi:read", description="of a token to read one own record with")
+    delete: str = Field("nvi:delete", description="of a token to withdraw with")
+    localise: str = Field("nvi:localize", description="of a token to search with")
+
+
+class Nvi(Section):
+    """How this node asks the NVI who has data of a patient, and tells it that we have: not at all without `base`."""
+
+    base: Url | None = Field(None, description="FHIR base of the NVI, up to and including /fhir")
+    certificate: Path | None = Field(
+        None,
+        description="the certificate that the ministry knows us by, with those above it (PEM file)",
+    )
+    key: Path | None = Field(None, description="its private key (PEM file)")
+    ca: tuple[Path, ...] = Field(
+        (), description="authorities of the certificate of the NVI (PEM files); the system's when empty"
+    )
+    source: str = Field(
+        "",
+        description="what names our software in each registration, such as a urn:uuid; never changed: only what names "
+        "it is taken to be ours",
+        pattern=r"^[^\s|]{0,200}$",
+    )
+    source_system: str = Field(
+        "urn:ietf:rfc:3986",
+        description="system of that name; the NVI takes no other, the guide says oauth-client-id",
+        pattern=r"^[^\s|]{1,200}$",
+    )
+    oauth: MinvwsOAuth | None = Field(
+        None, description="where tokens for the NVI come from; without it none is sent"
+    )
+    scopes: NviScopes = Field(NviScopes(), description="scopes of the tokens")
+    seconds: float = Field(5, description="seconds an answer may take", gt=0, le=60)
+    parallel: int = Field(4, description="patients who are registered at once", ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        paired(self, "certificate", "key")
+        if self.base is None:
+            return self
+        if not self.source:
+            raise ValueError("base needs source: by it our registrations are told from those of others")
+        if self.base.startswith("https://") and self.certificate is None:
+            raise ValueError(
+                "base needs certificate and key: the NVI knows who asks by the client certificate"
+            )
+        return self
+
+
+class Registration(Section):
+    """A rule under which an organisation tells the NVI of which patients it has data. Without one it tells nothing."""
+
+    ground: str = Field(
+        description="the legal ground, as the organisation wrote it down", min_length=1, max_length=500
+    )
+    categories: tuple[str, ...] = Field(
+        description="categories of data that are registered, such as Condition", min_length=1
+    )
+    start: date = Field(description="the first day")
+    end: date | None = Field(None, description="the last day; without end when not given")
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        for category in self.categories:
+            if category not in CATEGORIES:
+                raise ValueError(
+                    f"{category[:40]!r} is no category of data: there are {', '.join(CATEGORIES)}"
+                )
+        if self.end is not None and self.end < self.start:
+            raise ValueError("end is before start")
+        return self

@@ -20,7 +20,7 @@ from schakel.config.certificates import Back, Certificates, CredentialTrust, Int
 from schakel.config.consent import AcuteOptOut, BreakGlass, Mitz
 from schakel.config.dezi import Dezi
 from schakel.config.entries import Entries
-from schakel.config.localisation import Prs
+from schakel.config.localisation import Nvi, Prs, Registration
 from schakel.config.patients import MedMij
 from schakel.kernel.outcomes import Invalid
 
@@ -91,6 +91,10 @@ class Organisation(Section):
     )
     break_glass: BreakGlass | None = Field(
         None, description="access in an emergency; without it there is none"
+    )
+    registrations: tuple[Registration, ...] = Field(
+        (),
+        description="rules under which the NVI is told of which patients there are data; without one it learns nothing",
     )
     entries: Entries | None = Field(
         None, description="what directories tell others of the organisation; without it nothing"
@@ -269,6 +273,7 @@ class Settings(BaseSettings):
     dezi: Dezi | None = Field(None, description="knowing professionals by Dezi; not at all without it")
     mitz: Mitz = Field(Mitz(), description="asking Mitz what patients chose")
     prs: Prs = Field(Prs(), description="having pseudonyms made by the PRS")
+    nvi: Nvi = Field(Nvi(), description="asking the NVI who has data, and telling it that we have")
     log: Log = Field(Log(), description="the NEN 7513 log")
     limits: Limits = Field(Limits(), description="bounds")
 
@@ -296,6 +301,18 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"entries.publish of {organisation.slug} needs addressing.publication.base: where to"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _patients_can_be_localised(self) -> Self:
+        if self.nvi.base is not None and self.prs.base is None:
+            raise ValueError(
+                "nvi.base needs prs.base, prs.recipient and prs.scope: the NVI knows patients by pseudonyms of the PRS "
+                "alone"
+            )
+        for organisation in self.organisations:
+            if organisation.registrations and self.nvi.base is None:
+                raise ValueError(f"registrations of {organisation.slug} needs nvi.base: where to register")
         return self
 
     @model_validator(mode="after")

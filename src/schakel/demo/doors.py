@@ -29,10 +29,11 @@ STAND_INS = (
     "minvws-oauth",
     "prs",
     "nvi",
+    "lrza",
 )
 """The stand-ins in the order of their ports."""
 
-SECURED = frozenset({"mitz", "minvws-oauth", "prs", "nvi"})
+SECURED = frozenset({"mitz", "minvws-oauth", "prs", "nvi", "lrza"})
 """Those that speak TLS."""
 
 _FIRST_BACK = 4

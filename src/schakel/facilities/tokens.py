@@ -126,7 +126,9 @@ class Assertion:
         certificates = _certificates(certificate, f"{setting}certificate")
         shown = _certificates(bound, f"{setting}certificate")[0] if bound is not None else None
         try:
-            private = RSAKey.import_key(key.read_bytes())
+            pair = RSAKey.import_key(key.read_bytes())
+            if not pair.is_private:
+                raise ValueError("a public key")
         except OSError as error:
             raise Invalid(
                 f"the file {key} (setting {setting}key) cannot be read: {error.strerror}"
@@ -137,16 +139,15 @@ class Assertion:
             ) from None
         public = certificates[0].public_key()
         if (
-            private.private_key is None
-            or not isinstance(public, RSAPublicKey)
-            or public.public_numbers() != private.public_key.public_numbers()
+            not isinstance(public, RSAPublicKey)
+            or public.public_numbers() != pair.public_key.public_numbers()
         ):
             raise Invalid(
                 f"the key {key} (setting {setting}key) is not the private key of the certificate {certificate} "
                 f"(setting {setting}certificate)"
             )
         der = tuple(one.public_bytes(Encoding.DER) for one in certificates)
-        return cls(issuer, private, der, shown.public_bytes(Encoding.DER) if shown else None, chain)
+        return cls(issuer, pair, der, shown.public_bytes(Encoding.DER) if shown else None, chain)
 
     def fields(self, scopes: str, endpoint: str, audience: str) -> Mapping[str, str]:
         made = int(now().timestamp())

@@ -17,12 +17,11 @@ class Directory(Fhir):
         """Who and what is in the directories that this node follows: read and search."""
         try:
             organisation = self._node.own(request)
-            version, door = self._version(request), self._node.directory
-            if door is None or version != "r4":
-                raise NotFound("the directory is served in FHIR R4", code="fhir-version-unknown")
-            base = f"{self._url}/{organisation.slug}/directory/fhir/{version}"
-            asked, form = await self._asked(request, version, self._node.max_body, "limits.body")
+            if (door := self._node.directory) is None:
+                raise NotFound("this node has no query directory")
+            base = f"{self._url}/{organisation.slug}/directory/fhir/r4"
+            asked, form = await self._asked(request, "r4", self._node.max_body, "limits.body")
             answer = await door.answer(asked, base, f"directory:{organisation.slug}")
-            return self._given(answer, form, version)
+            return self._given(answer, form, "r4")
         except Exception as error:
             return fhir_error(request, error)

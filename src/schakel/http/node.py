@@ -22,6 +22,7 @@ from schakel.generic.identity.credentials import Wallet
 from schakel.generic.identity.dezi import DeziClient, Logins
 from schakel.generic.identity.flows import Flows
 from schakel.generic.identity.page_logins import PageLogins
+from schakel.generic.localisation import Localiser, Registrations
 from schakel.generic.logging import AuditLog, ChainLog, Event
 from schakel.http.internal_certificates import InternalCertificates
 from schakel.http.judging import Verdicts
@@ -98,6 +99,8 @@ class OrganisationServices:
     data: DataDoor | None = None
     professionals: ProfessionalDoor | None = None
     log_page: LogPageDoor | None = None
+    localiser: Localiser | None = None
+    registrations: Registrations | None = None
 
     async def log_own_reading(
         self, subtype: Literal["ground", "log", "log-export"], what: str, patient: str = ""

@@ -56,6 +56,12 @@ def _fhir(handler: Handler, where: str = "fhir") -> list[BaseRoute]:
     return [Route(f"{base}/{{path:path}}", _Plain(handler)), Route(base, _Plain(handler))]
 
 
+def _offered(handler: Handler, where: str) -> list[BaseRoute]:
+    """A FHIR R4 door with an offer of its own (`openapi.document.OFFERS`)."""
+    base = f"/{{organisation}}/{where}/r4"
+    return [Route(f"{base}/{{path:path}}", _Plain(handler)), Route(base, _Plain(handler))]
+
+
 def _medmij(handler: Handler) -> list[BaseRoute]:
     base = "/{organisation}/medmij/{service}/fhir"
     return [Route(f"{base}/{{path:path}}", _Plain(handler)), Route(base, _Plain(handler))]
@@ -146,7 +152,7 @@ def internal(node: Node) -> list[BaseRoute]:
     routes: list[BaseRoute] = [
         *_fhir(Fhir(node, url).internal),
         *_fhir(MedMij(node, url).inbox, "inbox/fhir"),
-        *_fhir(Directory(node, url).query, "directory/fhir"),
+        *_offered(Directory(node, url).query, "directory/fhir"),
         *_health(health),
         Route("/metrics", health.metrics),
         Route("/{organisation}/exchanges/bgz", plain(own.fetch_bgz), methods=["POST"]),

@@ -21,7 +21,7 @@ from schakel.fhir.search import QueryParser, pairs_of
 from schakel.gateway.minimise import Dropped, Item, Subject, item, minimise
 from schakel.generic.addressing.model import Address
 from schakel.kernel.outcomes import Invalid, Outcome
-from schakel.network.peers import Allowance, PeerRefused, Peers, same_base, searchset
+from schakel.network.peers import Allowance, PeerLate, PeerRefused, Peers, same_base, searchset
 
 Status = Literal["complete", "incomplete", "refused", "failed", "late"]
 """Complete; in part; refused by the holder; failed; or no end within the time that it had."""
@@ -175,7 +175,8 @@ async def _one(holder: _Holder, result: RequestResult, request_id: str) -> None:
         result.decision = refused.decision or result.decision
         result.status, result.reason = ("incomplete" if result.items else "refused"), refused.message
     except Outcome as outcome:
-        result.status, result.reason = ("incomplete" if result.items else "failed"), outcome.message
+        kind: Status = "late" if isinstance(outcome, PeerLate) else "failed"
+        result.status, result.reason = ("incomplete" if result.items else kind), outcome.message
     except asyncio.CancelledError:
         result.status = "incomplete" if result.items else "late"
         raise

@@ -21,7 +21,7 @@ from schakel.kernel.outcomes import Outcome
 from schakel.kernel.values import Bsn
 from schakel.network.asking import TokenAsker
 from schakel.network.fetch import HolderResult, RequestResult, Status, fetch_holder
-from schakel.network.peers import PeerRefused, Peers
+from schakel.network.peers import PeerLate, PeerRefused, Peers
 
 _MOST_BREAKERS = 10_000
 _log = structlog.get_logger("schakel.network")
@@ -104,6 +104,8 @@ class Holders:
             return _nothing(question, ura, "refused", refused.message, address, answered=True)
         except TimeoutError:
             return _nothing(question, ura, "late", "no token in time", address)
+        except PeerLate as late:
+            return _nothing(question, ura, "late", late.message, address)
         except Outcome as outcome:
             return _nothing(question, ura, "failed", outcome.message, address)
         result = await fetch_holder(

@@ -58,6 +58,10 @@ class PeerRefused(Forbidden):
         self.decision = decision
 
 
+class PeerLate(Upstream):
+    """No answer came within the time that there was."""
+
+
 class Peers:
     """Connections to other organisations, kept open between requests. Close with `close`.
 
@@ -111,7 +115,7 @@ class Peers:
             ) as response:
                 body = await _limited(response, _MAX_ERROR_BYTES, Allowance(_MAX_ERROR_BYTES))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Upstream(f"the token endpoint gave no answer ({_named(error)})") from error
+            raise _silent("the token endpoint gave no answer ", error) from error
         table = _object(body)
         if response.status in (400, 401, 403):
             word, text = table.get("error", ""), table.get("error_description", "")
@@ -134,7 +138,7 @@ class Peers:
             ) as response:
                 body = await _limited(response, _MAX_ERROR_BYTES, Allowance(_MAX_ERROR_BYTES))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Upstream(f"its authorisation server gave no answer ({_named(error)})") from error
+            raise _silent("its authorisation server gave no answer ", error) from error
         if response.status != 200:
             raise Upstream(f"its authorisation server answered {response.status}")
         return _object(body)
@@ -156,7 +160,7 @@ class Peers:
                     _check_media(response.headers.get("Content-Type", ""), version)
                 body = await _limited(response, MAX_PAGE_BYTES if good else _MAX_ERROR_BYTES, allowance)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Upstream(f"no answer ({_named(error)})") from error
+            raise _silent("no answer ", error) from error
         decision = _shown(response.headers.get("X-Decision-ID", ""), 64)
         if response.status in (401, 403):
             raise PeerRefused(f"refused with {response.status}: {_diagnostics(body)}", decision)
@@ -252,5 +256,8 @@ def _shown(text: str, most: int) -> str:
     return "".join(one for one in text[:most] if one.isprintable())
 
 
-def _named(error: Exception) -> str:
-    return "time-out" if isinstance(error, TimeoutError) else type(error).__name__
+def _silent(what: str, error: Exception) -> Upstream:
+    """What is raised when no answer came: `what`, and why in a word."""
+    if isinstance(error, TimeoutError):
+        return PeerLate(f"{what}(time-out)")
+    return Upstream(f"{what}({type(error).__name__})")

@@ -1,4 +1,4 @@
-"""LRZa: the central directory of care providers, their services, locations and endpoints; TLS with a client certificate.
+"""LRZa: the central directory of care providers, their services, locations and endpoints; TLS, client certificates.
 
 It has the transactions of the guide: ITI-90-NL (read and search), ITI-91-NL (history) and ITI-130-NL (create, update,
 transaction, Provenance; nothing is deleted), at `/fhir`, with `POST /token` when tokens are needed. To clients of
@@ -23,9 +23,9 @@ is registered stands in `DIR/lrza.sqlite`. `lrza.toml`, all of it optional:
 A certificate with a URA writes for that care provider, any other for the party in the table; who may write for whom is
 in `parties`, the rules in `rules`.
 
-Invented here, as the guide does not say it: `page_size`, the rate, the codes and words of errors; that an update without
-If-Match is refused with 412; that who a PKIoverheid certificate is of comes from a table; that an Endpoint may be
-written by who manages it and by the custodian of its identifier; that references must lead to something here; the
+Invented here, as the guide does not say it: `page_size`, the rate, the codes and words of errors; that an update
+without If-Match is refused with 412; that who a PKIoverheid certificate is of comes from a table; that an Endpoint may
+be written by who manages it and by the custodian of its identifier; that references must lead to something here; the
 parameters of search beyond the guide's `identifier`, which are those of generation A; that GET on `_search` shows an
 organisation with the endpoint of its own directory only, tagged SUBSETTED; the batch. Bindings to code systems are not
 checked, and a Provenance is found by its target, as R4 gives it no identifier.

@@ -7,7 +7,7 @@ nl-gf-location, nl-gf-endpoint, nl-gf-organizationaffiliation and nl-gf-custodia
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from schakel.fhir import definitions, structure
@@ -44,17 +44,25 @@ def check_structure(resource: Resource) -> None:
         raise Invalid(issues[0].message, code="structure", expression=issues[0].expression, issues=issues)
 
 
+def check_complete(view: View, resource: Resource) -> None:
+    """What must be there to say whose it is, in a register that has this version already. Raises `Unprocessable`."""
+    _raise(_incomplete(view, resource))
+
+
 def check_rules(view: View, resource: Resource) -> None:
-    """The rules, in a register that has this version already. Raises `Unprocessable` with all that are broken."""
-    issues = [
-        Issue("error", code, f"{place}: {message}", place) for code, place, message in _broken(view, resource)
-    ]
+    """The rules about identifiers and organisations. Raises `Unprocessable` with all that are broken."""
+    if resource["resourceType"] != PROVENANCE:
+        _raise([*_identifiers(view, resource), *_organisation(view, resource)])
+
+
+def _raise(broken: Iterable[tuple[str, str, str]]) -> None:
+    issues = [Issue("error", code, f"{place}: {message}", place) for code, place, message in broken]
     if issues:
         first = issues[0]
         raise Unprocessable(first.message, code="rule-broken", expression=first.expression, issues=issues)
 
 
-def _broken(view: View, resource: Resource) -> Iterator[tuple[str, str, str]]:
+def _incomplete(view: View, resource: Resource) -> Iterator[tuple[str, str, str]]:
     kind = resource["resourceType"]
     profile = f"nl-gf-{kind.lower()}"
     for name in _REQUIRED[kind]:
@@ -63,10 +71,12 @@ def _broken(view: View, resource: Resource) -> Iterator[tuple[str, str, str]]:
     for name in _FORBIDDEN.get(kind, _USUALLY_FORBIDDEN):
         if name in resource:
             yield "structure", f"{kind}.{name}", f"{profile} does not allow it"
-    if kind != PROVENANCE:
-        yield from _identifiers(view, resource)
-    if kind == "Organization":
-        yield from _organisation(view, resource)
+    if kind == "Organization" and "partOf" not in resource and not parties_of(resource):
+        yield (
+            "invariant",
+            f"{kind}.identifier",
+            "an organisation has a URA, or a KvK number, or is partOf another",
+        )
     for reference in _references(resource):
         if trouble := _unresolved(view, reference, kind):
             yield "not-found", kind, trouble
@@ -107,11 +117,10 @@ def _identifiers(view: View, resource: Resource) -> Iterator[tuple[str, str, str
 
 
 def _organisation(view: View, resource: Resource) -> Iterator[tuple[str, str, str]]:
+    if resource["resourceType"] != "Organization":
+        return
     place = "Organization.identifier"
-    parties = parties_of(resource)
-    uras = [party for party in parties if party.kind == URA]
-    if not parties and "partOf" not in resource:
-        yield "invariant", place, "an organisation has a URA, or a KvK number, or is partOf another"
+    uras = [party for party in parties_of(resource) if party.kind == URA]
     for identifier in values(resource, "identifier"):
         if SYSTEMS.get(str(identifier.get("system"))) == URA and not _is_ura(identifier.get("value")):
             yield "value", place, "a URA is a number of eight digits"

@@ -1,8 +1,8 @@
 """The signature in a Provenance over a resource as it is stored.
 
 The payload of the detached JWS is the resource without `meta` and narratives, at any depth, in the canonical form of
-RFC 8785. Its certificate (x5c) leads to an authority that is trusted, and names the URA of who signed, as the Provenance
-does.
+RFC 8785. Its certificate (x5c) leads to an authority that is trusted, and names the URA of who signed; so does the
+Provenance.
 
 Source: the guide of the generic functions, page on signing (canonicalisation json#static); RFC 7515 appendix F.
 """

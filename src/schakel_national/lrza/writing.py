@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from schakel.kernel.outcomes import (
     NotAllowed,
     NotFound,
     NotSupported,
+    Outcome,
     PreconditionFailed,
     Unprocessable,
     at,
@@ -35,16 +36,16 @@ from schakel_national.lrza.settings import referring
 from schakel_national.lrza.signatures import check_signature
 
 _ETAG = re.compile(r'(?:W/)?"([0-9]{1,9})"')
-_NO_DELETE = "nothing is deleted here: set active to false, or status to off, inactive or entered-in-error, by an update"
+_NO_DELETE = "nothing is deleted here: set active to false, or status to off, inactive or entered-in-error"
 _CONDITIONAL = ("ifNoneMatch", "ifModifiedSince", "ifNoneExist")
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A create (without `id`) or an update, as it was sent; `match` is the version that an update expects."""
+    """A resource that was sent, with its id: to create, or to update the version `match` (an entity tag)."""
 
     resource: Resource
-    id: str = ""
+    update: bool = False
     match: str = ""
 
     @property
@@ -65,33 +66,31 @@ class Writing:
 
     def write(self, caller: Caller, wishes: Sequence[Wish]) -> list[Stored]:
         """All of them, or none. Raises the outcomes of section 2.7 of the facts, with the `place` of the wish."""
+        caller.check_writes()
         for place, wish in enumerate(wishes):
             with at(place):
-                caller.check(wish.kind, "u" if wish.id else "c")
+                caller.check(wish.kind, "u" if wish.update else "c")
                 rules.check_structure(wish.resource)
         with self._register.writing() as change:
             for place, wish in enumerate(wishes):
                 with at(place):
                     self._check_before(change, caller, wish)
-            stored = [
-                change.put({**wish.resource, "id": wish.id or new_id()}, "PUT" if wish.id else "POST")
-                if not wish.resource.get("id") or wish.id
-                else change.put(wish.resource, "POST")
-                for wish in wishes
-            ]
+            stored = [change.put(wish.resource, "PUT" if wish.update else "POST") for wish in wishes]
             for place, one in enumerate(stored):
                 with at(place):
-                    self._check_after(change, caller, one)
+                    self._check_after(change, caller, one.resource())
         return stored
 
     @staticmethod
     def _check_before(change: Change, caller: Caller, wish: Wish) -> None:
         """An update: of what is there, in the version that is expected, by who may."""
-        if not wish.id:
+        if not wish.update:
             return
-        before = change.newest(wish.kind, wish.id)
+        before = change.newest(wish.kind, wish.resource["id"])
         if before is None:
-            raise NotFound(f"{wish.kind}/{wish.id} is not known: ids are given here, by a create")
+            name = f"{wish.kind}/{wish.resource['id']}"
+            raise NotFound(f"{name} is not known: ids are given here, by a create")
+        check_may_write(change, caller.parties, before.resource())
         match = _ETAG.fullmatch(wish.match)
         if match is None or int(match[1]) != before.version:
             given = f"is {wish.match[:40]}" if wish.match else "is missing"
@@ -100,20 +99,15 @@ class Writing:
                 code="version-conflict",
                 expression="If-Match",
             )
-        check_may_write(change, caller.parties, before.resource())
 
-    def _check_after(self, change: Change, caller: Caller, one: Stored) -> None:
-        """The state that was written: by who may, and by the rules."""
-        resource = one.resource()
-        if one.type != PROVENANCE:
-            if "partOf" not in resource or one.type != "Organization":
-                check_may_write(change, caller.parties, resource)
-            rules.check_rules(change, resource)
-            if "partOf" in resource and one.type == "Organization":
-                check_may_write(change, caller.parties, resource)
+    def _check_after(self, change: Change, caller: Caller, resource: Resource) -> None:
+        """The state that was written: complete, by who may, and by the rules."""
+        rules.check_complete(change, resource)
+        if resource["resourceType"] == PROVENANCE:
+            self._check_provenance(change, caller, resource)
             return
+        check_may_write(change, caller.parties, resource)
         rules.check_rules(change, resource)
-        self._check_provenance(change, caller, resource)
 
     def _check_provenance(self, change: Change, caller: Caller, provenance: Resource) -> None:
         targets = [self._target(change, str(name)) for name in values(provenance, "target.reference")]
@@ -148,14 +142,11 @@ class Writing:
 
     def create(self, caller: Caller, kind: str, resource: Resource) -> Stored:
         """A new resource; an id that it has is not kept."""
-        caller.check_writes()
         _check_type(kind, resource)
-        made = {name: value for name, value in self._local(resource).items() if name != "id"}
-        return self.write(caller, [Wish(made)])[0]
+        return self._one(caller, Wish(self._local({**resource, "id": new_id()})))
 
     def update(self, caller: Caller, kind: str, logical_id: str, resource: Resource, match: str) -> Stored:
         """A new version of a resource."""
-        caller.check_writes()
         if kind == PROVENANCE:
             raise NotAllowed("a Provenance is created and never changed", headers={"Allow": "GET, POST"})
         _check_type(kind, resource)
@@ -163,35 +154,40 @@ class Writing:
             raise Invalid(
                 f"id of the {kind} must be {logical_id}, as in the address", expression=f"{kind}.id"
             )
-        return self.write(caller, [Wish(self._local(resource), logical_id, match)])[0]
+        return self._one(caller, Wish(self._local(resource), True, match))
+
+    def _one(self, caller: Caller, wish: Wish) -> Stored:
+        try:
+            return self.write(caller, [wish])[0]
+        except Outcome as outcome:
+            outcome.place = None  # there is no Bundle that it has a place in
+            raise
 
     def transaction(self, caller: Caller, bundle: Resource) -> list[Stored]:
         """All entries of a transaction, or none."""
-        caller.check_writes()
         entries = bundle.get("entry", [])
-        if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
+        if not isinstance(entries, list):
             raise Invalid("Bundle.entry must be a list of entries", expression="Bundle.entry")
         wishes: list[Wish] = []
         names: dict[str, str] = {}
         for place, entry in enumerate(entries):
             with at(place):
                 wish = self._wish(entry)
-                logical_id = wish.id or new_id()
-                name = f"{wish.kind}/{logical_id}"
-                if wish.id and name in names.values():
+                name = f"{wish.kind}/{wish.resource['id']}"
+                if name in names.values():
                     raise Invalid(f"{name} stands twice in one transaction", expression="Bundle.entry")
-                address = str(entry.get("fullUrl", ""))
-                if address in names and address:
+                address = str(entry.get("fullUrl") or f"entry {place}")
+                if address in names:
                     raise Invalid("two entries have this fullUrl", expression="Bundle.entry.fullUrl")
-                names[address or f"entry {place}"] = name
-                wishes.append(Wish({**wish.resource, "id": logical_id}, wish.id, wish.match))
-        return self.write(
-            caller,
-            [Wish(referring(self._local(wish.resource), names), wish.id, wish.match) for wish in wishes],
-        )
+                names[address] = name
+                wishes.append(wish)
+        local = (referring(self._local(wish.resource), names) for wish in wishes)
+        return self.write(caller, [replace(w, resource=r) for w, r in zip(wishes, local, strict=True)])
 
     @staticmethod
-    def _wish(entry: Resource) -> Wish:
+    def _wish(entry: Any) -> Wish:
+        if not isinstance(entry, dict):
+            raise Invalid("an entry must be an object", expression="Bundle.entry")
         request, resource = entry.get("request"), entry.get("resource")
         if not isinstance(request, dict):
             raise Invalid("an entry of a transaction needs a request", expression="Bundle.entry.request")
@@ -216,12 +212,12 @@ class Writing:
             )
         _check_type(kind, resource)
         if method == "POST":
-            return Wish(resource)
+            return Wish({**resource, "id": new_id()})
         if kind == PROVENANCE:
             raise NotAllowed("a Provenance is created and never changed")
         if resource.get("id") != logical_id:
             raise Invalid(f"id of the {kind} must be that of the url", expression="Bundle.entry.resource.id")
-        return Wish(resource, logical_id, str(request.get("ifMatch", "")))
+        return Wish(resource, True, str(request.get("ifMatch", "")))
 
     def _local(self, value: Any) -> Any:
         """A copy in which references to this directory by its whole address are relative."""

@@ -114,8 +114,8 @@ def category_of(resource: Mapping[str, Any]) -> str:
 
 
 def page(bundle: Mapping[str, Any]) -> Page | str:
-    """The records of a searchset, or why it is none. Entries that are outcomes say nothing of a record, and one that was
-    entered in error is none."""
+    """The records of a searchset, or why it is none. Entries that are outcomes say nothing of a record, and a record
+    that was entered in error is none."""
     entries = bundle.get("entry", [])
     if bundle.get("resourceType") != "Bundle" or not isinstance(entries, list):
         return "that is no Bundle"

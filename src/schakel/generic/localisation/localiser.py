@@ -26,7 +26,9 @@ class Localiser:
         """
         found = await self.search(patient)
         if found.unreadable:
-            _log.warning("localisation-record-unreadable", number=len(found.unreadable), what=found.unreadable[0])
+            _log.warning(
+                "localisation-record-unreadable", number=len(found.unreadable), what=found.unreadable[0]
+            )
         located = {
             (one.ura, one.source): Located(one.ura, one.source, one.registered)
             for one in reversed(found.records)

@@ -181,7 +181,9 @@ async def claim(
     transaction, in which the patient is then judged; the row stays locked until then."""
     due = "AND patient = $2 LIMIT 1 FOR UPDATE"
     if not patient:
-        due = "AND run_after <= clock_timestamp() AND $2 = '' ORDER BY run_after LIMIT 1 FOR UPDATE SKIP LOCKED"
+        due = (
+            "AND run_after <= clock_timestamp() AND $2 = '' ORDER BY run_after LIMIT 1 FOR UPDATE SKIP LOCKED"
+        )
     row = await connection.fetchrow(
         "UPDATE localisation_patient p SET turn = nextval('localisation_turn'), attempts = p.attempts + 1, "
         "run_after = clock_timestamp() + $3 FROM (SELECT tenant, patient FROM localisation_patient "
@@ -248,9 +250,7 @@ async def of_patient(connection: Connection, tenant: int, patient: str) -> list[
     return [registration(row) for row in rows]
 
 
-async def present(
-    connection: Connection, tenant: int, patient: str, categories: Iterable[str]
-) -> set[str]:
+async def present(connection: Connection, tenant: int, patient: str, categories: Iterable[str]) -> set[str]:
     """Those of these categories of which there are data of the patient here, in any version."""
     kinds = [(category, kind) for category in categories for kind in _expanded(CATEGORIES[category])]
     rows = await connection.fetch(

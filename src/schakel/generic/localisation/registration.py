@@ -40,8 +40,8 @@ class RegistrationWork:
         pool: asyncpg.Pool,
         registrars: Mapping[int, Registrar],
         lease: timedelta = LEASE,
-        poll_seconds: float = 1.0,
         parallel: int = 4,
+        poll_seconds: float = 1.0,
     ) -> None:
         self._pool = pool
         self._registrars = registrars

@@ -119,7 +119,8 @@ class Registrations:
             )
             await connection.execute(
                 "INSERT INTO localisation_record (tenant, patient, category, state, asked) "
-                "VALUES ($1, $2, $3, 'waiting', true) ON CONFLICT (tenant, patient, category) DO UPDATE SET asked = true",
+                "VALUES ($1, $2, $3, 'waiting', true) "
+                "ON CONFLICT (tenant, patient, category) DO UPDATE SET asked = true",
                 self._tenant,
                 patient,
                 category,

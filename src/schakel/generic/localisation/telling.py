@@ -258,5 +258,3 @@ class Telling:
                 tenant,
                 patient,
             )
-
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version as installed
 
 import orjson
@@ -13,13 +13,18 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from schakel.fhir.definitions import VERSIONS, Version
+from schakel.generic.addressing.asking import QUERY_CLIENT
 from schakel.generic.authorisation import bundled
 from schakel.http.openapi import consent, fhir, own, parts, professionals
 from schakel.http.openapi.parts import ID, ORGANISATION, OUTCOME_ANSWER, PROBLEM_ANSWER, Json, parameter
 from schakel.http.reading import as_json
+from schakel.server import Offer
 
 WHOLE = "/{organisation}/fhir/{version}"
 """The FHIR door which, on the internal listener, does all that FHIR is asked."""
+
+OFFERS: Mapping[str, Offer] = {"/{organisation}/directory/fhir/r4": QUERY_CLIENT}
+"""The doors (FHIR R4) that do what their offer says and no more, by path."""
 
 _OWN = {**own.OPERATIONS, **consent.OPERATIONS, **professionals.OPERATIONS}
 _BELOW = "/{path:path}"
@@ -113,6 +118,9 @@ def _operations(listener: str, route: Route, known: set[str]) -> Iterator[tuple[
 
 def _fhir(listener: str, prefix: str) -> Iterator[tuple[str, str, Json]]:
     """What a FHIR door answers; where the path has no version, the door tells by its service, and both are told."""
+    if prefix in OFFERS:
+        yield from fhir.paths(prefix, "r4", OFFERS[prefix])
+        return
     for version in VERSIONS:
         at = prefix.replace("{version}", version)
         whole = listener == "internal" and prefix == WHOLE

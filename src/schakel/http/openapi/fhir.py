@@ -25,7 +25,7 @@ from schakel.http.openapi.parts import (
     ref,
     table,
 )
-from schakel.server import capabilities
+from schakel.server import Offer, capabilities
 from schakel.server.operations import OPERATIONS, Operation
 from schakel.server.service import WriteRules
 
@@ -160,10 +160,10 @@ _ON_SYSTEM: dict[str, list[tuple[str, str, Json]]] = {
 
 
 def paths(
-    prefix: str, version: Version, guarded: frozenset[str] | None = None
+    prefix: str, version: Version, guarded: frozenset[str] | Offer | None = None
 ) -> Iterator[tuple[str, str, Json]]:
     """Method, path and operation of all that a FHIR door at `prefix` answers; `guarded` are the types that may be
-    read and searched there, None for a door where everything is done."""
+    read and searched there, or its offer, None for a door where everything is done."""
     offered = WriteRules() if guarded is None else guarded
     statement = orjson.loads(capabilities.statement(version, f"https://here{prefix}", offered))
     rest: dict[str, Any] = statement["rest"][0]
@@ -188,7 +188,8 @@ def paths(
         told = {"summary": "Search in a compartment", "parameters": _SEARCH, "responses": _FOUND}
         yield "GET", f"{prefix}/{{compartment}}/{{id}}/{{type}}", _completed(told, [of, ID, name])
     for one in OPERATIONS:
-        if guarded is None or (one.run is None and one.types & guarded):
+        searched = isinstance(guarded, frozenset) and one.run is None and bool(one.types & guarded)
+        if guarded is None or searched:
             yield from _operation(prefix, version, one, name)
 
 

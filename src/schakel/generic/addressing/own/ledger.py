@@ -90,6 +90,15 @@ class Ledger:
             )
         return {f"{row['type']}/{row['id']}": f"{row['type']}/{row['remote']}" for row in rows}
 
+    async def wake(self, tenant: int) -> None:
+        """Lets those come at once that waited for others to be there."""
+        async with acquire(self._pool) as connection:
+            await connection.execute(
+                "UPDATE publication SET run_after = clock_timestamp() WHERE tenant = $1 AND state = 'waiting' "
+                "AND finding IN ('waits', 'in-part')",
+                tenant,
+            )
+
     async def keep(self, row: Row, **changes: Any) -> None:
         """Writes what came of a row, as far as it is still about the version that was taken."""
         await self._set(row, changes, "AND version = $4")

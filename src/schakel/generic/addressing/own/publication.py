@@ -35,7 +35,6 @@ from schakel.store.resources import Store
 LONGEST = timedelta(minutes=15)
 """The longest pause between two tries of what passes by itself."""
 
-_LEASE = timedelta(seconds=120)
 _PASSES: frozenset[Trouble] = frozenset({"away", "busy", "token-refused", "answer-broken"})
 _log = structlog.get_logger("schakel.publication")
 
@@ -60,7 +59,7 @@ class _StoppedError(Exception):
 
 class PublicationWork:
     """Brings the central directory to the entries of `publishers` (by the tenant of the entries), looking for changes
-    every `seconds`."""
+    every `seconds`. An entry that nobody finished is taken up again after `lease`."""
 
     def __init__(
         self,
@@ -68,11 +67,13 @@ class PublicationWork:
         central: Central,
         publishers: Mapping[int, Publisher],
         seconds: float = 30.0,
+        lease: timedelta = timedelta(seconds=60),
     ) -> None:
         self.ledger = Ledger(pool, list(publishers))
         self._central = central
         self._publishers = publishers
         self._seconds = seconds
+        self._lease = lease
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -94,7 +95,7 @@ class PublicationWork:
 
     async def turn(self) -> bool:
         """Publishes the next entry that waits; False when none does."""
-        row = await self.ledger.take(_LEASE)
+        row = await self.ledger.take(self._lease)
         if row is None:
             return False
         try:
@@ -134,16 +135,14 @@ class PublicationWork:
             if found is None and _is_ended(entry):
                 await self.ledger.keep(row, state="published", finding="", detail="")  # It never was there.
                 return
-            row = await self._adopted(row, found) if found else row
+            row = await self._adopted(row, ours, found) if found else row
         there = await self._brought(row, ours, frozenset(known.values()))
+        seen = written(there.resource) or written(ours.resource)
         await self.ledger.note(
-            row,
-            remote=there.id,
-            remote_version=there.version,
-            seen=written(there.resource),
-            shared=row.shared,
-            overwrite=False,
+            row, remote=there.id, remote_version=there.version, seen=seen, shared=row.shared, overwrite=False
         )
+        if f"{row.type}/{row.id}" not in known:
+            await self.ledger.wake(row.tenant)
         if publisher.signing is not None and row.signed < row.version:
             await self._sign(row, ours, there, publisher.ura, publisher.signing)
         if ours.later:
@@ -163,18 +162,20 @@ class PublicationWork:
                 return found if found.resource else await self._central.read(row.type, found.id)
         return None
 
-    async def _adopted(self, row: Row, found: There) -> Row:
+    async def _adopted(self, row: Row, ours: Rendered, found: There) -> Row:
         """The row of an entry that was found there. What others changed since we sent it is not ours to overwrite."""
         own = any(
             "assigner" in one and one.get("value") == f"urn:uuid:{row.id}"
             for one in found.resource.get("identifier", ())
         )
-        if own and not row.overwrite and row.sent and not covers(found.resource, row.sent):
+        sent = row.sent or written(ours.resource)
+        if own and not row.overwrite and not covers(found.resource, sent):
             raise _changed(found)
         row = replace(
             row,
             remote=found.id,
             remote_version=found.version,
+            sent=sent,
             seen=written(found.resource),
             shared=not own,
         )
@@ -182,6 +183,7 @@ class PublicationWork:
             row,
             remote=row.remote,
             remote_version=row.remote_version,
+            sent=row.sent,
             seen=row.seen,
             shared=row.shared,
         )
@@ -189,27 +191,26 @@ class PublicationWork:
 
     async def _brought(self, row: Row, ours: Rendered, own: frozenset[str]) -> There:
         """What is there after ours was sent, or what was there when that is ours already."""
-        if not row.remote:
-            await self.ledger.note(row, sent=written(ours.resource))
-            return await self._central.create(ours.resource)
-        if row.shared or row.overwrite:
+        wanted = written(ours.resource)
+        if row.remote and (row.shared or row.overwrite):
             return await self._put_into(row, ours, own)
-        if (
-            row.seen
-            and covers(json.parse(row.seen.encode()), written(ours.resource))
-            and not _gone(row, ours)
-        ):
+        if row.remote and row.seen and row.sent == wanted:
             return There(row.remote, row.remote_version, json.parse(row.seen.encode()))
-        await self.ledger.note(row, sent=written(ours.resource))
+        await self.ledger.note(
+            row, sent=wanted, seen=""
+        )  # As long as `seen` is empty, an answer may have been lost.
+        if not row.remote:
+            return await self._central.create(ours.resource)
         try:
             return await self._central.update(row.remote, row.remote_version, ours.resource)
         except CentralError as error:
             if error.trouble != "changed":
                 raise
         there = await self._central.read(row.type, row.remote)
-        if covers(there.resource, written(ours.resource)):
+        if covers(there.resource, wanted) and not row.seen and row.sent == wanted:
             return there  # Sent before, and its answer was lost.
-        if written(there.resource) != row.seen and not (row.sent and covers(there.resource, row.sent)):
+        before = written(there.resource) == row.seen if row.seen else covers(there.resource, row.sent)
+        if not before:
             raise _changed(there)
         return await self._central.update(row.remote, there.version, ours.resource)
 
@@ -219,7 +220,7 @@ class PublicationWork:
         wanted = joined(there.resource, ours.resource, own) if row.shared else ours.resource
         if written(wanted) == written(there.resource):
             return there
-        await self.ledger.note(row, sent=written(wanted))
+        await self.ledger.note(row, sent=written(wanted), seen="")
         try:
             return await self._central.update(row.remote, there.version, wanted)
         except CentralError as error:
@@ -233,11 +234,6 @@ class PublicationWork:
         target = f"{row.type}/{there.id}/_history/{there.version}"
         await self._central.create(provenance(signing, resource, target, ura))
         await self.ledger.note(row, signed=row.version)
-
-
-def _gone(row: Row, ours: Rendered) -> bool:
-    """Whether something that we sent before is no longer said: what is there may cover ours and say more."""
-    return bool(row.sent) and row.sent != written(ours.resource)
 
 
 def _changed(there: There) -> _StoppedError:

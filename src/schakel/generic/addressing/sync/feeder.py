@@ -20,8 +20,8 @@ _STALE_LINK = frozenset({400, 404, 410, 422})
 
 
 class Feeder(Protocol):
-    """One source of the query directory. `kind` and `base` are where it is read: another one is another source, of which
-    nothing that was taken before is kept. `interval` lies between two runs."""
+    """One source of the query directory. `kind` and `base` are where it is read: with another one it is another source,
+    and nothing that was taken before is kept. `interval` lies between two runs."""
 
     @property
     def name(self) -> str: ...
@@ -36,7 +36,7 @@ class Feeder(Protocol):
     def interval(self) -> timedelta: ...
 
     async def run(self, replica: Replica, source: Source) -> Applied:
-        """Brings the replica in step; what was under way when an earlier run was cut off is taken up where that is safe.
+        """Brings the replica in step; what was under way when a run was cut off is taken up where that is safe.
 
         Raises `Upstream` when the source gave no usable answer: the next run starts where this one was.
         """
