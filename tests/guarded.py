@@ -137,11 +137,14 @@ RESOURCES = [
 
 
 @asynccontextmanager
-async def guarded_node(cluster: EmbeddedServer, name: str) -> AsyncIterator[RunningNode]:
-    """A node of a (the holder, with `RESOURCES`), b and c; `name` is unique in the test process."""
+async def guarded_node(cluster: EmbeddedServer, name: str, **settings: Any) -> AsyncIterator[RunningNode]:
+    """A node of a (the holder, with `RESOURCES`), b and c; `name` is unique in the test process, `settings` are as in
+    `running_node`."""
     async with (
         databases(cluster, name) as make,
-        running_node(make, ("a", "b", "c"), write_check="lenient", token_lifetime=30) as running,
+        running_node(
+            make, ("a", "b", "c"), **{"write_check": "lenient", "token_lifetime": 30, **settings}
+        ) as running,
     ):
         entries = [
             {"resource": r, "request": {"method": "PUT", "url": f"{r['resourceType']}/{r['id']}"}}

@@ -39,12 +39,15 @@ from schakel.generic.identity.credentials import Definition, Presentation, Walle
 from schakel.generic.identity.credentials.wallet import dezi_credential
 from schakel.generic.identity.keys import read_key
 from schakel.kernel.clock import new_id
-from schakel_national import credential_issuer, dezi, mitz, uzi_ca
+from schakel_national import credential_issuer, dezi, minvws, mitz, nvi, prs, uzi_ca
 from schakel_national.serving import Facility, Tls, serving
 from schakel_national.uzi_ca import server_tls
 
 HOLDER, REQUESTER = "90000001", "90000055"
 """URAs: the first organisation of a running node, and who asks it."""
+
+OPERATOR, INDEX = "00000099000000010000", "00000099000000001000"
+"""OINs: the operator of a node, and the NVI."""
 
 ALLOWS, REFUSES, ALSO_ALLOWS = "999911120", "999990019", "999229588"
 """Patients (BSN): two let GPs have what is kept at hospitals, one does not."""
@@ -53,6 +56,10 @@ TYPE = "HealthcareProviderRoleTypeCredential"
 SECONDS = 1.0
 """How long a node of these tests waits for a facility."""
 
+REFERRAL_SCOPE = "nationale-verwijsindex"
+"""The scope of the pseudonyms that the NVI has."""
+
+_REFERRALS = ("minvws-oauth", "prs", "nvi")
 _BACK = "https://gp.example/callback"
 _VERIFIER = "a-verifier-of-at-least-forty-three-characters-x"
 
@@ -147,11 +154,14 @@ class Nation:
             "dezi": dezi.application,
             "mitz": mitz.application,
             "mitz-page": mitz.page_application,
+            "minvws-oauth": minvws.application,
+            "prs": prs.application,
+            "nvi": nvi.application,
         }
         before = self._before(name)
-        app = make[name](self.folder, self.at(before) if before else "")
-        tls = self._mitz_tls() if name == "mitz" else None
-        [port] = free_ports(1)
+        port = self.ports[name] if name in _REFERRALS else free_ports(1)[0]
+        app = make[name](self.folder, self.at(before) if before else self.referral(name))
+        tls = self._tls(name) if name in ("mitz", *_REFERRALS) else None
         stack = AsyncExitStack()
         await stack.enter_async_context(serving("127.0.0.1", [Facility(name, app, port, tls)]))
         self._stacks[name] = stack
@@ -219,17 +229,46 @@ class Nation:
             saved = await browser.post("/choices", data={"secret": secret[1], "GGC002-RPZAC001": word})
             assert 'role="status"' in saved.text
 
-    def _mitz_tls(self) -> Tls:
+    async def refer(self) -> None:
+        """Starts the token server, the PRS and the NVI, for the operator's certificate and the organisation HOLDER.
+        Their addresses are those of `referral`; nobody stands between."""
+        self.ports |= dict(zip(_REFERRALS, free_ports(len(_REFERRALS)), strict=True))
+        (self.folder / "minvws-oauth.toml").write_text(self._registered())
+        (self.folder / "prs.toml").write_text(_prs_toml())
+        (self.folder / "nvi.toml").write_text(toml({"recipient": f"oin:{INDEX}", "scope": REFERRAL_SCOPE}))
+        for name in _REFERRALS:
+            await self.start(name)
+
+    def referral(self, name: str) -> str:
+        """The address of one of the three; '' of another facility."""
+        return f"https://127.0.0.1:{self.ports[name]}" if name in _REFERRALS else ""
+
+    def _registered(self) -> str:
+        index = ["nvi:create", "nvi:read", "nvi:delete", "nvi:localize"]
+        targets = [
+            {"audience": self.referral("nvi"), "subject": "ura", "scopes": index},
+            {"audience": self.referral("prs"), "subject": "oin", "scopes": ["prs:read"]},
+        ]
+        holder = {
+            "ura": HOLDER,
+            "name": "Organisation a",
+            "source_id": "node",
+            "scopes": [*index, "prs:read"],
+        }
+        client = {"oin": OPERATOR, "common_name": "127.0.0.1", "organisations": [holder]}
+        return toml({"targets": targets, "clients": [client]})
+
+    def _tls(self, name: str) -> Tls:
         hosts = ("localhost", "127.0.0.1")
-        return server_tls(self.folder, self.at(self.authority), "mitz", hosts, clients=True)
+        return server_tls(self.folder, self.at(self.authority), name, hosts, clients=True)
 
     async def furnish(self, stack: AsyncExitStack) -> None:
         """Certificates, credentials, Mitz, and who asks."""
         operator, _ = await self.certificate(
-            "operator", kind="server", organisation="Operator", number="00000099000010000"
+            "operator", kind="server", organisation="Operator", number=OPERATOR
         )
         self._operator = operator
-        tls = self._mitz_tls()
+        tls = self._tls("mitz")
         served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         served.load_cert_chain(tls.certificate, tls.key)
         served.load_verify_locations(self.anchors)
@@ -345,6 +384,11 @@ def _dezi_toml() -> str:
         "organisations": [{"ura": REQUESTER, "name": "Huisartsen Oost"}],
     }
     return toml({"form": "jws", "clients": [client], "professionals": [doctor]})
+
+
+def _prs_toml() -> str:
+    keys = [{"scopes": [REFERRAL_SCOPE], "key_id": "nvi-key-1", "of": "nvi"}]
+    return toml({"organisations": [{"oin": INDEX, "usage": "bsn", "keys": keys}]})
 
 
 def _mitz_toml() -> str:

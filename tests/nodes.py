@@ -195,7 +195,8 @@ async def running_node(
     """One node with these organisations (slugs). `write_check`, `erasure` and `conditional_delete` are settings of each
     organisation, `by_slug` has further ones of single organisations, the rest are settings of the node. The guarded
     door stands open on the front listener; with `back=True` (or settings of `[back]` that a test wants) there is a back
-    listener too, and with `over_back=True` the organisations ask each other there, each with its own certificate."""
+    listener too, and with `over_back=True` the organisations ask each other there, each with its own certificate.
+    `also` are further organisations in the directory."""
     async with running_region(make_database, [organisations], **overrides) as [node]:
         yield node
 
@@ -208,11 +209,12 @@ async def running_region(
     known = ("write_check", "erasure", "conditional_delete")
     each: dict[str, Any] = {name: overrides.pop(name) for name in known if name in overrides}
     over_back: bool = overrides.pop("over_back", False)
+    also: Sequence[Peer] = overrides.pop("also", ())
     back = overrides.pop("back", over_back)
     by_slug: Mapping[str, Mapping[str, Any]] = overrides.pop("by_slug", {})
     with TemporaryDirectory(prefix="schakel-keys-") as folder:
         plans = _plans(nodes, Path(folder), each, by_slug, over_back)
-        directory = tuple(peer for plan in plans for peer in plan.peers(over_back))
+        directory = tuple(peer for plan in plans for peer in plan.peers(over_back)) + tuple(also)
         async with AsyncExitStack() as stack:
             running: list[RunningNode] = []
             for plan in plans:

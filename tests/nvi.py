@@ -1,249 +1,189 @@
-"""A small pseudonym service for tests, and the recordings of the real NVI replayed at the stand-in.
+"""An index of localisation in this process, which does what the recordings of the real one show, and fails as told.
 
-The recordings say `{{token patient1.3}}` where the run had a token; here each gets one of this service, sealed for the
-stand-in's own key. Ids are bound the first time that a recorded answer and ours have one at the same place.
+    index = IndexPeer()
+    client = index.client("90000001")
+
+Requests go through a `Facility` whose wire is this object; the stand-in behind a real listener has tests of its own.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
-from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, urlsplit
 
-import httpx
 import orjson
-import rbcl  # type: ignore[import-untyped]
-from joserfc import jwe, jwt
-from joserfc.jwk import RSAKey
-from starlette.types import ASGIApp
-from tests.certificates import Authority
-from tests.minvws import CN, OIN, asking, client_certificate, showing
 
-from schakel.kernel.clock import now
-from schakel_national import configuration, nvi
-from schakel_national.nvi.routes import Told, behind
+from schakel.facilities import Answer, Facility, FacilityAway
+from schakel.generic.localisation import NviClient, NviRules
+from schakel.generic.localisation.lists import SUBJECT_SYSTEM, coded, custodian
+from schakel.kernel.values import URA_SYSTEM, Bsn
 
-AT, ISSUER = "https://nvi.example.org", "https://oauth.example.org"
-RECIPIENT, SCOPE = "oin:00000099000000001000", "nationale-verwijsindex"
-_K = bytes.fromhex("5ebcea5ee37023ccb9fc2d2019f9d7737be85591ae8652ffa9ef0f4d37063b0e")
-_ALGORITHMS = ["RSA-OAEP", "RSA-OAEP-256", "A256GCM"]
-_MADE_AT = 1_795_298_546
-"""When the tokens of the recordings were made."""
-
-BROKEN_TOKEN = urlsafe_b64encode(b'{"evaluated_output": "a.b.c.d.e", "blind_factor": "AAAA"}').decode()
-
-
-def b64(data: bytes) -> str:
-    """Base64url with padding."""
-    return urlsafe_b64encode(data).decode()
+SOURCE = "urn:uuid:11111111-1111-4111-8111-111111111111"
+BASE = "http://nvi.test/fhir"
 
 
 @dataclass(frozen=True)
-class Evaluated:
-    """What a client has after one evaluation."""
+class FakeToken:
+    """A pseudonym that this index can open."""
 
-    jwe: str
-    blind_factor: str
-
-    @property
-    def token(self) -> str:
-        """What stands in an identifier."""
-        made = {"evaluated_output": self.jwe, "blind_factor": self.blind_factor}
-        return b64(orjson.dumps(made)).rstrip("=")
-
-
-@dataclass(frozen=True)
-class SmallPrs:
-    """Evaluates for the holder of `key`."""
-
-    key: RSAKey
-    algorithm: str = "RSA-OAEP"
-
-    def evaluated(self, patient: str, **claims: Any) -> Evaluated:
-        """A new token of a patient, whose JWE says `claims` beside or instead of what it should."""
-        point = rbcl.crypto_core_ristretto255_from_hash(hashlib.sha512(patient.encode()).digest())
-        factor = rbcl.crypto_core_ristretto255_scalar_random()
-        blinded = rbcl.crypto_scalarmult_ristretto255(factor, point)
-        return Evaluated(self.sealed(rbcl.crypto_scalarmult_ristretto255(_K, blinded), **claims), b64(factor))
-
-    def sealed(self, output: bytes, **claims: Any) -> str:
-        """The JWE about an evaluated point."""
-        moment = int(now().timestamp())
-        payload = {
-            "subject": f"pseudonym:eval:{b64(output)}",
-            "aud": RECIPIENT,
-            "scope": SCOPE,
-            "version": "1.1",
-            "iat": moment,
-            "exp": moment + 300,
-            "extra_versions": {},
-            **claims,
-        }
-        header = {"alg": self.algorithm, "enc": "A256GCM", "kid": "nvi-key-1", "cty": "application/json"}
-        return jwe.encrypt_compact(header, orjson.dumps(payload), self.key, algorithms=_ALGORITHMS)
-
-
-def gateway(ura: str = "90000111", scopes: str = "", source: str = "ehr-a-1") -> dict[str, str]:
-    """The headers that the verifier adds."""
-    headers = {
-        "x-gf-cert-type": "OIN",
-        "x-gf-audience": AT,
-        "x-gf-scope": scopes or "nvi:create nvi:read nvi:delete nvi:localize",
-        "x-gf-sub": ura,
-        "x-gf-act-sub": OIN,
-        "x-gf-act-cn": CN,
-        "x-gf-organization-name": "Voorbeeldziekenhuis A",
-    }
-    return {**headers, "x-gf-source-id": source} if source else headers
-
-
-def registration(token: str, ura: str = "90000111", source: str = "urn:uuid:1") -> dict[str, Any]:
-    """A List as a client sends it."""
-    vws = "http://minvws.github.io/generiekefuncties-docs"
-    custodian = {"identifier": {"system": "http://fhir.nl/fhir/NamingSystem/ura", "value": ura}}
-    return {
-        "resourceType": "List",
-        "status": "current",
-        "mode": "working",
-        "extension": [
-            {
-                "url": f"{vws}/StructureDefinition/nl-gf-localization-custodian",
-                "valueReference": custodian,
-            }
-        ],
-        "subject": {"identifier": {"system": f"{vws}/NamingSystem/nvi-identifier", "value": token}},
-        "source": {"type": "Device", "identifier": {"system": "urn:ietf:rfc:3986", "value": source}},
-        "emptyReason": {"coding": [{"code": "withheld"}]},
-    }
+    value: str
 
 
 @dataclass
-class Replay:
-    """The stand-in in `folder`, asked what the recordings ask."""
+class FakePseudonyms:
+    """Makes them; `away` as long as there is no PRS."""
 
-    folder: Path
-    prs: SmallPrs = field(init=False)
-    _ids: dict[str, str] = field(default_factory=dict)
-    _tokens: dict[str, Evaluated] = field(default_factory=dict)
-    _authority: Authority = field(default_factory=lambda: Authority.new("Test Root"))
-    _key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"kid": "oauth-test-1"}))
-    _fillers: int = 0
+    recipient: str = "oin:00000099000000001000"
+    scope: str = "nvi"
+    made: int = 0
+    away: bool = False
 
-    def __post_init__(self) -> None:
-        public = self._key.as_dict(private=False)
-        (self.folder / "keys.json").write_bytes(orjson.dumps({"keys": [public]}))
-        verifier = f'[verifier]\naudience = "{AT}"\nissuer = "{ISSUER}"\njwks = "keys.json"\n'
-        (self.folder / "nvi.toml").write_text(verifier)
-        self._verified = nvi.application(self.folder, "https://127.0.0.1:8419")
-        self.prs = SmallPrs(configuration.own_key(self.folder, "nvi"))
+    async def token(self, patient: Bsn) -> FakeToken:
+        if self.away:
+            raise FacilityAway("PRS", "not reachable")
+        self.made += 1
+        return FakeToken(f"{self.recipient}.{self.scope}.{patient}.{self.made}".replace(":", "-"))
 
-    def inside(self, state: str = "ok") -> ASGIApp:
-        """The stand-in without its verifier, with its crypto service in that state."""
-        return behind(self.folder, AT, Told({"crypto": state}))
 
-    async def ask(self, case: Mapping[str, Any], state: str = "ok") -> httpx.Response:
-        """Our answer to what the recording asks."""
-        request = case["request"]
-        headers = {**request["headers"]}
-        given = {**(request.get("gateway_headers") or {})}
-        if case["name"].startswith("chain-"):
-            given = {name: headers.pop(name) for name in ("x-gf-act-sub", "x-gf-act-cn")}
-        if case["name"].startswith(("gateway-", "chain-")):
-            pem = None
-            if given:
-                pem = client_certificate(self._authority, given["x-gf-act-sub"], given["x-gf-act-cn"]).pem
-            app = showing(self._verified, pem)
-            headers = {n: v.replace("{{access_token}}", self._access(case)) for n, v in headers.items()}
-        else:
-            app = self.inside(state)
-            headers |= given
-        body = request["body"]
-        content = None if body is None else body if isinstance(body, str) else orjson.dumps(body).decode()
-        if content is not None:
-            content = self.filled(content)
-        path = self.filled(request["path"], quoted=True)
-        async with asking(app, AT) as client:
-            return await client.request(request["method"], path, headers=headers, content=content)
+@dataclass(frozen=True)
+class Held:
+    """A record in the index; `patient` is the pseudonym without its blinding."""
 
-    def _access(self, case: Mapping[str, Any]) -> str:
-        """The access token that the recording had, made now."""
-        claims = case.get("token_claims") or {
-            "iss": ISSUER,
-            "aud": AT,
-            "sub": "90000111",
-            "scope": "nvi:create nvi:localize",
-            "act": {"sub": OIN, "cn": CN},
-            "organization_name": "Voorbeeldziekenhuis A",
-            "source_id": "ehr-a-1",
-            "iat": _MADE_AT,
-            "nbf": _MADE_AT,
-            "exp": _MADE_AT + 300,
+    id: str
+    ura: str
+    patient: str
+    source: str
+    category: str
+
+
+@dataclass
+class IndexPeer:
+    """`records` by id. `keeps_category` makes it the index of the guide rather than the one that runs. `before` and
+    `after` are called with method and path around what is done: what they raise happened there, what they give is the
+    answer."""
+
+    records: dict[str, Held] = field(default_factory=dict)
+    keeps_category: bool = False
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    before: Callable[[str, str], Answer | None] = lambda _method, _path: None
+    after: Callable[[str, str], Answer | None] = lambda _method, _path: None
+
+    def client(
+        self, ura: str = "90000001", pseudonyms: FakePseudonyms | None = None, **rules: str
+    ) -> NviClient:
+        """A client of this index."""
+        given = NviRules(**{"source": SOURCE, **rules})
+        return NviClient(_Wire(self, ura), None, pseudonyms or FakePseudonyms(), ura, given)
+
+    def patients(self, ura: str = "90000001") -> set[tuple[str, str]]:
+        """Patient (BSN) and category of each record of a provider."""
+        return {
+            (held.patient.split(".")[2], held.category) for held in self.records.values() if held.ura == ura
         }
-        moved = int(now().timestamp()) - _MADE_AT
-        moments = {name: claims[name] + moved for name in ("iat", "nbf", "exp") if name in claims}
-        key = self._key
-        if case["name"] == "gateway-bad-signature":
-            key = RSAKey.generate_key(2048, {"kid": "oauth-test-1"})
-        header = case.get("token_header") or {"alg": "RS256", "kid": "oauth-test-1"}
-        return jwt.encode(header, {**claims, **moments}, key, algorithms=["RS256"])
 
-    def filled(self, text: str, quoted: bool = False) -> str:
-        """The text with tokens where it has their names, and our ids where it has those of the run."""
+    def add(self, patient: str, ura: str, source: str = SOURCE, category: str = "") -> str:
+        """A record of somebody; its id."""
+        name = str(uuid.uuid4())
+        pseudonym = f"oin-00000099000000001000.nvi.{patient}"
+        self.records[name] = Held(name, ura, pseudonym, source, category)
+        return name
 
-        def value(match: re.Match[str]) -> str:
-            made = self._value(match[1])
-            return quote(made, safe="") if quoted else made
+    def answer(self, ura: str, method: str, path: str, body: bytes) -> Answer:
+        """What the index does with a request of provider `ura`."""
+        parts = urlsplit(path)
+        place = parts.path.removeprefix(urlsplit(BASE).path)
+        if method == "POST" and place == "/List":
+            return self._create(ura, orjson.loads(body))
+        if method == "GET" and place == "/List":
+            return self._search(ura, dict(parse_qsl(parts.query)))
+        name = place.removeprefix("/List/")
+        held = self.records.get(name)
+        if held is None or held.ura != ura:
+            return said(404, "not-found", "Record not found")
+        if method == "GET":
+            return _json(200, self._list(held))
+        del self.records[name]
+        return said(201, "informational", f"Resource {name} has been deleted successfully")
 
-        text = re.sub(r"\{\{([^}]+)\}\}", value, text)
-        for recorded, own in self._ids.items():
-            text = text.replace(recorded, own)
-        return text
+    def _create(self, ura: str, resource: Mapping[str, Any]) -> Answer:
+        [extension] = resource["extension"]
+        if extension["valueReference"]["identifier"] != {"system": URA_SYSTEM, "value": ura}:
+            return said(403, "security", "Registration not linked to the authorized URA")
+        assert resource["subject"]["identifier"]["system"] == SUBJECT_SYSTEM
+        patient = resource["subject"]["identifier"]["value"].rpartition(".")[0]
+        source = resource["source"]["identifier"]["value"]
+        category = resource["code"]["coding"][0]["code"] if self.keeps_category else ""
+        key = (ura, patient, source, category)
+        if any((h.ura, h.patient, h.source, h.category) == key for h in self.records.values()):
+            return said(409, "conflict", "Record already exists")
+        held = Held(str(uuid.uuid4()), ura, patient, source, category)
+        self.records[held.id] = held
+        return _json(201, self._list(held))
 
-    def _value(self, name: str) -> str:
-        if name == "token with a broken JWE":
-            return BROKEN_TOKEN
-        kind, _, which = name.partition(" ")
-        patient = which.partition(".")[0] or "patient of the chain"
-        evaluated = self._tokens.setdefault(which, self.prs.evaluated(patient))
-        return {"token": evaluated.token, "JWE": evaluated.jwe, "blind_factor": evaluated.blind_factor}[kind]
+    def _search(self, ura: str, params: Mapping[str, str]) -> Answer:
+        assert set(params) <= {"subject:identifier", "source:identifier"}
+        found = list(self.records.values())
+        if "subject:identifier" in params:
+            patient = params["subject:identifier"].removeprefix(f"{SUBJECT_SYSTEM}|").rpartition(".")[0]
+            found = [held for held in found if held.patient == patient]
+        if "source:identifier" in params or "subject:identifier" not in params:
+            found = [held for held in found if held.ura == ura]
+        if "source:identifier" in params:
+            source = params["source:identifier"].removeprefix("urn:ietf:rfc:3986|")
+            found = [held for held in found if held.source == source]
+        entries = [{"resource": self._list(held)} for held in found]
+        bundle = {"resourceType": "Bundle", "type": "searchset", "total": len(found), "entry": entries}
+        return _json(200, bundle)
 
-    def bind(self, recorded: Any, own: Any) -> None:
-        """Learns which of our ids stands for which of the run."""
-        if isinstance(recorded, dict) and isinstance(own, dict):
-            if isinstance(recorded.get("id"), str) and isinstance(own.get("id"), str):
-                self._ids.setdefault(recorded["id"], own["id"])
-            for name in recorded.keys() & own.keys():
-                self.bind(recorded[name], own[name])
-        if isinstance(recorded, list) and isinstance(own, list):
-            for one, other in zip(recorded, own, strict=False):
-                self.bind(one, other)
+    def _list(self, held: Held) -> dict[str, Any]:
+        return {
+            "id": held.id,
+            "resourceType": "List",
+            "extension": [custodian(held.ura)],
+            "status": "current",
+            "mode": "working",
+            "source": {
+                "identifier": {
+                    "system": "https://cp1-test.example.org/device-identifiers",
+                    "value": held.source,
+                },
+                "type": "Device",
+            },
+            **({"code": coded(held.category)} if held.category else {}),
+        }
 
-    async def rows(self) -> dict[str, int]:
-        """How many registrations each organisation has."""
-        counts = {}
-        for ura in ("00000111", "90000111", "90000222"):
-            async with asking(self.inside(), AT) as client:
-                found = await client.get("/fhir/List", headers=gateway(ura))
-            counts[ura] = found.json()["total"]
-        return {ura: number for ura, number in counts.items() if number}
 
-    async def fill(self, wanted: Mapping[str, int]) -> None:
-        """Adds registrations of other patients until each organisation has as many as it should."""
-        for ura, number in wanted.items():
-            while (await self.rows()).get(ura, 0) < number:
-                await self.add(f"urn:uuid:9{self._fillers}", ura)
+class _Wire(Facility):
+    """A facility without a network."""
 
-    async def add(self, source: str, ura: str = "90000111") -> None:
-        """A registration of a patient that nobody has."""
-        self._fillers += 1
-        token = self.prs.evaluated(f"filler {self._fillers}").token
-        async with asking(self.inside(), AT) as client:
-            made = await client.post(
-                "/fhir/List", json=registration(token, ura, source), headers=gateway(ura)
-            )
-        assert made.status_code == 201, made.text
+    def __init__(self, peer: IndexPeer, ura: str) -> None:
+        self.name, self.base = "NVI", BASE
+        self._peer, self._ura = peer, ura
+
+    async def send(
+        self, method: str, path: str = "", *, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        address = path if path.startswith("http") else f"{BASE}{path}"
+        self._peer.asked.append((method, address))
+        if (answer := self._peer.before(method, address)) is not None:
+            return answer
+        done = self._peer.answer(self._ura, method, address, body)
+        return self._peer.after(method, address) or done
+
+
+def said(status: int, code: str, text: str) -> Answer:
+    """An error, with the member that the real index has in place of resourceType."""
+    issue = [{"severity": "error", "code": code, "details": {"text": text}}]
+    return _json(status, {"resource_type": "OperationOutcome", "issue": issue})
+
+
+def _json(status: int, body: object) -> Answer:
+    return Answer(status, {"content-type": "application/fhir+json"}, orjson.dumps(body))
+
+
+def away() -> FacilityAway:
+    """What is raised when no answer comes."""
+    return FacilityAway("NVI", "too slow")

@@ -82,6 +82,8 @@ async def pseudonym_services(folder: Path, configuration: str = "") -> AsyncIter
     """Both services, with `configuration` at the top of prs.toml."""
     authority = Authority.new("Test Root")
     root = authority.write(folder, "root").certificate
+    (folder / "uzi-ca").mkdir()
+    (folder / "uzi-ca" / "anchors.pem").write_text(authority.pem)
     own = client_certificate(authority, bits=2048).write(folder, "own")
     server = authority.issue("server.example", hosts=("127.0.0.1",)).write(folder, "server")
     nvi = client_certificate(authority, NVI, "nvi.example.org", bits=2048)

@@ -372,6 +372,15 @@ async def test_an_answer_about_something_else_is_given_back_as_it_is(status: int
         assert (answer.status, answer.body, between.asked) == (status, body, 1)
 
 
+@pytest.mark.parametrize("refusal", [(401, b""), (500, b'{"detail": "Unauthorized request"}')])
+async def test_a_facility_that_wants_a_token_where_there_is_no_source_is_named(
+    refusal: tuple[int, bytes],
+) -> None:
+    async with asked_of(refusing(*refusal)) as (facility, _, _, _):
+        with pytest.raises(TokenRefused, match="PRS refused us: it wants a token"):
+            await send_with_token(facility, None, "a", "GET")
+
+
 async def test_without_a_source_no_token_is_sent() -> None:
     async def behave(passing: Passing) -> web.StreamResponse:
         return web.Response(text=str("Authorization" in passing.request.headers))

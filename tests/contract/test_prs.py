@@ -4,11 +4,10 @@ the PRS is away, slow, broken or talks nonsense. Nothing of a patient is ever sa
 from __future__ import annotations
 
 import asyncio
-import gc
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -42,10 +41,10 @@ def healed(services: PseudonymServices) -> None:
     services.between.paths.clear()
 
 
-async def token_of(services: PseudonymServices, patient: Bsn = PATIENT, **changed: object) -> PseudonymToken:
+async def token_of(services: PseudonymServices, **changed: Any) -> PseudonymToken:
     async with localising.pseudonyms(services.settings(**changed)) as client:
         assert client is not None
-        return await client.token(patient)
+        return await client.token(PATIENT)
 
 
 async def test_the_recipient_finds_the_same_pseudonym_each_time_and_another_for_another(
@@ -107,12 +106,12 @@ async def test_a_node_without_a_prs_has_no_client(services: PseudonymServices) -
         ({"oauth": {"organisation": "00000099000000005000"}}, TokenRefused, "no token for prs:read"),
         ({"scopes": "nvi:read"}, TokenRefused, "no token for nvi:read"),
         ({"oauth": {"audience": "https://other.example"}}, TokenRefused, "no token for prs:read"),
-        ({"oauth": None}, TokenRefused, "it saw no client certificate, or no token"),
+        ({"oauth": None}, TokenRefused, "it wants a token or a certificate"),
     ],
     ids=["recipient", "scope", "form", "organisation", "scopes", "audience", "no token"],
 )
 async def test_a_setting_that_the_other_side_does_not_know_is_named(
-    services: PseudonymServices, changed: dict[str, object], error: type[Upstream], why: str
+    services: PseudonymServices, changed: dict[str, Any], error: type[Upstream], why: str
 ) -> None:
     with pytest.raises(error, match=why):
         await token_of(services, **changed)
@@ -124,8 +123,8 @@ async def test_a_setting_that_the_other_side_does_not_know_is_named(
         (slow(3), "too slow"),
         (fails(500), "it answered 500"),
         (fails(503), "it answered 503"),
-        (hangs_up, ""),
-        (halves, ""),
+        (hangs_up, "no usable answer"),
+        (halves, "no usable answer"),
         (says(b"<html>Welcome</html>", "text/html"), "without a sealed pseudonym"),
         (says(b"{}", "application/json"), "without a sealed pseudonym"),
         (says(b"[1]", "application/json"), "without a sealed pseudonym"),
@@ -243,11 +242,14 @@ async def test_only_answers_sealed_as_the_prs_seals_are_taken(algorithm: str) ->
 
 
 async def test_nothing_of_a_patient_or_of_a_question_is_logged_or_said(services: PseudonymServices) -> None:
-    async def echoes(passing: Passing) -> web.StreamResponse:
-        sent = orjson.loads(passing.body)
-        secrets.append(sent["encryptedPersonalId"])
-        detail = [{"type": "x", "loc": ["body"], "msg": "m", "input": {**sent, "personalId": PATIENT}}]
-        return web.json_response({"detail": detail, "error": sent}, status=status)
+    def echoes(status: int) -> Behaviour:
+        async def behave(passing: Passing) -> web.StreamResponse:
+            sent = orjson.loads(passing.body)
+            secrets.append(sent["encryptedPersonalId"])
+            detail = [{"type": "x", "loc": ["body"], "msg": "m", "input": {**sent, "personalId": PATIENT}}]
+            return web.json_response({"detail": detail, "error": sent}, status=status)
+
+        return behave
 
     secrets: list[str] = [PATIENT]
     said: list[str] = []
@@ -257,8 +259,8 @@ async def test_nothing_of_a_patient_or_of_a_question_is_logged_or_said(services:
             token = await client.token(PATIENT)
             secrets += [token.jwe, token.blind_factor, token.value]
             said += [repr(token), str(token), repr(client)]
-            services.between.behave = echoes
             for status in (400, 403, 404, 422, 429, 500, 500, 500, 500, 500):
+                services.between.behave = echoes(status)
                 with pytest.raises(Upstream) as caught:
                     await client.token(PATIENT)
                 said += [
@@ -269,9 +271,3 @@ async def test_nothing_of_a_patient_or_of_a_question_is_logged_or_said(services:
                 ]
     assert any(line["event"] == "facility-resting" for line in lines)
     assert not [secret for secret in secrets if secret in str(lines) or secret in " ".join(said)]
-    gc.collect()
-
-
-def test_the_stand_in_says_nothing_of_a_patient_either(services: PseudonymServices) -> None:
-    kept = [path for path in Path(services.folder).rglob("*") if path.is_file()]
-    assert not [path for path in kept if PATIENT.encode() in path.read_bytes()]

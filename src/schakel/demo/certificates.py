@@ -62,7 +62,7 @@ async def ensure(client: Client, folder: DemoFolder, authority: str) -> None:
     wanted = [
         (
             operator_pair(folder, operator),
-            {"kind": "server", "organisation": f"Operator {operator}", "number": f"0000009900000{place}0000"},
+            {"kind": "server", "organisation": f"Operator {operator}", "number": f"000000990000000{place}0000"},
         )
         for place, operator in enumerate(cast.OPERATORS, start=1)
     ]

@@ -286,7 +286,10 @@ async def send_with_token(
     `FacilityAway` as `Facility.send`.
     """
     if source is None:
-        return await facility.send(method, path, body=body, headers=headers)
+        answer = await facility.send(method, path, body=body, headers=headers)
+        if answer.status != 400 and _token_fault(answer):
+            raise TokenRefused(facility.name, f"it wants a token or a certificate (status {answer.status})")
+        return answer
     for last in (False, True):
         token = await source.token(scopes)
         bearing = {**(headers or {}), "Authorization": f"Bearer {token}"}

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Literal
 
 import asyncpg
@@ -15,6 +16,8 @@ from schakel.exchanges.bgz import BgzExchange
 from schakel.fhir.definitions import Version
 from schakel.gateway import Gateway
 from schakel.generic.addressing.asking import QueryDoor
+from schakel.generic.addressing.client_tokens import ClientTokens
+from schakel.generic.addressing.receiving import ReceivingStore
 from schakel.generic.consent import ConsentOffice, Grounds
 from schakel.generic.identity import AssertionSigner, AuthorisationServer, Holder, Lists, PatientTokens
 from schakel.generic.identity.broker import Broker
@@ -67,6 +70,28 @@ class ProfessionalDoor:
 
     dezi: DeziClient
     logins: Logins
+
+
+@dataclass(frozen=True)
+class ReceivedDirectory:
+    """The query directory as another program writes it."""
+
+    service: FhirService
+    store: ReceivingStore
+
+
+@dataclass(frozen=True)
+class UpdateClientDoors:
+    """What the ministry's update client finds on a listener: the entries of each organisation (by slug), the root that
+    names them, and the query directory when it may write that. `tokens` are those it needs, None when anybody may come;
+    `overlap` is added before the moment since which it asks changes."""
+
+    on: Literal["front", "internal"]
+    tokens: ClientTokens | None
+    directories: Mapping[str, FhirService]
+    root: FhirService
+    query: ReceivedDirectory | None
+    overlap: timedelta
 
 
 @dataclass(frozen=True)
@@ -125,7 +150,7 @@ class OrganisationServices:
 @dataclass(frozen=True)
 class Node:
     """A running node: its organisations by slug, and where its doors are; `back_url` is '' when it has no back,
-    `verdicts` are on the certificates of those who come there."""
+    `verdicts` are on the certificates of those who come there. `administration` has the entries of organisations by slug."""
 
     pool: asyncpg.Pool
     organisations: Mapping[str, OrganisationServices]
@@ -141,6 +166,8 @@ class Node:
     verdicts: Verdicts | None = None
     certificates: InternalCertificates = field(default_factory=InternalCertificates)
     directory: QueryDoor | None = None
+    administration: Mapping[str, FhirService] = field(default_factory=dict)
+    update_client: UpdateClientDoors | None = None
 
     def organisation(self, slug: str) -> OrganisationServices:
         """The organisation of a path. Raises `NotFound`."""

@@ -78,7 +78,7 @@ class OAuth:
             await organisation.log.write(_token_event(organisation, answer.grant, address))
             return as_json(answer.json())
         except Exception as error:
-            return _oauth_error(error)
+            return oauth_error(error)
 
     async def revoke(self, request: Request) -> Response:
         """Token revocation (RFC 7009): a client withdraws what a person allowed."""
@@ -97,7 +97,7 @@ class OAuth:
                 await organisation.log.write(event)
             return as_json({})
         except Exception as error:
-            return _oauth_error(error)
+            return oauth_error(error)
 
     async def _patient_token(
         self,
@@ -172,10 +172,10 @@ class OAuth:
                 raise Invalid("a parameter is given twice")
             return as_json(organisation.server.presentation_definition(asked.get("scope", "")))
         except Exception as error:
-            return _oauth_error(error)
+            return oauth_error(error)
 
 
-def _oauth_error(error: Exception) -> Response:
+def oauth_error(error: Exception) -> Response:
     """An error as the token endpoint tells it (RFC 6749, section 5.2); what is our own fault as elsewhere."""
     if not isinstance(error, OAuthError) and (not isinstance(error, Outcome) or error.status >= 500):
         return problem(error)

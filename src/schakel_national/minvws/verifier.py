@@ -17,7 +17,8 @@ certificate of the connection say takes their place:
 
 An address is read with the folder's own anchors and certificate (`uzi-ca/anchors.pem`, `uzi-ca/tls-{name}.pem`), and
 then `issuer` must be set. Errors are those recorded of the real one: plain text, 400 for a token that is not right, 401
-for a scheme other than Bearer, and 500 without an Authorization header or certificate.
+for a scheme other than Bearer, and 500 without an Authorization header or certificate. One is invented: 503 when the
+keys cannot be had.
 """
 
 from __future__ import annotations
@@ -161,6 +162,11 @@ class Verifier:
         """What a token says that holds here now. Raises `Unverified`."""
         try:
             keys = await self._keys.find(_kid(token))
+        except JoseError as error:
+            raise _refused("Token verification failed") from error
+        except (OSError, ValueError, KeyError, TypeError, aiohttp.ClientError) as error:
+            raise Unverified(Response("The keys of the token server cannot be had", 503)) from error
+        try:
             rules = jwt.JWTClaimsRegistry(
                 now=lambda: int(now().timestamp()),
                 iss={"essential": True, "value": self._issuer or self._keys.issuer},
@@ -171,7 +177,7 @@ class Verifier:
             )
             claims = jwt.decode(token, keys, algorithms=["RS256"]).claims
             rules.validate(claims)
-        except (JoseError, ValueError, KeyError, TypeError, OSError, aiohttp.ClientError) as error:
+        except (JoseError, ValueError, TypeError) as error:
             raise _refused("Token verification failed") from error
         return claims
 
@@ -186,8 +192,11 @@ def verified(app: ASGIApp, folder: Path, address: str, name: str, table: Mapping
 
 
 def _kid(token: str) -> str:
-    """The key that a token says it is signed with; '' when it does not say. Raises `ValueError`."""
-    return str(jws.extract_compact(token.encode()).headers().get("kid", ""))
+    """The key that a token says it is signed with; '' when it does not say. Raises `JoseError`."""
+    try:
+        return str(jws.extract_compact(token.encode()).headers().get("kid", ""))
+    except ValueError as error:
+        raise JoseError from error
 
 
 def _text(claims: Mapping[str, Any], name: str) -> str:

@@ -259,7 +259,7 @@ async def _body(request: Request, model: type[M]) -> M:
 
 def _read(value: object, model: type[M], where: str) -> M:
     try:
-        return model.model_validate(value)
+        return model.model_validate(value, from_attributes=True)
     except ValidationError as error:
         raise Malformed.of(where, error) from error
 

@@ -34,7 +34,6 @@ def choose(endpoints: Sequence[Resource], wanted: Exchange, moment: datetime) ->
 
 def fits(endpoint: Resource, wanted: Exchange, moment: datetime) -> bool:
     """Whether an endpoint is for an exchange at `moment`."""
-    begin, end = _period(endpoint)
     return (
         endpoint.get("status") == "active"
         and (
@@ -43,7 +42,7 @@ def fits(endpoint: Resource, wanted: Exchange, moment: datetime) -> bool:
         )
         and (not wanted.payloads or not wanted.payloads.isdisjoint(payloads(endpoint)))
         and _of_version(endpoint, wanted.version)
-        and begin <= moment < end
+        and _includes(endpoint, moment)
         and bool(_ADDRESS.fullmatch(str(endpoint.get("address", ""))))
     )
 
@@ -70,6 +69,11 @@ def _of_version(endpoint: Resource, version: Version | None) -> bool:
         return True
     release = _RELEASES[version]
     return any(one == release or one.startswith(f"{release}.") for one in said)
+
+
+def _includes(endpoint: Resource, moment: datetime) -> bool:
+    begin, end = _period(endpoint)
+    return begin <= moment < end
 
 
 def _period(endpoint: Resource) -> tuple[datetime, datetime]:

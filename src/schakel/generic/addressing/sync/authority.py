@@ -40,13 +40,13 @@ def refused(known: Sequence[Known], authority: str) -> dict[tuple[str, str], Pro
         return (kind, logical_id) not in problems
 
     for one in known:
-        if one.type in OWNERS and one.type != "Organization":
-            if one.owner not in organisations or not accepted("Organization", one.owner):
-                element = OWNERS[one.type]
-                problems[one.type, one.id] = Problem(
-                    "not-its-own",
-                    f"{element} leads to no organisation of URA {authority}, whose directory this is",
-                )
+        if one.type == "Organization" or one.type not in OWNERS:
+            continue
+        if one.owner not in organisations or not accepted("Organization", one.owner):
+            problems[one.type, one.id] = Problem(
+                "not-its-own",
+                f"{OWNERS[one.type]} leads to no organisation of URA {authority}, whose directory this is",
+            )
     linked = {
         target
         for one in known

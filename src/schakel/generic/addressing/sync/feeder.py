@@ -79,6 +79,8 @@ async def history_since(replica: Replica, source: Source, remote: Remote, kind: 
     try:
         return await history(remote, kind, since)
     except SourceTrouble as trouble:
+        if since and trouble.source_status == 410:
+            await replica.ledger.whole(source.name)  # It no longer knows what changed since then.
         if not since or trouble.source_status != 400:
             raise
         finding = Finding(

@@ -173,4 +173,5 @@ class Following:
 
 def _pause(failures: int, interval: timedelta) -> timedelta:
     """How long to wait after one failure more than `failures`: twice as long each time, at most an interval."""
-    return min(_FIRST_PAUSE * 2 ** min(failures, 16), max(interval, _FIRST_PAUSE))
+    doubled: timedelta = _FIRST_PAUSE * 2 ** min(failures, 16)
+    return min(doubled, max(interval, _FIRST_PAUSE))
