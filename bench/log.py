@@ -94,10 +94,20 @@ def _rows(events: int) -> Iterator[Row]:
 
 
 async def _fill(address: str, events: int) -> None:
+    """Copies the rows in; the indexes that only searches need are made after it, which takes a fraction of the time."""
     connection = await asyncpg.connect(address)
     try:
+        await connection.execute("SET maintenance_work_mem = '512MB'")
+        indexes = await connection.fetch(
+            "SELECT indexname, indexdef FROM pg_indexes "
+            "WHERE tablename = 'audit_event' AND indexdef NOT LIKE 'CREATE UNIQUE%'"
+        )
+        for index in indexes:
+            await connection.execute(f"DROP INDEX {index['indexname']}")
         columns = ["tenant", *(name.strip() for name in COLUMNS.split(","))]
         await connection.copy_records_to_table("audit_event", records=_rows(events), columns=columns)
+        for index in indexes:
+            await connection.execute(index["indexdef"])
         await connection.execute("VACUUM (ANALYZE) audit_event")
     finally:
         await connection.close()

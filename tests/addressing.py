@@ -40,14 +40,14 @@ TYPE_SYSTEM = "http://nictiz.nl/fhir/NamingSystem/organization-type"
 
 
 def organisation(
-    name: str, ura: str = "", endpoints: Iterable[str] = (), part_of: str = "", **members: Any
+    logical_id: str, ura: str = "", endpoints: Iterable[str] = (), part_of: str = "", /, **members: Any
 ) -> Resource:
     """An active organisation with these ids of endpoints, in this order, part of another."""
     found: Resource = {
         "resourceType": "Organization",
-        "id": name,
+        "id": logical_id,
         "active": True,
-        "name": f"The {name}",
+        "name": f"The {logical_id}",
         "type": [{"coding": [{"system": TYPE_SYSTEM, "code": "V6"}]}],
         "endpoint": [{"reference": f"Endpoint/{one}"} for one in endpoints],
     }
@@ -58,13 +58,13 @@ def organisation(
     return {key: value for key, value in {**found, **members}.items() if value not in (None, [])}
 
 
-def service(name: str, of: str, endpoints: Iterable[str] = (), **members: Any) -> Resource:
+def service(logical_id: str, of: str, endpoints: Iterable[str] = (), /, **members: Any) -> Resource:
     """A service that an organisation provides."""
     found: Resource = {
         "resourceType": "HealthcareService",
-        "id": name,
+        "id": logical_id,
         "active": True,
-        "name": f"The {name}",
+        "name": f"The {logical_id}",
         "providedBy": {"reference": f"Organization/{of}"},
         "endpoint": [{"reference": f"Endpoint/{one}"} for one in endpoints],
     }

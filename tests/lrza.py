@@ -1,8 +1,8 @@
 """The stand-in of the LRZa in one process with its test, clients of it by certificate, and what they send.
 
-    with directory(tmp_path, told='page_size = 2', seed=[...]) as lrza:
-        async with lrza.client(HOSPITAL) as hospital:
-            made = await hospital.post("/fhir/Organization", json=organisation("11111111"))
+with directory(tmp_path, told='page_size = 2', seed=[...]) as lrza:
+    async with lrza.client(HOSPITAL) as hospital:
+        made = await hospital.post("/fhir/Organization", json=organisation("11111111"))
 """
 
 from __future__ import annotations

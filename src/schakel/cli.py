@@ -260,8 +260,12 @@ def fetch_bgz(
     organisation: OrganisationOption,
     patient: PatientOption,
     holder: Annotated[
-        list[str], typer.Option(metavar="URA|SLUG", help="Who holds the data; may be given more than once.")
-    ],
+        list[str] | None,
+        typer.Option(
+            metavar="URA|SLUG",
+            help="Who holds the data; may be given more than once. Without it the national facilities are asked.",
+        ),
+    ] = None,
     data: DataOption = None,
     config: ConfigOption = None,
     user_id: UserIdOption = None,
@@ -286,7 +290,7 @@ def fetch_bgz(
     known = places(data, config)
     door = known.find(organisation)
     who = user(known, door, id=user_id, name=user_name, role=role, responsible=responsible)
-    return fetch_bgz(known, door, BgzAsk(patient, holder, who, purpose, treatment_relation), json)
+    return fetch_bgz(known, door, BgzAsk(patient, holder or (), who, purpose, treatment_relation), json)
 
 
 ground = typer.Typer(help="Grounds for disclosure: write, list and end them.", no_args_is_help=True)

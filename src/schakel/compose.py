@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from schakel import certifying, config, consenting, finding, localising, presenting, professionals
+from schakel import certifying, config, consenting, finding, localising, presenting, professionals, publishing
 from schakel.config import Organisation, Settings
 from schakel.exchanges.bgz import BgzExchange
 from schakel.facilities import Facility
@@ -42,7 +42,16 @@ from schakel.generic.identity.page_logins import PageLogins
 from schakel.generic.logging import AuditLog, AuditWriter, ChainLog, Sealer, Sealing
 from schakel.http.node import DataDoor, LogPageDoor, Node, OrganisationServices, PatientDoor, key_hash
 from schakel.kernel.outcomes import Invalid
-from schakel.network import HolderRules, Holders, Locator, Peers, TokenAsker
+from schakel.network import (
+    Finder,
+    HolderRules,
+    Holders,
+    IndexFinder,
+    Locator,
+    Peers,
+    PermissionFinder,
+    TokenAsker,
+)
 from schakel.patient_access import COLLECTS, SERVICES, SHARES, Inbox, MedMijDoor, Rules, Whose
 from schakel.server import FhirService
 from schakel.server.reach import ReachLimits
@@ -102,6 +111,7 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
         worker = Worker(pool, parameters, Reindexing(parameters).kinds())
         await stack.enter_async_context(worker.working())
         await stack.enter_async_context(_sealing(settings, pool, composed))
+        await stack.enter_async_context(publishing.publishing(settings, pool))
         tenants = [one.log.tenant for one in composed.organisations.values()]
         await stack.enter_async_context(expiring(pool, tenants))
         yield replace(composed, verdicts=verdicts)
@@ -127,11 +137,13 @@ async def _compose(
     found = await finding.found(settings, pool, rids, _store_limits(limits), _search_limits(limits))
     writer = AuditWriter(pool)
     organisations: dict[str, OrganisationServices] = {}
+    served: dict[str, list[str]] = {}
     for organisation in settings.organisations:
         tenant = await _tenant(pool, organisation)
         log = AuditLog(writer, tenant)
         policy = policy_with(organisation.authorisation)
         await log.keep_policy(policy.digest, policy.text)
+        served[organisation.slug] = [one.id for one in policy.opened(_scopes(organisation, policy))]
         added = parameters[tenant] = _parameters(settings, organisation.slug, tenant)
         own_peers = peers[organisation.slug]
         consent = consenting.office(settings, organisation, tenant, pool, mitz, log)
@@ -147,6 +159,7 @@ async def _compose(
             consent,
             policy,
             desk,
+            _locator(settings, organisation, index, mitz),
         )
         inbox = await _tenant(pool, organisation, "/inbox")
         tokens = _patient_tokens(settings, organisation, tenant, pool, lists)
@@ -165,6 +178,8 @@ async def _compose(
             localiser=index.localiser(organisation.slug),
             registrations=index.office(organisation, tenant, consent.objections, log),
         )
+    telling = publishing.Telling(settings, pool, rids, _store_limits(limits), _search_limits(limits), served)
+    told = await telling.told()
     return Node(
         pool=pool,
         organisations=organisations,
@@ -179,6 +194,8 @@ async def _compose(
         back_url=settings.back.public_url if settings.back else "",
         certificates=certifying.internal_certificates(settings),
         directory=found.door,
+        administration=told.administration,
+        update_client=told.update_client,
     )
 
 
@@ -246,6 +263,7 @@ def _organisation(
     consent: ConsentOffice,
     policy: Policy,
     desk: presenting.Desk,
+    locator: Locator,
 ) -> OrganisationServices:
     slug, ura, name, tenant = organisation.slug, organisation.ura, organisation.name, parameters.tenant
     own_bases = _own_bases(settings, slug)
@@ -290,7 +308,7 @@ def _organisation(
     bgz = BgzExchange(
         ura=ura,
         name=name,
-        locator=Locator(ura, (), settings.source_timeout),
+        locator=locator,
         holders=Holders(
             directory,
             TokenAsker(peers, TokenForms(signer, server.issuer, wallet)),
@@ -317,6 +335,18 @@ def _organisation(
         bgz=bgz,
         jobs=StoredJobs(pool, parameters),
     )
+
+
+def _locator(
+    settings: Settings, organisation: Organisation, index: localising.Index, mitz: Mitz | None
+) -> Locator:
+    """What tells an organisation who has data of a patient."""
+    finders: list[Finder] = []
+    if (localiser := index.localiser(organisation.slug)) is not None:
+        finders.append(IndexFinder(localiser))
+    if mitz is not None and settings.mitz.locate:
+        finders.append(PermissionFinder(mitz, organisation.ura, organisation.type_code))
+    return Locator(organisation.ura, finders, settings.source_timeout)
 
 
 def _scopes(organisation: Organisation, policy: Policy) -> frozenset[str]:

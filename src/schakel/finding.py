@@ -21,12 +21,8 @@ from schakel.server import FhirService
 from schakel.server.service import WriteRules
 from schakel.store.parameters import ParameterRules, ParameterSets
 from schakel.store.resources import Limits, Store
-from schakel.store.tenants import tenant_of
+from schakel.store.tenants import DIRECTORY, tenant_of
 from schakel.store.writing import RidBlocks
-
-PART = "/directory"
-"""What names a tenant that holds a directory: behind an organisation's slug its own entries, alone the query
-directory of the node."""
 
 
 def configured(peers: tuple[Peer, ...]) -> ConfiguredDirectory:
@@ -61,11 +57,11 @@ async def found(
     settings: Settings, pool: asyncpg.Pool, rids: RidBlocks, limits: Limits, search: SearchLimits
 ) -> Found:
     """What the settings say of finding others. Raises `Invalid` for an organisation that stands there twice."""
-    tenant = await tenant_of(pool, "", "", "Query directory", PART)
+    tenant = await tenant_of(pool, "", "", "Query directory", DIRECTORY)
     given = settings.addressing
     rules = DirectoryRules(given.authority, timedelta(hours=given.stale_hours))
     query = QueryDirectory(pool, tenant, rules)
-    bases = tuple(f"{settings.internal_url}/{one.slug}{PART}/fhir/r4" for one in settings.organisations)
+    bases = tuple(f"{settings.internal_url}/{one.slug}{DIRECTORY}/fhir/r4" for one in settings.organisations)
     store = Store(pool, tenant, rids, bases, limits, ParameterSets(tenant, ParameterRules(most=0), bases))
     service = FhirService(store, WriteRules(), ("r4",), search, bases, offer=QUERY_CLIENT)
     return Found(Directories(configured(settings.directory), query), query, store, QueryDoor(service))

@@ -97,8 +97,13 @@ async def token_source(
 def _form(
     given: MinvwsOAuth, setting: str, certificate: Path | None, key: Path | None, organisation: str
 ) -> Form:
-    if given.form == "secret":
-        return Secret(given.client_id, given.client_secret)
+    if given.secret is not None:
+        try:
+            return Secret(given.client_id, given.secret.read_text("utf-8").strip())
+        except (OSError, UnicodeDecodeError) as error:
+            raise Invalid(
+                f"the file {given.secret} (setting {setting}oauth.secret) cannot be read"
+            ) from error
     if given.form == "organisation":
         return Organisation(organisation, given.source)
     signing, signing_key = given.certificate or certificate, given.key or key

@@ -18,7 +18,6 @@ from schakel.facilities import Facility, FacilityRules
 from schakel.facilities.tokens import Assertion, ClientCredentials, Form, Secret, TokenSource
 from schakel.facilities.tokens import Organisation as OrganisationForm
 from schakel.fhir.search import SearchLimits
-from schakel.finding import PART
 from schakel.generic.addressing.client_tokens import ClientTokens
 from schakel.generic.addressing.own import codes, serving
 from schakel.generic.addressing.own.central import Central
@@ -35,7 +34,7 @@ from schakel.generic.addressing.own.model import (
     Unit,
 )
 from schakel.generic.addressing.own.offers import ADMINISTRATION, QUERY_DIRECTORY, ROOT, UPDATE_CLIENT
-from schakel.generic.addressing.own.publication import Publisher, PublicationWork
+from schakel.generic.addressing.own.publication import PublicationWork, Publisher
 from schakel.generic.addressing.own.signature import Signing
 from schakel.generic.addressing.receiving import ReceivingStore
 from schakel.http.node import ReceivedDirectory, UpdateClientDoors
@@ -45,7 +44,7 @@ from schakel.server import FhirService, Offer
 from schakel.server.service import WriteRules
 from schakel.store.parameters import ParameterRules, ParameterSets
 from schakel.store.resources import Limits, Store
-from schakel.store.tenants import tenant_of
+from schakel.store.tenants import DIRECTORY, tenant_of
 from schakel.store.writing import RidBlocks
 
 ROOT_PART = "/root"
@@ -132,10 +131,10 @@ class Telling:
         await Keeper(self._pool, tenant, root).bring(wanted)
         query = None
         if given.writes:
-            tenant = await tenant_of(self._pool, "", "", "Query directory", PART)
+            tenant = await tenant_of(self._pool, "", "", "Query directory", DIRECTORY)
             base = f"{self._client_url}/directory/update-client/fhir/r4"
             store = _store(ReceivingStore, self._pool, tenant, self._rids, self._limits, (base,))
-            query = ReceivedDirectory(self._service(store, QUERY_DIRECTORY), store)
+            query = ReceivedDirectory(self._service(store, QUERY_DIRECTORY), store.in_step)
         overlap = timedelta(seconds=given.overlap_seconds)
         return UpdateClientDoors(given.on, tokens, directories, self._service(root, ROOT), query, overlap)
 
@@ -238,7 +237,7 @@ async def entry_store(
     settings: Settings, pool: asyncpg.Pool, organisation: Organisation, rids: RidBlocks, limits: Limits
 ) -> tuple[int, Store]:
     """The tenant that has the entries of an organisation, and its store."""
-    tenant = await tenant_of(pool, organisation.slug, organisation.ura, organisation.name, PART)
+    tenant = await tenant_of(pool, organisation.slug, organisation.ura, organisation.name, DIRECTORY)
     urls = [
         settings.public_url,
         settings.internal_url,

@@ -19,7 +19,7 @@ import httpx
 import orjson
 import pytest
 import pytest_asyncio
-from tests.nvi import Replay
+from tests.replays import Replay
 from tests.shared import shared, shared_root
 
 pytestmark = pytest.mark.shared
@@ -136,7 +136,7 @@ def test_the_stand_in_answers_as_the_real_one_was_recorded(
         assert re.fullmatch(r"[0-9a-f-]{36}", answer.headers["x-request-id"])
 
 
-LIBRARY = re.compile(r"(?<=Headers in request: ).*|: 1 validation error for .*", re.DOTALL)
+LIBRARY = re.compile(r"(?<=Headers in request): .*|: 1 validation error for .*", re.DOTALL)
 """What a library says of a model that it cannot read."""
 
 SAID = ("description", "documentation", "display")

@@ -10,7 +10,7 @@ import pytest
 from schakel.generic.identity import User
 from schakel.kernel.outcomes import Outcome, Upstream
 from schakel.kernel.values import Bsn
-from schakel.network import Finding, Located, Locator, Wanted
+from schakel.network import Finding, Findings, Located, Locator, Wanted
 
 OWN, A, B = "90000001", "90000002", "90000003"
 WANTED = Wanted(Bsn("999911120"), User("900000008", "A. Arts", "01.010"), "TREAT")
@@ -19,12 +19,18 @@ WANTED = Wanted(Bsn("999911120"), User("900000008", "A. Arts", "01.010"), "TREAT
 class Knows:
     """A facility that names these, or fails with this error."""
 
-    def __init__(self, name: str, findings: Sequence[Finding] = (), error: Exception | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        findings: Sequence[Finding] = (),
+        error: Exception | None = None,
+        beside: str = "",
+    ) -> None:
         self.name = name
-        self._findings = findings
+        self._findings = Findings(findings, beside)
         self._error = error
 
-    async def find(self, wanted: Wanted) -> Sequence[Finding]:
+    async def find(self, wanted: Wanted) -> Findings:
         assert wanted == WANTED
         if self._error is not None:
             raise self._error
@@ -32,7 +38,7 @@ class Knows:
 
 
 class Sleeps(Knows):
-    async def find(self, wanted: Wanted) -> Sequence[Finding]:
+    async def find(self, wanted: Wanted) -> Findings:
         await asyncio.sleep(60)
         raise AssertionError
 
@@ -65,6 +71,12 @@ async def test_who_asks_is_not_among_those_asked() -> None:
 async def test_that_nobody_has_anything_is_an_answer() -> None:
     found = await locate(Knows("nvi"))
     assert not found.holders and found.whole
+
+
+async def test_what_could_not_be_used_of_an_answer_is_told() -> None:
+    found = await locate(Knows("nvi", [Finding(A, {})], beside="1 of its records names no provider"))
+    assert list(found.holders) == [A] and not found.whole
+    assert found.asked[0].report()["reason"] == "1 of its records names no provider"
 
 
 @pytest.mark.parametrize(

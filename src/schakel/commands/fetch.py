@@ -20,7 +20,7 @@ _system = re.compile(r"(?:https?://|urn:)[^|,\s]*\|").sub
 
 @dataclass(frozen=True, slots=True)
 class BgzAsk:
-    """What to ask; holders by slug or URA."""
+    """What to ask; holders by slug or URA, none to have them looked for."""
 
     patient: str
     holders: Sequence[str]
@@ -31,17 +31,20 @@ class BgzAsk:
 
 def fetch_bgz(places: Places, door: Door, ask: BgzAsk, json: Path | None) -> int:
     """Fetches, prints what each holder gave per request; 0 when all is complete, 1 otherwise."""
-    body = {
+    body: dict[str, Any] = {
         "patient": str(Bsn(ask.patient)),
-        "holders": [places.ura(name) for name in ask.holders],
         "user": ask.user.json(),
         "purpose": ask.purpose,
         "treatment_relation": ask.treatment_relation,
     }
+    if ask.holders:
+        body["holders"] = [places.ura(name) for name in ask.holders]
     answer = asyncio.run(_asked(door, body))
     table = answer.table()
     if json is not None:
         json.write_bytes(answer.body)
+    for asked in table["localised"]:
+        print(f"{asked['by']} {asked['status']}{_why(asked['reason'])}")
     for holder in table["holders"]:
         for line in _holder(holder, places.named(holder["ura"])):
             print(line)
@@ -54,6 +57,10 @@ async def _asked(door: Door, body: dict[str, Any]) -> Answer:
         return await client.good("POST", "exchanges/bgz", json=body)
 
 
+def _why(reason: str) -> str:
+    return f": {reason}" if reason else ""
+
+
 def _holder(holder: dict[str, Any], name: str) -> Iterator[str]:
     """A line for the holder and a table of its requests, with below each what was dropped and why not more.
 
@@ -61,7 +68,10 @@ def _holder(holder: dict[str, Any], name: str) -> Iterator[str]:
     """
     requests = holder["requests"]
     whole = holder.get("reason") or ""
-    yield f"{name}: {holder['status']}{f' ({whole})' if whole else ''}"
+    found = ", ".join(reason["by"] for reason in holder["found"])
+    yield f"{name}: {holder['status']}{f' ({whole})' if whole else ''}, named by {found}"
+    if holder["directory"] and holder["directory"]["stale"]:
+        yield f"  its address is from a directory that was last in step at {holder['directory']['as_of']}"
     head = ("nr", "status", "entries", "dropped", "request")
     rows = [head] + [
         (str(r["number"]), r["status"], str(r["entries"]), str(r["dropped"]), _request(r["query"]))

@@ -44,7 +44,7 @@ class MinvwsOAuth(Section):
     key: Path | None = Field(None, description="its private RSA key (PEM file)")
     chain: bool = Field(False, description="put the certificate and those above it in an assertion (x5c)")
     client_id: str = Field("", description="our client id, with form secret")
-    client_secret: str = Field("", description="its secret", repr=False)
+    secret: Path | None = Field(None, description="file with our secret, with form secret")
     ca: tuple[Path, ...] = Field(
         (), description="authorities of the token server (PEM files); those of the facility when empty"
     )
@@ -52,9 +52,9 @@ class MinvwsOAuth(Section):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         paired(self, "certificate", "key")
-        paired(self, "client_id", "client_secret")
+        paired(self, "client_id", "secret")
         if (self.form == "secret") != bool(self.client_id):
-            raise ValueError("form secret, and no other, needs client_id and client_secret")
+            raise ValueError("form secret, and no other, needs client_id and secret")
         return self
 
 

@@ -74,7 +74,7 @@ class UpdateClient(Fhir):
             base = f"{self._url}/directory/update-client/fhir/r4"
             response = await self._answer(request, received.service, base)
             if request.method == "POST" and response.status_code == 200:
-                await received.store.in_step()
+                await received.in_step()
             return response
         except Exception as error:
             return fhir_error(request, error, "r4")

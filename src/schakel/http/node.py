@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
@@ -17,7 +17,6 @@ from schakel.fhir.definitions import Version
 from schakel.gateway import Gateway
 from schakel.generic.addressing.asking import QueryDoor
 from schakel.generic.addressing.client_tokens import ClientTokens
-from schakel.generic.addressing.receiving import ReceivingStore
 from schakel.generic.consent import ConsentOffice, Grounds
 from schakel.generic.identity import AssertionSigner, AuthorisationServer, Holder, Lists, PatientTokens
 from schakel.generic.identity.broker import Broker
@@ -74,10 +73,10 @@ class ProfessionalDoor:
 
 @dataclass(frozen=True)
 class ReceivedDirectory:
-    """The query directory as another program writes it."""
+    """The query directory as another program writes it; `in_step` writes down that it was here and is content."""
 
     service: FhirService
-    store: ReceivingStore
+    in_step: Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,8 @@ class OrganisationServices:
 @dataclass(frozen=True)
 class Node:
     """A running node: its organisations by slug, and where its doors are; `back_url` is '' when it has no back,
-    `verdicts` are on the certificates of those who come there. `administration` has the entries of organisations by slug."""
+    `verdicts` are on the certificates of those who come there. `administration` has the entries of each organisation,
+    by slug."""
 
     pool: asyncpg.Pool
     organisations: Mapping[str, OrganisationServices]

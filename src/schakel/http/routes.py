@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from schakel.http.administration import Administration, UpdateClient
 from schakel.http.authorise import Authorise
 from schakel.http.consent import ConsentRoutes
 from schakel.http.decisions import Decisions
@@ -58,13 +59,27 @@ def _fhir(handler: Handler, where: str = "fhir") -> list[BaseRoute]:
 
 def _offered(handler: Handler, where: str) -> list[BaseRoute]:
     """A FHIR R4 door with an offer of its own (`openapi.document.OFFERS`)."""
-    base = f"/{{organisation}}/{where}/r4"
+    base = f"/{where}/r4"
     return [Route(f"{base}/{{path:path}}", _Plain(handler)), Route(base, _Plain(handler))]
 
 
 def _medmij(handler: Handler) -> list[BaseRoute]:
     base = "/{organisation}/medmij/{service}/fhir"
     return [Route(f"{base}/{{path:path}}", _Plain(handler)), Route(base, _Plain(handler))]
+
+
+def _update_client(node: Node, url: str, listener: str) -> list[BaseRoute]:
+    """The doors of the ministry's update client, on the listener that the settings name."""
+    if (doors := node.update_client) is None or doors.on != listener:
+        return []
+    client = UpdateClient(node, url, doors)
+    token = Route("/directory/update-client/oauth2/token", client.token, methods=["POST"])
+    return [
+        *_offered(client.own, "{organisation}/administration/update-client/fhir"),
+        *_offered(client.root, "directory/root/fhir"),
+        *(_offered(client.query, "directory/update-client/fhir") if doors.query else []),
+        *([token] if doors.tokens else []),
+    ]
 
 
 def _consent(node: Node) -> list[BaseRoute]:
@@ -91,6 +106,7 @@ def front(node: Node) -> list[BaseRoute]:
     routes: list[BaseRoute] = [
         *(_fhir(Fhir(node, url).guarded) if node.guarded_on_front else []),
         *(_medmij(MedMij(node, url).resource) if node.guarded_on_front else []),
+        *_update_client(node, url, "front"),
         *_health(health),
         Route("/{organisation}/log", log_page.page, methods=["GET"]),
         Route("/{organisation}/log/login", log_page.login, methods=["GET", "POST"]),
@@ -124,6 +140,7 @@ def back(node: Node) -> list[BaseRoute]:
     routes: list[BaseRoute] = [
         *_fhir(Fhir(node, url).guarded),
         *_medmij(MedMij(node, url).resource),
+        *_offered(Administration(node, url).directory, "{organisation}/administration/fhir"),
         *_health(Health(node)),
         Route("/{organisation}/mitz/notify", MitzRoutes(node).notify, methods=["POST"]),
         Route("/.well-known/oauth-authorization-server/{organisation}", plain(oauth.metadata)),
@@ -152,7 +169,8 @@ def internal(node: Node) -> list[BaseRoute]:
     routes: list[BaseRoute] = [
         *_fhir(Fhir(node, url).internal),
         *_fhir(MedMij(node, url).inbox, "inbox/fhir"),
-        *_offered(Directory(node, url).query, "directory/fhir"),
+        *_offered(Directory(node, url).query, "{organisation}/directory/fhir"),
+        *_update_client(node, url, "internal"),
         *_health(health),
         Route("/metrics", health.metrics),
         Route("/{organisation}/exchanges/bgz", plain(own.fetch_bgz), methods=["POST"]),

@@ -9,20 +9,24 @@ never hides the others.
 from schakel.network.asking import TokenAsker
 from schakel.network.assembling import assemble
 from schakel.network.fetch import HolderResult, RequestResult, fetch_holder
+from schakel.network.finders import IndexFinder, PermissionFinder
 from schakel.network.holders import HolderRules, Holders, Question
-from schakel.network.locating import Asked, Finder, Finding, Located, Locator, Reason, Wanted
+from schakel.network.locating import Asked, Finder, Finding, Findings, Located, Locator, Reason, Wanted
 from schakel.network.peers import Peers, Reply
 
 __all__ = [
     "Asked",
     "Finder",
     "Finding",
+    "Findings",
     "HolderResult",
     "HolderRules",
     "Holders",
+    "IndexFinder",
     "Located",
     "Locator",
     "Peers",
+    "PermissionFinder",
     "Question",
     "Reason",
     "Reply",

@@ -6,29 +6,9 @@ subscription on the patient; that it names nobody says nothing of who has data.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
-
-from schakel.generic.consent.mitz import OpenQuestion, PermittedHolder, asking
-from schakel.kernel.values import Bsn
-from schakel.network.locating import Finding, Wanted
-
-
-class Registered(Protocol):
-    """A record of the index: who registered it, and when as far as the index says."""
-
-    @property
-    def ura(self) -> str: ...
-    @property
-    def registered(self) -> str: ...
-
-
-class Index(Protocol):
-    """The index of who has data, such as `generic.localisation.Localiser`."""
-
-    async def localise(self, patient: Bsn) -> Sequence[Registered]:
-        """Raises `Outcome`."""
-        ...
+from schakel.generic.consent.mitz import Mitz, OpenQuestion, asking
+from schakel.generic.localisation import Localiser
+from schakel.network.locating import Finding, Findings, Wanted
 
 
 class IndexFinder:
@@ -36,21 +16,20 @@ class IndexFinder:
 
     name = "nvi"
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: Localiser) -> None:
         self._index = index
 
-    async def find(self, wanted: Wanted) -> Sequence[Finding]:
+    async def find(self, wanted: Wanted) -> Findings:
         """Those that registered. Raises `Outcome`."""
-        records = await self._index.localise(wanted.patient)
-        return [Finding(one.ura, {"registered": one.registered} if one.registered else {}) for one in records]
-
-
-class OpenRegister(Protocol):
-    """Who may release, such as `generic.consent.mitz.Mitz`."""
-
-    async def holders(self, question: OpenQuestion) -> Sequence[PermittedHolder]:
-        """Raises `Outcome`."""
-        ...
+        found = await self._index.search(wanted.patient)
+        unnamed = len(found.unreadable)
+        return Findings(
+            [
+                Finding(one.ura, {"registered": one.registered} if one.registered else {})
+                for one in found.records
+            ],
+            f"{unnamed} of its records name no provider" if unnamed else "",
+        )
 
 
 class PermissionFinder:
@@ -58,12 +37,12 @@ class PermissionFinder:
 
     name = "mitz"
 
-    def __init__(self, mitz: OpenRegister, ura: str, type_code: str) -> None:
+    def __init__(self, mitz: Mitz, ura: str, type_code: str) -> None:
         self._mitz = mitz
         self._ura = ura
         self._type_code = type_code
 
-    async def find(self, wanted: Wanted) -> Sequence[Finding]:
+    async def find(self, wanted: Wanted) -> Findings:
         """Those that may release to us. Raises `Outcome`, also when Mitz cannot be asked for this professional."""
         user = wanted.user
         who = asking(
@@ -79,4 +58,4 @@ class PermissionFinder:
             purpose=who.purpose,
         )
         found = await self._mitz.holders(question)
-        return [Finding(one.ura, {"categories": list(one.categories)}) for one in found]
+        return Findings([Finding(one.ura, {"categories": list(one.categories)}) for one in found])

@@ -49,6 +49,15 @@ class Finding:
     more: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a finder names; `beside` says what stood in its answer beside these and could not be used, '' when nothing
+    did: then somebody may be missing."""
+
+    holders: Sequence[Finding]
+    beside: str = ""
+
+
 class Finder(Protocol):
     """One facility that knows who has data of a patient."""
 
@@ -57,14 +66,15 @@ class Finder(Protocol):
         """What it is called in answers, such as nvi."""
         ...
 
-    async def find(self, wanted: Wanted) -> Sequence[Finding]:
+    async def find(self, wanted: Wanted) -> Findings:
         """Those that it names. Raises `Outcome` when it could not be asked or did not answer."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A facility that was asked: it answered or it failed, `reason` then says why."""
+    """A facility that was asked: it answered or it failed. `reason` says why it failed, or what of its answer could
+    not be used."""
 
     by: str
     status: Literal["answered", "failed"]
@@ -85,8 +95,8 @@ class Located:
 
     @property
     def whole(self) -> bool:
-        """Whether every facility answered, so that nobody is missing that one of them knows."""
-        return all(one.status == "answered" for one in self.asked)
+        """Whether every facility gave an answer that could be used whole, so that nobody is missing that it knows."""
+        return all(one.status == "answered" and not one.reason for one in self.asked)
 
 
 class Locator:
@@ -107,21 +117,23 @@ class Locator:
         answers = await asyncio.gather(*(self._answer(finder, wanted) for finder in self._finders))
         holders: dict[str, tuple[Reason, ...]] = {}
         for asked, findings in answers:
-            for one in findings:
+            for one in findings.holders:
                 if one.ura != self._own:
                     reason = Reason(asked.by, one.more)
                     known = holders.get(one.ura, ())
                     holders[one.ura] = known if reason in known else (*known, reason)
         return Located(holders, tuple(asked for asked, _ in answers))
 
-    async def _answer(self, finder: Finder, wanted: Wanted) -> tuple[Asked, Sequence[Finding]]:
+    async def _answer(self, finder: Finder, wanted: Wanted) -> tuple[Asked, Findings]:
         try:
             async with asyncio.timeout(self._seconds):
-                return Asked(finder.name, "answered"), await finder.find(wanted)
+                found = await finder.find(wanted)
+            return Asked(finder.name, "answered", found.beside), found
         except TimeoutError:
-            return Asked(finder.name, "failed", "no answer in time"), ()
+            reason = "no answer in time"
         except Outcome as outcome:
-            return Asked(finder.name, "failed", outcome.message), ()
+            reason = outcome.message
         except Exception as error:  # What one says that we cannot read hides nothing of the others.
             _log.error("finder", finder=finder.name, kind=type(error).__name__)
-            return Asked(finder.name, "failed", "its answer could not be processed"), ()
+            reason = "its answer could not be processed"
+        return Asked(finder.name, "failed", reason), Findings(())

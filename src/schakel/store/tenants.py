@@ -7,6 +7,10 @@ import asyncpg
 from schakel.kernel.outcomes import Invalid
 from schakel.store.connection import acquire
 
+DIRECTORY = "/directory"
+"""What names a tenant that holds a directory: behind an organisation's slug its own entries, alone the query directory
+of the node."""
+
 
 async def tenant_of(pool: asyncpg.Pool, slug: str, ura: str, name: str, part: str = "") -> int:
     """The number of a tenant; made at its first start. The URA is what stays, slug and name may change. A part is named

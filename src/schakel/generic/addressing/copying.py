@@ -38,6 +38,7 @@ _LINKS: Mapping[str, tuple[str, str]] = {
     "HealthcareService": ("endpoint", "Endpoint"),
     "PractitionerRole": ("practitioner", "Practitioner"),
 }
+_URA = URA_SYSTEM.lower()
 _OFF = frozenset({"off", "inactive", "suspended", "entered-in-error"})
 _ID = r"[A-Za-z0-9\-._~:]{1,256}"
 _LITERAL = re.compile(rf"([A-Z][A-Za-z]+)/({_ID})(?:/_history/{_ID})?")
@@ -90,7 +91,7 @@ def uras(resource: Resource) -> frozenset[str]:
     identifiers = resource.get("identifier")
     found = set()
     for one in identifiers if isinstance(identifiers, list) else ():
-        if isinstance(one, dict) and str(one.get("system", "")).lower() == URA_SYSTEM and "value" in one:
+        if isinstance(one, dict) and str(one.get("system", "")).lower() == _URA and "value" in one:
             found.add(str(Ura(str(one["value"]))))
     return frozenset(found)
 

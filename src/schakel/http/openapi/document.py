@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from schakel.fhir.definitions import VERSIONS, Version
 from schakel.generic.addressing.asking import QUERY_CLIENT
+from schakel.generic.addressing.own import offers
 from schakel.generic.authorisation import bundled
 from schakel.http.openapi import consent, fhir, own, parts, professionals
 from schakel.http.openapi.parts import ID, ORGANISATION, OUTCOME_ANSWER, PROBLEM_ANSWER, Json, parameter
@@ -23,7 +24,13 @@ from schakel.server import Offer
 WHOLE = "/{organisation}/fhir/{version}"
 """The FHIR door which, on the internal listener, does all that FHIR is asked."""
 
-OFFERS: Mapping[str, Offer] = {"/{organisation}/directory/fhir/r4": QUERY_CLIENT}
+OFFERS: Mapping[str, Offer] = {
+    "/{organisation}/directory/fhir/r4": QUERY_CLIENT,
+    "/{organisation}/administration/fhir/r4": offers.ADMINISTRATION,
+    "/{organisation}/administration/update-client/fhir/r4": offers.UPDATE_CLIENT,
+    "/directory/root/fhir/r4": offers.ROOT,
+    "/directory/update-client/fhir/r4": offers.QUERY_DIRECTORY,
+}
 """The doors (FHIR R4) that do what their offer says and no more, by path."""
 
 _OWN = {**own.OPERATIONS, **consent.OPERATIONS, **professionals.OPERATIONS}
@@ -35,9 +42,12 @@ _ABOUT = {
 }
 _OPEN = re.compile(
     r"/health/|/openapi\.json|/metrics|/\.well-known/|/pages/|/professionals/(?!logins)|/oauth2/(?!introspect)"
-    r"|/log/log(?:in|out)|/log/callback"
+    r"|/log/log(?:in|out)|/log/callback|/administration/fhir/"
 )
 """What is asked without a key or token; the token endpoint has proof of its own in its form."""
+
+_UPDATE_CLIENT = re.compile(r"/update-client/fhir/|/directory/root/")
+"""What the ministry's update client asks: with a token or without anything, as the settings say."""
 
 
 class OpenApi:
@@ -145,6 +155,8 @@ def _security(listener: str, path: str) -> list[Json]:
     shown: Json = {"client certificate": []} if listener == "back" else {}
     if _OPEN.search(path):
         return [shown] if shown else []
+    if _UPDATE_CLIENT.search(path):
+        return [{"access token": []}, {}]
     if listener == "internal":
         return [{"organisation key": []}, {"client certificate": []}]
     return [{"access token": [], **shown}]
