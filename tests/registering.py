@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any, Literal
 
 import asyncpg
-from tests.nvi import FakePseudonyms, IndexPeer
+from tests.nvi import SOURCE, FakePseudonyms, IndexPeer
 
 from schakel.fhir.definitions import Version
 from schakel.generic.consent import Objections
@@ -88,7 +88,9 @@ class World:
             client or self.index.client(URA, self.pseudonyms), rules, self.objections, self._witness
         )
         self.work = RegistrationWork(self.pool, {self.tenant: registrar}, timedelta(seconds=lease))
-        self.registrations = Registrations(self.pool, self.tenant, rules, self.objections, self.work)
+        self.registrations = Registrations(
+            self.pool, self.tenant, rules, self.objections, self.work, ("urn:ietf:rfc:3986", SOURCE)
+        )
 
     async def _witness(self, action: Literal["C", "D"], registration: Registration) -> None:
         self.told.append((action, registration.patient, registration.category))

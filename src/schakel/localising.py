@@ -148,7 +148,8 @@ class Index:
             for one in organisation.registrations
         )
         self.registrars[tenant] = Registrar(client, rules, objections, _witness(organisation, log))
-        return Registrations(self.pool, tenant, rules, objections, self.work)
+        source = (client.rules.source_system, client.rules.source)
+        return Registrations(self.pool, tenant, rules, objections, self.work, source)
 
 
 @asynccontextmanager

@@ -41,6 +41,7 @@ from tests.shared import shared
 from schakel.fhir import definitions
 from schakel.fhir.json import parse
 from schakel.fhir.validation import validate
+from schakel.kernel.outcomes import Invalid
 
 Resource = dict[str, Any]
 
@@ -75,7 +76,12 @@ SEED: list[Resource] = [
         ),
         "id": "m1",
     },
-    {**mandate({"reference": "Organization/east"}, participatingOrganization=NAMED), "id": "m2"},
+    {
+        **mandate(
+            {"reference": "Organization/east"}, participatingOrganization=NAMED, period={"start": "2023"}
+        ),
+        "id": "m2",
+    },
 ]
 
 
@@ -453,7 +459,8 @@ async def test_the_whole_run_of_the_ministrys_client_as_recorded_finds_its_answe
     with directory(tmp_path, "seven_types = true\nopen_reading = true", held) as lrza:
         async with lrza.client(**recorded["request_headers_common"]) as client:
             for step in steps:
-                url = f"{step['path']}{'?' + step['raw_query'] if step['raw_query'] else ''}"
+                query = step.get("raw_query")
+                url = f"{step['path']}?{query}" if query else step["path"]
                 answer = await client.request(
                     step["method"], url, content=json.dumps(step["body"]) if step["body"] else None
                 )
@@ -507,8 +514,6 @@ async def test_a_seed_is_taken_as_it_is_and_once(tmp_path: Path) -> None:
 
 
 async def test_a_wrong_seed_stops_the_start_and_leaves_nothing(tmp_path: Path) -> None:
-    from schakel.kernel.outcomes import Invalid
-
     (tmp_path / "bad.ndjson").write_text(
         '{"resourceType":"Organization","id":"a"}\n{"resourceType":"Patient"}\n'
     )

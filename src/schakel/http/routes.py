@@ -21,6 +21,7 @@ from schakel.http.errors import refused
 from schakel.http.fhir import Fhir
 from schakel.http.health import Health
 from schakel.http.jobs import JobRoutes
+from schakel.http.localisation import Localisation
 from schakel.http.log import Log
 from schakel.http.log_page import LogPage
 from schakel.http.medmij import MedMij
@@ -94,6 +95,15 @@ def _consent(node: Node) -> list[BaseRoute]:
         Route(f"{base}/subscriptions", plain(mitz.subscriptions), methods=["GET", "POST"]),
         Route(f"{base}/subscriptions/end", plain(mitz.end_subscription), methods=["POST"]),
         Route(f"{base}/choices", plain(mitz.choices), methods=["GET"]),
+    ]
+
+
+def _localisation(localisation: Localisation) -> list[BaseRoute]:
+    base = "/{organisation}/localisation/fhir/r4/List"
+    return [
+        Route(base, localisation.lists, methods=["GET", "POST"]),
+        Route(f"{base}/_search", localisation.search, methods=["POST"]),
+        Route(f"{base}/{{id}}", localisation.one, methods=["GET", "DELETE"]),
     ]
 
 
@@ -177,6 +187,7 @@ def internal(node: Node) -> list[BaseRoute]:
         Route("/{organisation}/grounds", plain(own.grounds), methods=["GET", "POST"]),
         Route("/{organisation}/grounds/{id}", plain(own.end_ground), methods=["DELETE"]),
         *_consent(node),
+        *_localisation(Localisation(node, url)),
         Route("/{organisation}/professionals/logins", plain(professionals.begin), methods=["POST"]),
         Route(
             "/{organisation}/professionals/logins/{id}", plain(professionals.one), methods=["GET", "DELETE"]

@@ -43,7 +43,7 @@ class Status:
 
 
 class Registrations:
-    """Those of organisation `tenant`; `work` is what tells the index."""
+    """Those of organisation `tenant`; `work` is what tells the index, `source` (system, value) names our software."""
 
     def __init__(
         self,
@@ -52,12 +52,14 @@ class Registrations:
         rules: tuple[Rule, ...],
         objecting: Objecting,
         work: RegistrationWork,
+        source: tuple[str, str],
     ) -> None:
         self._pool = pool
         self._tenant = tenant
         self._rules = rules
         self._objecting = objecting
         self._work = work
+        self.source = source
 
     async def of(self, patient: Bsn) -> list[Registration]:
         """Those of a patient that the index knows, by category."""
@@ -78,16 +80,6 @@ class Registrations:
                 key,
             )
         return None if row is None else registration(row)
-
-    async def stand_on(self, record: str) -> bool:
-        """Whether one of ours stands on this record of the index."""
-        async with acquire(self._pool) as connection:
-            found: bool = await connection.fetchval(
-                "SELECT EXISTS (SELECT FROM localisation_record WHERE tenant = $1 AND record = $2 AND record <> '')",
-                self._tenant,
-                record,
-            )
-        return found
 
     async def register(self, patient: Bsn, category: str) -> tuple[Registration, bool]:
         """Registers what the EHR asks, and waits until the index took it; whether it is new.
