@@ -78,7 +78,10 @@ async def telling_node(
 ) -> AsyncIterator[RunningNode]:
     """A node whose organisation `a` has `entries` (all of `ENTRIES` when None), with the doors that `client` says."""
     told = {"type_code": "V6", "entries": ENTRIES if entries is None else entries}
-    addressing = {"update_client": dict(OPEN if client is None else client), **overrides.pop("addressing", {})}
+    addressing = {
+        "update_client": dict(OPEN if client is None else client),
+        **overrides.pop("addressing", {}),
+    }
     async with running_node(
         make_database,
         overrides.pop("organisations", ("a",)),

@@ -196,7 +196,8 @@ async def running_node(
     organisation, `by_slug` has further ones of single organisations, the rest are settings of the node. The guarded
     door stands open on the front listener; with `back=True` (or settings of `[back]` that a test wants) there is a back
     listener too, and with `over_back=True` the organisations ask each other there, each with its own certificate.
-    `also` are further organisations in the directory."""
+    `also` are further organisations in the directory. With `keys_only=True` nothing but the keys of the organisations
+    is entered, so that their addresses must be found elsewhere."""
     async with running_region(make_database, [organisations], **overrides) as [node]:
         yield node
 
@@ -211,10 +212,13 @@ async def running_region(
     over_back: bool = overrides.pop("over_back", False)
     also: Sequence[Peer] = overrides.pop("also", ())
     back = overrides.pop("back", over_back)
+    keys_only: bool = overrides.pop("keys_only", False)
     by_slug: Mapping[str, Mapping[str, Any]] = overrides.pop("by_slug", {})
     with TemporaryDirectory(prefix="schakel-keys-") as folder:
         plans = _plans(nodes, Path(folder), each, by_slug, over_back)
         directory = tuple(peer for plan in plans for peer in plan.peers(over_back)) + tuple(also)
+        if keys_only:
+            directory = tuple(Peer(ura=peer.ura, name=peer.name, jwks=peer.jwks) for peer in directory)
         async with AsyncExitStack() as stack:
             running: list[RunningNode] = []
             for plan in plans:

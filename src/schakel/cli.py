@@ -394,6 +394,107 @@ def explain(
     return explain(known, doors, id, again=again)
 
 
+localisation = typer.Typer(
+    help="What the national index (NVI) was told of patients: show it, compare it.", no_args_is_help=True
+)
+app.add_typer(localisation, name="localisation")
+
+
+@localisation.command("status")
+def localisation_status(
+    organisation: Annotated[
+        str | None, typer.Option(metavar="SLUG|URA", help="Whose registrations; without it those of all.")
+    ] = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> int:
+    """Show rules, registrations by state, what waits or failed, and how soon data were registered.
+
+    The node may run or not.
+    """
+    from schakel.commands.localisation import show
+
+    return show(data, config, organisation)
+
+
+@localisation.command("reconcile")
+def localisation_reconcile(
+    organisation: Annotated[
+        str | None, typer.Option(metavar="SLUG|URA", help="Whose registrations; without it those of all.")
+    ] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what differs.")] = False,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> int:
+    """Compare our registrations with the records that the national index has of us.
+
+    Shows what is only here, only there, there twice, or registered under another recipient, scope or source. Only
+    records with our number and our source are ever deleted. Exit code 1 when something differs in the end. The node
+    may run or not.
+    """
+    from schakel.commands.localisation import reconcile
+
+    return reconcile(data, config, organisation, mend=repair)
+
+
+addressing = typer.Typer(
+    help="The query directory: what it is kept in step with, and what is not right.", no_args_is_help=True
+)
+app.add_typer(addressing, name="addressing")
+
+
+@addressing.command("status")
+def addressing_status(data: DataOption = None, config: ConfigOption = None) -> int:
+    """Show the directories that are followed, and what the last run of each did.
+
+    Exit code 1 when one is not in step or something was found. The node may run or not.
+    """
+    from schakel.commands.addressing import status
+
+    return status(data, config)
+
+
+@addressing.command("sync")
+def addressing_sync(
+    source: Annotated[
+        str, typer.Option(metavar="NAME", help="Only this directory; without it all of them.")
+    ] = "",
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Read all of it again, and end what is no longer there.")
+    ] = False,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> int:
+    """Bring the query directory in step now.
+
+    Where a node does so already, it is asked to do it at once, and waited for. Exit code 1 when a directory could not
+    be read; the next run goes on where this one was.
+    """
+    from schakel.commands.addressing import sync
+
+    return sync(data, config, source, whole=whole)
+
+
+@addressing.command("findings")
+def addressing_findings(
+    source: Annotated[
+        str, typer.Option(metavar="NAME", help="Only of this directory; without it of all.")
+    ] = "",
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="Show those that no longer hold as well.")
+    ] = False,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> int:
+    """List what is not right with the directories: broken resources, conflicts, what they may not say.
+
+    Exit code 1 when there is something. The node may run or not.
+    """
+    from schakel.commands.addressing import findings
+
+    return findings(data, config, source, resolved=resolved)
+
+
 log = typer.Typer(help="The log of a node: check it against its seals, end its term.", no_args_is_help=True)
 app.add_typer(log, name="log")
 

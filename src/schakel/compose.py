@@ -112,6 +112,7 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
         await stack.enter_async_context(worker.working())
         await stack.enter_async_context(_sealing(settings, pool, composed))
         await stack.enter_async_context(publishing.publishing(settings, pool))
+        await stack.enter_async_context(finding.kept_in_step(settings, pool))
         tenants = [one.log.tenant for one in composed.organisations.values()]
         await stack.enter_async_context(expiring(pool, tenants))
         yield replace(composed, verdicts=verdicts)

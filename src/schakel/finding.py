@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 import asyncpg
 
-from schakel.config import Peer, Settings
+from schakel.config import DirectorySource, Peer, Settings
+from schakel.facilities import Facility, FacilityRules, TokenSource
 from schakel.fhir.search import SearchLimits
 from schakel.generic.addressing import (
     Address,
@@ -17,12 +20,26 @@ from schakel.generic.addressing import (
     QueryDirectory,
 )
 from schakel.generic.addressing.asking import QUERY_CLIENT, QueryDoor
+from schakel.generic.addressing.ledger import Ledger
+from schakel.generic.addressing.replica import Replica
+from schakel.generic.addressing.sync import (
+    CentralFeeder,
+    Feeder,
+    FileFeeder,
+    Following,
+    OpenRemote,
+    ReadingRules,
+    Remote,
+    RootFeeder,
+)
+from schakel.kernel import tls
 from schakel.server import FhirService
 from schakel.server.service import WriteRules
 from schakel.store.parameters import ParameterRules, ParameterSets
 from schakel.store.resources import Limits, Store
 from schakel.store.tenants import DIRECTORY, tenant_of
 from schakel.store.writing import RidBlocks
+from schakel.token_sources import token_source
 
 
 def configured(peers: tuple[Peer, ...]) -> ConfiguredDirectory:
@@ -65,3 +82,60 @@ async def found(
     store = Store(pool, tenant, rids, bases, limits, ParameterSets(tenant, ParameterRules(most=0), bases))
     service = FhirService(store, WriteRules(), ("r4",), search, bases, offer=QUERY_CLIENT)
     return Found(Directories(configured(settings.directory), query), query, store, QueryDoor(service))
+
+
+@asynccontextmanager
+async def following(settings: Settings, pool: asyncpg.Pool) -> AsyncIterator[Following]:
+    """What keeps the query directory in step, with what it needs to read the directories until the end of the block.
+    Raises `Invalid` for a certificate, a key or a secret."""
+    tenant = await tenant_of(pool, "", "", "Query directory", DIRECTORY)
+    store = Store(pool, tenant, RidBlocks(), parameters=ParameterSets(tenant, ParameterRules(most=0)))
+    async with AsyncExitStack() as stack:
+        feeders = [await _feeder(settings, one, stack) for one in settings.addressing.sources]
+        yield Following(settings.database, Replica(pool, store, Ledger(pool, tenant)), feeders)
+
+
+@asynccontextmanager
+async def kept_in_step(settings: Settings, pool: asyncpg.Pool) -> AsyncIterator[None]:
+    """Follows the directories of the settings until the end of the block."""
+    async with following(settings, pool) as work:
+        if not await work.needed():
+            yield
+            return
+        async with work.working():
+            yield
+
+
+async def _feeder(settings: Settings, given: DirectorySource, stack: AsyncExitStack) -> Feeder:
+    interval = timedelta(seconds=given.interval_seconds)
+    if given.file is not None:
+        return FileFeeder(given.name, given.file, given.base or "", interval, 10 * given.bytes)
+    assert given.base is not None  # as the settings were checked
+    tokens = await stack.enter_async_context(
+        token_source(given.oauth, given, f"addressing.sources ({given.name}) ")
+    )
+    if given.kind == "central":
+        return CentralFeeder(given.name, given.base, _open(given, tokens, given.page_size or 0), interval)
+    size = 100 if given.page_size is None else given.page_size
+    ours = (
+        settings.public_url,
+        settings.internal_url,
+        *((settings.back.public_url,) if settings.back else ()),
+    )
+    return RootFeeder(given.name, given.base, _open(given, tokens, size), interval, ours)
+
+
+def _open(given: DirectorySource, tokens: TokenSource | None, page_size: int) -> OpenRemote:
+    """What opens the directory, and for a root those that it names; only the directory itself gets a token."""
+    setting = f"addressing.sources ({given.name}) "
+    context = tls.client(given.ca, given.certificate, given.key, setting=setting)
+    rules = ReadingRules(page_size, given.pages, given.held)
+    facility_rules = FacilityRules(timeout=given.seconds, most=given.bytes)
+
+    @asynccontextmanager
+    async def opened(base: str) -> AsyncIterator[Remote]:
+        name = f"the directory {given.name}" if base == given.base else f"the directory at {base}"
+        async with Facility.open(name, base, context, facility_rules) as facility:
+            yield Remote(facility, rules, tokens if base == given.base else None, given.scopes)
+
+    return opened

@@ -7,24 +7,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 import asyncpg
 
 from schakel import config
-from schakel.config import MinvwsOAuth, Nvi, Prs, Settings
-from schakel.facilities import (
-    Assertion,
-    ClientCredentials,
-    Facility,
-    FacilityRules,
-    Organisation,
-    Secret,
-    TokenSource,
-)
-from schakel.facilities.tokens import Form
+from schakel.config import Nvi, Prs, Settings
+from schakel.facilities import Facility, FacilityRules
 from schakel.generic.consent import Objections
 from schakel.generic.localisation import (
     Localiser,
@@ -40,7 +29,7 @@ from schakel.generic.localisation.telling import Witness
 from schakel.generic.logging import AuditLog, Event
 from schakel.generic.pseudonyms import Pseudonyms, Recipient
 from schakel.kernel import tls
-from schakel.kernel.outcomes import Invalid
+from schakel.token_sources import token_source
 
 
 @asynccontextmanager
@@ -53,66 +42,9 @@ async def pseudonyms(settings: Settings) -> AsyncIterator[Pseudonyms | None]:
     recipient = Recipient(given.recipient, given.scope)
     async with (
         Facility.open("PRS", given.base, _shown(given), FacilityRules(timeout=given.seconds)) as facility,
-        token_source(
-            given.oauth, "prs.", given.base, given.certificate, given.key, given.ca, given.seconds
-        ) as tokens,
+        token_source(given.oauth, given, "prs.") as tokens,
     ):
         yield Pseudonyms(facility, tokens, recipient, given.style, given.scopes)
-
-
-@asynccontextmanager
-async def token_source(
-    given: MinvwsOAuth | None,
-    setting: str,
-    base: str,
-    certificate: Path | None,
-    key: Path | None,
-    ca: tuple[Path, ...],
-    seconds: float,
-    organisation: str = "",
-) -> AsyncIterator[TokenSource | None]:
-    """Tokens for the facility at `base`, which is shown `certificate` and trusted by `ca`; None when none are asked.
-
-    `setting` stands before `oauth.` in the names of settings (such as `prs.`), `organisation` is for whom is asked when
-    the settings do not say. Raises `Invalid` for a certificate or key.
-    """
-    if given is None:
-        yield None
-        return
-    context = tls.client(given.ca or ca, certificate, key, setting=setting, ca_setting=f"{setting}oauth.ca")
-    form = _form(given, setting, certificate, key, given.organisation or organisation)
-    parts = urlsplit(base)
-    audience = given.audience or ("" if given.form == "secret" else f"{parts.scheme}://{parts.netloc}")
-    async with ClientCredentials.open(
-        f"the token server of {setting}oauth",
-        given.endpoint,
-        form,
-        audience,
-        context,
-        FacilityRules(timeout=seconds),
-    ) as source:
-        yield source
-
-
-def _form(
-    given: MinvwsOAuth, setting: str, certificate: Path | None, key: Path | None, organisation: str
-) -> Form:
-    if given.secret is not None:
-        try:
-            return Secret(given.client_id, given.secret.read_text("utf-8").strip())
-        except (OSError, UnicodeDecodeError) as error:
-            raise Invalid(
-                f"the file {given.secret} (setting {setting}oauth.secret) cannot be read"
-            ) from error
-    if given.form == "organisation":
-        return Organisation(organisation, given.source)
-    signing, signing_key = given.certificate or certificate, given.key or key
-    if signing is None or signing_key is None:
-        raise Invalid(f"{setting}oauth with form assertion needs certificate and key, to sign with")
-    own = f"{setting}oauth." if given.certificate is not None else setting
-    return Assertion.read(
-        organisation, signing, signing_key, bound=certificate, chain=given.chain, setting=own
-    )
 
 
 def _shown(given: Prs | Nvi) -> ssl.SSLContext:
@@ -165,18 +97,7 @@ async def index(settings: Settings, pool: asyncpg.Pool) -> AsyncIterator[Index]:
             opened = Facility.open("NVI", given.base, _shown(given), rules)
             facility = await stack.enter_async_context(opened)
             for one in settings.organisations:
-                tokens = await stack.enter_async_context(
-                    token_source(
-                        given.oauth,
-                        "nvi.",
-                        given.base,
-                        given.certificate,
-                        given.key,
-                        given.ca,
-                        given.seconds,
-                        one.ura,
-                    )
-                )
+                tokens = await stack.enter_async_context(token_source(given.oauth, given, "nvi.", one.ura))
                 clients[one.slug] = NviClient(facility, tokens, made, one.ura, _rules(given))
         yield Index(pool, clients, work, registrars)
 

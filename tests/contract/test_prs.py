@@ -22,6 +22,7 @@ from schakel.facilities import Facility, FacilityAway, FacilityRules, TokenRefus
 from schakel.generic.pseudonyms import NoPseudonym, Pseudonyms, PseudonymToken, Recipient, Style
 from schakel.kernel.outcomes import Upstream
 from schakel.kernel.values import Bsn
+from schakel_national.nvi import pseudonyms as nvi
 
 PATIENT, OTHER = Bsn("999911120"), Bsn("999990019")
 RULES = FacilityRules(timeout=0.5, failures=100)
@@ -58,6 +59,20 @@ async def test_the_recipient_finds_the_same_pseudonym_each_time_and_another_for_
     assert len({token.blind_factor for token in tokens}) == len({token.jwe for token in tokens}) == 5
     [pseudonym] = {services.found(token) for token in tokens}
     assert services.found(other) != pseudonym
+
+
+async def test_the_index_opens_what_the_prs_sealed_for_it(services: PseudonymServices) -> None:
+    index = nvi.Pseudonyms(services.recipient, b"a key", nvi.Checks(RECIPIENT, SCOPE))
+    async with localising.pseudonyms(services.settings()) as client:
+        assert client is not None
+        known = {index.of(nvi.Token.read((await client.token(PATIENT)).value)) for _ in range(3)}
+        assert len(known) == 1
+        assert index.of(nvi.Token.read((await client.token(OTHER)).value)) not in known
+        token = await client.token(PATIENT)
+    assert nvi.Token(token.jwe, token.blind_factor) == nvi.Token.read(token.value)
+    elsewhere = nvi.Pseudonyms(services.recipient, b"a key", nvi.Checks(RECIPIENT, "other"))
+    with pytest.raises(nvi.Unreadable):
+        elsewhere.of(nvi.Token.read(token.value))
 
 
 async def test_with_the_wire_of_the_guide_it_is_the_same_pseudonym(services: PseudonymServices) -> None:

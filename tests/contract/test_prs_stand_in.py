@@ -92,6 +92,12 @@ def parties(authority: Authority) -> dict[str, Issued]:
     }
 
 
+@pytest.fixture(scope="module")
+def signers() -> tuple[RSAKey, RSAKey]:
+    """Keys of token servers: the one that the verifier knows, and another."""
+    return RSAKey.generate_key(2048, private=True), RSAKey.generate_key(2048, private=True)
+
+
 @pytest.fixture
 def recipient(tmp_path: Path, parties: dict[str, Issued]) -> RSAKey:
     """The key of the NVI, to which the stand-in seals."""
@@ -215,10 +221,15 @@ async def test_the_old_form_makes_organisations(
 @pytest.mark.shared
 @pytest.mark.parametrize("name", recorded("gateway-"))
 async def test_behind_the_verifier_it_answers_as_recorded(
-    name: str, made: Callable[..., ASGIApp], parties: dict[str, Issued], recipient: RSAKey, tmp_path: Path
+    name: str,
+    made: Callable[..., ASGIApp],
+    parties: dict[str, Issued],
+    recipient: RSAKey,
+    signers: tuple[RSAKey, RSAKey],
+    tmp_path: Path,
 ) -> None:
     found = recording(name)
-    signer, other = RSAKey.generate_key(2048, private=True), RSAKey.generate_key(2048, private=True)
+    signer, other = signers
     kid = found["token_header"]["kid"]
     keys = {"keys": [{**signer.as_dict(private=False), "kid": kid}]}
     (tmp_path / "minvws-oauth.jwks.json").write_text(json.dumps(keys))
@@ -316,6 +327,37 @@ async def test_with_the_names_of_the_guide_either_kind_of_recipient_is_taken(
             assert payload["aud"] == name
             subjects.add(payload["subject"])
     assert subjects == {"pseudonym:eval:kFazkWpPxWtNCka3Q4-hsIdkmsvtioAVSJmy-WG3lBA="}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"7" * 6_000,
+        b"[" * 50_000,
+        b"\xff\xfe{}",
+        b'{"encryptedPersonalId": "\\ud800"}',
+        b'{"encryptedPersonalId": NaN, "recipientScope": {}}',
+        b'{"rid": "rid:\xc3\xa9", "personalId": {"value": []}}',
+        b'"' + b"x" * 200_000 + b'"',
+    ],
+    ids=["nothing", "null", "array", "number", "nested", "no text", "surrogate", "NaN", "other", "large"],
+)
+@pytest.mark.parametrize(
+    "path",
+    ["/oprf/eval", "/evaluate", "/exchange/rid", "/receive", "/administration/key-versions"],
+)
+async def test_any_body_has_an_answer(
+    body: bytes, path: str, made: Callable[..., ASGIApp], recipient: RSAKey
+) -> None:
+    headers = {"x-gf-sub": NVI, "x-gf-act-sub": NVI, "x-gf-act-cn": CN, "x-gf-audience": AT}
+    headers["content-type"] = "application/json"
+    async with asking(made(NEW.replace("guide = false", "")), AT) as client:
+        answer = await client.post(path, content=body, headers=headers)
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"][0] == "body"
 
 
 async def test_its_keys_are_made_once_and_kept(tmp_path: Path) -> None:

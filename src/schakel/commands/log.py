@@ -8,59 +8,47 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import asyncpg
 import orjson
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from schakel import config
+from schakel.commands.chosen import Chosen, tenant_of
+from schakel.commands.chosen import chosen as choose
 from schakel.commands.tables import count
 from schakel.config import Organisation, Settings
-from schakel.demo.cast import OPERATORS
 from schakel.generic.identity.keys import public_jwk, read_key
 from schakel.generic.logging import AuditLog, AuditWriter, Event
 from schakel.generic.logging.retention import expired, remove
 from schakel.generic.logging.verify import Verified, verify
 from schakel.kernel.clock import instant, now
 from schakel.kernel.outcomes import Invalid
-from schakel.kernel.values import Ura
-from schakel.store.connection import acquire
 from schakel.store.database import connect, disconnect
 
 _SHOWN = 5
 """Events of the unsealed tail that are named."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Organisation:
-    """An organisation and the node it is of."""
-
-    settings: Settings
-    organisation: Organisation
-
-
 def verify_log(data: Path | None, config_file: Path | None, organisation: str | None) -> int:
     """Prints per organisation what was found; 0 when every log is as it was sealed, 1 otherwise."""
-    chosen = _chosen(data, config_file, organisation)
+    chosen = choose(data, config_file, organisation)
     sound = [asyncio.run(_verify(one)) for one in chosen]
     return 0 if all(sound) else 1
 
 
 def retain(data: Path | None, config_file: Path | None, organisation: str | None) -> int:
     """Removes the events that are past their term, and prints how many."""
-    for one in _chosen(data, config_file, organisation):
+    for one in choose(data, config_file, organisation):
         asyncio.run(_retain(one))
     return 0
 
 
-async def _verify(chosen: _Organisation) -> bool:
+async def _verify(chosen: Chosen) -> bool:
     settings, organisation = chosen.settings, chosen.organisation
     pool = await connect(settings.database, connections=2, statement_seconds=3600)
     try:
-        tenant = await _tenant(pool, organisation)
+        tenant = await tenant_of(pool, organisation)
         verified = await verify(
             pool, tenant, organisation.ura, _keys(settings, organisation), settings.log.seal_folder
         )
@@ -86,11 +74,11 @@ def _told(organisation: Organisation, verified: Verified) -> Iterator[str]:
     yield f"  {count(len(verified.findings), 'finding')}" if verified.findings else "  nothing is wrong"
 
 
-async def _retain(chosen: _Organisation) -> None:
+async def _retain(chosen: Chosen) -> None:
     settings, organisation = chosen.settings, chosen.organisation
     pool = await connect(settings.database, connections=2, statement_seconds=3600)
     try:
-        tenant = await _tenant(pool, organisation)
+        tenant = await tenant_of(pool, organisation)
         years = settings.log.retention_years
         numbers = await expired(pool, tenant, now(), years)
         removed = 0
@@ -112,32 +100,6 @@ async def _retain(chosen: _Organisation) -> None:
     finally:
         await disconnect(pool)
     print(f"{organisation.name} ({organisation.ura}): {count(removed, 'event')} removed, past {years} years")
-
-
-def _chosen(data: Path | None, config_file: Path | None, name: str | None) -> list[_Organisation]:
-    """The organisations of a node or of a demo's nodes, or the one with this slug or URA. Raises `Invalid`."""
-    if (data is None) == (config_file is None):
-        raise Invalid("give --data DIR (the folder of a demo) or --config FILE (of a node), one of the two")
-    files = [config_file] if config_file else [data / f"{name}.toml" for name in OPERATORS] if data else []
-    known = [_Organisation(s, one) for s in map(config.load, files) for one in s.organisations]
-    if name is None:
-        return known
-    number = str(Ura(name)) if name.isascii() and name.isdigit() else ""
-    found = [one for one in known if name == one.organisation.slug or number == one.organisation.ura]
-    if not found:
-        slugs = ", ".join(one.organisation.slug for one in known)
-        raise Invalid(f"there is no organisation {name!r} here; there are {slugs}")
-    return found
-
-
-async def _tenant(pool: asyncpg.Pool, organisation: Organisation) -> int:
-    async with acquire(pool) as connection:
-        number: int | None = await connection.fetchval(
-            "SELECT id FROM tenant WHERE ura = $1", organisation.ura
-        )
-    if number is None:
-        raise Invalid(f"the database knows no organisation {organisation.ura}: its node never ran on it")
-    return number
 
 
 def _keys(settings: Settings, organisation: Organisation) -> KeySet:

@@ -139,6 +139,8 @@ REASONS: dict[str, str] = {
     "emergency-reason": "the reason for access in an emergency says nothing, or is too long",
     "consent-unavailable": "it could not be checked whether the patient allows it",
     "facility-away": "a national facility gave no usable answer",
+    "token-refused": "a national facility, or its token server, does not take what we are known by",
+    "pseudonym-refused": "the PRS does not make pseudonyms for the recipient and scope of this node",
     "objection": "the patient objected, as the organisation recorded",
     "mitz-deny": "the patient said no in Mitz",
     "mitz-no-choice": "the patient has made no choice in Mitz that applies",

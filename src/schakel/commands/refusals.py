@@ -176,7 +176,10 @@ DOORS: tuple[Door, ...] = (
     Door(
         "Facilities",
         "What a national facility is asked for may be away. It is never taken for a yes or a no.",
-        (_group(502, "try again later; the holder sees which facility it is", "facility-away"),),
+        (
+            _group(502, "try again later; the holder sees which facility it is", "facility-away"),
+            _group(502, "the operator mends a setting or a registration", "token-refused pseudonym-refused"),
+        ),
     ),
 )
 """Every door, in the order in which a request passes them."""

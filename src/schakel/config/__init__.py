@@ -12,6 +12,7 @@ from schakel.config.entries import Entries, Publication, UpdateClient
 from schakel.config.localisation import MinvwsOAuth, Nvi, NviScopes, Prs, Registration
 from schakel.config.node import Limits, Log, Organisation, Peer, Settings, Tokens, load
 from schakel.config.patients import Broker, MedMij
+from schakel.config.sources import DirectorySource
 
 __all__ = [
     "RESERVED_SLUGS",
@@ -22,6 +23,7 @@ __all__ = [
     "Certificates",
     "CredentialTrust",
     "Dezi",
+    "DirectorySource",
     "Entries",
     "InternalCertificate",
     "InternalTls",

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from schakel.config.base import Section
 from schakel.config.entries import Publication, UpdateClient
+from schakel.config.sources import DirectorySource
 
 
 class Addressing(Section):
     """The directories that are followed, and who may ask ours."""
 
+    sources: tuple[DirectorySource, ...] = Field(
+        (), description="the directories that the query directory is kept in step with"
+    )
     authority: tuple[str, ...] = Field(
         (),
         description="names of directories that are believed when several have an active organisation with the same "
@@ -26,3 +32,10 @@ class Addressing(Section):
         UpdateClient(), description="the ministry's update client at our doors"
     )
     publication: Publication = Field(Publication(), description="publishing our own entries")
+
+    @model_validator(mode="after")
+    def _names_once(self) -> Self:
+        names = [one.name for one in self.sources]
+        if len(set(names)) < len(names):
+            raise ValueError("two sources share a name")
+        return self

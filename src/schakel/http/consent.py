@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from schakel.fhir.search import pairs_of
 from schakel.generic.consent import EmergencyAccess, Objection
+from schakel.generic.localisation import EXCHANGE
 from schakel.generic.logging import Event
 from schakel.http.node import Node, OrganisationServices
 from schakel.http.reading import as_json, json_object, read_limited
@@ -35,7 +36,7 @@ class ConsentRoutes:
         table = await asked(
             request, ("patient", "by"), ("requesters", "provider_categories", "exchanges", "reason")
         )
-        exchanges, known = texts_in(table, "exchanges"), organisation.gateway.exchanges
+        exchanges, known = texts_in(table, "exchanges"), (*organisation.gateway.exchanges, EXCHANGE)
         if unknown := sorted({*exchanges} - {*known}):
             # It would stand against nothing, and nobody would notice.
             raise Invalid(

@@ -10,8 +10,8 @@ Source: the ministry's guide on generic functions, localisation, profile nl-gf-l
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeAlias
 
 import orjson
 from starlette.requests import Request as HttpRequest
@@ -36,13 +36,15 @@ from schakel.http.node import OrganisationServices
 from schakel.kernel.clock import instant
 from schakel.kernel.outcomes import Invalid, NotFound, NotSupported, Outcome, naming
 from schakel.kernel.values import BSN_SYSTEM, Bsn
-from schakel.server import Answer
+from schakel.server import Answer, Request
 from schakel.server.bodies import read_body
 
 _PROFILE = f"{GUIDE}/StructureDefinition/nl-gf-localization-list"
 _PATIENT = ("patient:identifier", "subject:identifier")
 _KNOWN = {*_PATIENT, "code", "source:identifier", "_format", "_pretty"}
 _ABSENT = ("contained", "identifier", "title", "date", "entry", "note", "encounter", "orderedBy")
+
+_Handler: TypeAlias = Callable[[OrganisationServices, HttpRequest, Request], Awaitable[Answer]]
 
 
 class Localisation(Fhir):
@@ -64,20 +66,22 @@ class Localisation(Fhir):
         """One of our own records: read (GET), or withdrawn (DELETE)."""
         return await self._answered(request, self._delete if request.method == "DELETE" else self._read)
 
-    async def _answered(self, request: HttpRequest, handler: Any) -> Response:
+    async def _answered(self, request: HttpRequest, handler: _Handler) -> Response:
         try:
             organisation = self._node.own(request)
             if organisation.localiser is None or organisation.registrations is None:
                 raise NotFound("this node does not ask the national index (setting nvi.base)")
             asked, form = await self._asked(request, "r4", self._node.max_body, "limits.body")
-            answer: Answer = await handler(organisation, request, asked)
+            answer = await handler(organisation, request, asked)
             return self._given(answer, form, "r4")
         except Exception as error:
             return fhir_error(request, error, "r4")
 
     # -- asking --------------------------------------------------------------------------------------------
 
-    async def _search(self, organisation: OrganisationServices, request: HttpRequest, asked: Any) -> Answer:
+    async def _search(
+        self, organisation: OrganisationServices, request: HttpRequest, asked: Request
+    ) -> Answer:
         text = asked.query if request.method == "GET" else asked.body.decode("latin-1")
         patient, categories, sources = _read_search(pairs_of(text))
         localiser, registrations = organisation.localiser, organisation.registrations
@@ -98,24 +102,32 @@ class Localisation(Fhir):
         ]
         return Answer(200, _bundle(base, request.url.query, lists, found.unreadable))
 
-    async def _read(self, organisation: OrganisationServices, request: HttpRequest, _asked: Any) -> Answer:
+    async def _read(
+        self, organisation: OrganisationServices, request: HttpRequest, _asked: Request
+    ) -> Answer:
         assert organisation.registrations is not None
         found = await organisation.registrations.get(request.path_params["id"])
         if found is None:
             raise _unknown()
-        await organisation.log_own_reading("ground", f"localisation List/{found.id}", found.patient)
+        await organisation.log.write(
+            _localised(organisation, Bsn(found.patient), "0", f"own record {found.id}")
+        )
         return Answer(200, dump(_own(organisation, found)))
 
     # -- registering ---------------------------------------------------------------------------------------
 
-    async def _create(self, organisation: OrganisationServices, _request: HttpRequest, asked: Any) -> Answer:
+    async def _create(
+        self, organisation: OrganisationServices, _request: HttpRequest, asked: Request
+    ) -> Answer:
         assert organisation.registrations is not None
         patient, category = _read_list(organisation, read_body(asked))
         made, fresh = await organisation.registrations.register(patient, category)
         where = f"{self._url}/{organisation.slug}/localisation/fhir/r4/List/{made.id}"
         return Answer(201 if fresh else 200, dump(_own(organisation, made)), {"Location": where})
 
-    async def _delete(self, organisation: OrganisationServices, request: HttpRequest, _asked: Any) -> Answer:
+    async def _delete(
+        self, organisation: OrganisationServices, request: HttpRequest, _asked: Request
+    ) -> Answer:
         assert organisation.registrations is not None
         found = await organisation.registrations.get(request.path_params["id"])
         if found is None:

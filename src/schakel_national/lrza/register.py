@@ -12,26 +12,34 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from schakel.fhir import json
 from schakel.fhir.json import Resource
 from schakel.kernel.clock import instant, now
+from schakel.kernel.outcomes import Invalid
 from schakel_national.lrza.resources import Entry, entries
 
-_SCHEMA = """
+_TABLES = """
 CREATE TABLE IF NOT EXISTS version (
     place INTEGER PRIMARY KEY, type TEXT, id TEXT, version INTEGER, moment INTEGER, method TEXT, body BLOB);
-CREATE UNIQUE INDEX IF NOT EXISTS version_number ON version (type, id, version);
-CREATE INDEX IF NOT EXISTS version_moment ON version (type, moment);
 CREATE TABLE IF NOT EXISTS current (number INTEGER PRIMARY KEY, type TEXT, id TEXT, place INTEGER);
-CREATE UNIQUE INDEX IF NOT EXISTS current_id ON current (type, id);
-CREATE INDEX IF NOT EXISTS current_type ON current (type);
-CREATE UNIQUE INDEX IF NOT EXISTS current_place ON current (type, place);
 CREATE TABLE IF NOT EXISTS entry (
     parameter TEXT, value TEXT, extra TEXT, number INTEGER,
     PRIMARY KEY (parameter, value, extra, number)) WITHOUT ROWID;
 """
+_INDEXES = """
+CREATE UNIQUE INDEX IF NOT EXISTS version_number ON version (type, id, version);
+CREATE INDEX IF NOT EXISTS version_moment ON version (type, moment);
+CREATE UNIQUE INDEX IF NOT EXISTS current_id ON current (type, id);
+CREATE INDEX IF NOT EXISTS current_type ON current (type);
+CREATE UNIQUE INDEX IF NOT EXISTS current_place ON current (type, place);
+"""
+_SEEDED = 5_000
+"""How many resources of a seed go in at once."""
+
 _VERSION = "v.place, v.type, v.id, v.version, v.moment, v.method, v.body"
 
 
@@ -67,6 +75,7 @@ class Stored:
         return json.parse(self.body)
 
 
+@lru_cache(maxsize=1024)
 def instant_of(moment: int) -> str:
     """Milliseconds since 1970 as a FHIR instant."""
     return instant(datetime.fromtimestamp(moment / 1000, UTC))
@@ -111,10 +120,7 @@ class Change(View):
         kind, logical_id = resource["resourceType"], resource["id"]
         before = self.newest(kind, logical_id)
         version = before.version + 1 if before else 1
-        meta = {name: value for name, value in resource.get("meta", {}).items() if name != "source"}
-        meta |= {"versionId": str(version), "lastUpdated": instant_of(self.moment)}
-        made = {"resourceType": kind, "id": logical_id, "meta": meta}
-        body = json.dump({**made, **{name: value for name, value in resource.items() if name not in made}})
+        body = _body(resource, version, self.moment)
         place = self._database.execute(
             "INSERT INTO version (type, id, version, moment, method, body) VALUES (?, ?, ?, ?, ?, ?)",
             (kind, logical_id, version, self.moment, method, body),
@@ -152,13 +158,18 @@ class Register:
         fresh = not path.exists()
         making = path.with_name(f".{path.name}.new") if fresh else path
         if fresh:
-            for old in path.parent.glob(f"{making.name}*"):
-                old.unlink()
+            for old in (
+                making,
+                *(path.with_name(f"{one.name}-{end}") for one in (making, path) for end in ("wal", "shm")),
+            ):
+                old.unlink(missing_ok=True)
         with closing(self._connected(making)) as database:
-            database.executescript(_SCHEMA)
+            database.executescript(_TABLES)
             if fresh:
                 making.chmod(0o600)
                 _load(database, seed)
+            database.executescript(_INDEXES)
+            if fresh:
                 database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         if fresh:
             making.replace(path)
@@ -203,14 +214,44 @@ class Register:
             self._database.close()
 
 
+def _body(resource: Resource, version: int, moment: int) -> bytes:
+    """The JSON of a version, as it is answered."""
+    meta = {name: value for name, value in resource.get("meta", {}).items() if name != "source"}
+    meta |= {"versionId": str(version), "lastUpdated": instant_of(moment)}
+    return json.dump(
+        {"resourceType": resource["resourceType"], "id": resource["id"], **resource, "meta": meta}
+    )
+
+
 def _load(database: sqlite3.Connection, seed: Iterable[Resource]) -> None:
-    """The first contents, in one transaction; the file is not there yet for anyone else."""
+    """The first contents, in one transaction; the file is not there yet for anyone else. Raises `Invalid`."""
+    moment = _milliseconds(now())
     database.execute("PRAGMA synchronous = OFF")
+    database.execute("CREATE TEMP TABLE seeded (parameter TEXT, value TEXT, extra TEXT, number INTEGER)")
     database.execute("BEGIN")
-    change = Change(database, _milliseconds(now()))
-    for resource in seed:
-        change.put(resource, "PUT")
+    names: set[tuple[str, str]] = set()
+    numbered = enumerate(seed, 1)
+    while some := list(islice(numbered, _SEEDED)):
+        for number, one in some:
+            name = one["resourceType"], one["id"]
+            if name in names:
+                raise Invalid(f"the seed has {'/'.join(name)} more than once (place {number})")
+            names.add(name)
+        database.executemany(
+            "INSERT INTO version VALUES (?, ?, ?, 1, ?, 'PUT', ?)",
+            [(n, one["resourceType"], one["id"], moment, _body(one, 1, moment)) for n, one in some],
+        )
+        database.executemany(
+            "INSERT INTO current VALUES (?, ?, ?, ?)",
+            [(n, one["resourceType"], one["id"], n) for n, one in some],
+        )
+        database.executemany(
+            "INSERT INTO seeded VALUES (?, ?, ?, ?)",
+            [(*entry, n) for n, one in some for entry in entries(one)],
+        )
+    database.execute("INSERT INTO entry SELECT * FROM seeded ORDER BY parameter, value, extra, number")
     database.execute("COMMIT")
+    database.execute("DROP TABLE seeded")
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from schakel.fhir.json import Resource
 from schakel.fhir.moments import FIRST, LAST, interval
@@ -32,8 +32,7 @@ class Parameter:
     paths: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A line of the index. By kind of parameter: the code and its system; the folded text and the text itself; the
     reference as `Type/id` and ''; the first moment and the first after it."""
 
@@ -162,8 +161,11 @@ def assigned(resource: Resource) -> list[dict[str, Any]]:
 
 def values(resource: Mapping[str, Any], path: str) -> list[Any]:
     """What stands at a path with dots, through lists."""
-    found: list[Any] = [resource]
-    for name in path.split("."):
+    first, _, rest = path.partition(".")
+    if first not in resource:
+        return []
+    found = _many(resource[first])
+    for name in rest.split(".") if rest else ():
         found = [
             one
             for member in found

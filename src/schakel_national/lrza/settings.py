@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from schakel.fhir import json
 from schakel.fhir.json import Resource
 from schakel.kernel.clock import new_id
@@ -18,6 +20,7 @@ from schakel_national.lrza.parties import KVK, URA, Party
 from schakel_national.lrza.resources import HELD
 
 NAME = "lrza"
+_DIGITS = re.compile(rb"[:\[,]\s*-?[0-9]+[.eE]|[0-9]{16}")
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 
@@ -86,7 +89,7 @@ def seed(path: Path) -> Iterator[Resource]:
                 file.seek(0)
                 for number, line in enumerate(file, 1):
                     if line.strip():
-                        yield _checked(json.parse(line), f"line {number}")
+                        yield _checked(_read(line), f"line {number}")
                 return
             file.seek(0)
             yield from _of_bundle(json.parse(file.read()))
@@ -94,6 +97,17 @@ def seed(path: Path) -> Iterator[Resource]:
         raise Invalid(f"the seed {path} of {NAME}.toml cannot be read: {error.strerror}") from error
     except Invalid as error:
         raise Invalid(f"the seed {path} of {NAME}.toml is not right: {error.message}") from error
+
+
+def _read(line: bytes) -> Resource:
+    """The resource on a line; in the faster way where no number can lose a digit by it."""
+    if _DIGITS.search(line):
+        return json.parse(line)
+    try:
+        read = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise Invalid(f"a line is not JSON: {error}") from error
+    return read if isinstance(read, dict) else {}
 
 
 def _whole_object(line: bytes) -> bool:

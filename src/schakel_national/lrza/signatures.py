@@ -81,7 +81,7 @@ def _signer(data: str, payload: bytes, anchors: tuple[Path, ...]) -> Shown:
         if detached:
             raise _wrong("the JWS in data must be detached: header..signature")
         attached = f"{header}.{urlsafe_b64encode(payload).rstrip(b'=').decode()}.{rest}"
-        chain = jws.extract_compact(attached.encode()).headers().get("x5c")
+        chain = jws.extract_compact(attached.encode(), registry=_REGISTRY).headers().get("x5c")
     except (binascii.Error, UnicodeDecodeError, ValueError, JoseError) as error:
         raise _wrong("data is no JWS in base64") from error
     signer = _led(chain, anchors)

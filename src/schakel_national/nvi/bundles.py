@@ -44,7 +44,10 @@ def _done(lists: Lists, caller: Caller, entry: Entry) -> dict[str, Any]:
     request = entry.request
     if request is None:
         raise _Failed(422, "required", ".request is required")
-    parts = urlsplit(request.url)
+    try:
+        parts = urlsplit(request.url)
+    except ValueError as error:
+        raise _Failed(422, "required", ".request.url is malformed") from error
     read = _URL.fullmatch(parts.path)
     if parts.scheme or parts.netloc or read is None:
         raise _Failed(422, "required", ".request.url is malformed")

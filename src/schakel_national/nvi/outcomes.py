@@ -75,7 +75,7 @@ def outcome(*issues: dict[str, Any]) -> dict[str, Any]:
 
 def answer(body: object, status: int = 200, kind: str = FHIR) -> Response:
     """The value as JSON."""
-    return Response(json.dumps(body, ensure_ascii=False), status, media_type=kind)
+    return Response(json.dumps(body), status, media_type=kind)
 
 
 def said(status: int, code: str, text: str) -> Response:

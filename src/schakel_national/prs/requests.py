@@ -214,10 +214,10 @@ async def body_of(request: Request, model: type[M]) -> M:
     except json.JSONDecodeError as error:
         problem = _problem("json_invalid", ["body", error.pos], "JSON decode error", {})
         raise Unreadable([problem | {"ctx": {"error": error.msg}}]) from error
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise Unreadable([_problem("json_invalid", ["body"], "JSON decode error", {})]) from error
     except ValidationError as error:
         raise Unreadable([_shown(one) for one in error.errors(include_url=False)]) from error
+    except (ValueError, RecursionError) as error:  # numbers and nesting beyond what is read
+        raise Unreadable([_problem("json_invalid", ["body"], "JSON decode error", {})]) from error
 
 
 def _is_json(request: Request) -> bool:

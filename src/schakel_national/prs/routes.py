@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,8 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _unreadable(request: Request, error: Exception) -> Response:
     assert isinstance(error, Unreadable)
-    return JSONResponse({"detail": error.detail}, 422)
+    # Repeats what was sent, so what no UTF-8 can hold may be in it.
+    return Response(json.dumps({"detail": error.detail}), 422, media_type="application/json")
 
 
 async def _other(request: Request, error: Exception) -> Response:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
@@ -22,63 +23,68 @@ _SAYS_VERSION = re.compile(r';\s*fhirVersion\s*=\s*"?([0-9.]+)"?', re.IGNORECASE
 _ADDRESS = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?")
 
 
-def choose(endpoints: Sequence[Resource], wanted: Exchange, moment: datetime) -> Resource | None:
-    """The endpoint for an exchange at `moment`, None when there is none.
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an endpoint says of itself. `releases` are the FHIR releases it names, `begin` and `end` the first moment of
+    its period and the first moment after it; one whose period cannot be read includes nothing."""
+
+    active: bool
+    connection: Code
+    payloads: frozenset[Code]
+    releases: tuple[str, ...]
+    begin: datetime
+    end: datetime
+
+    @classmethod
+    def of(cls, endpoint: Resource) -> Self:
+        """The terms of an Endpoint. One without an address that can be called is not active."""
+        payloads = (code for one in _dicts(endpoint.get("payloadType")) for code in _codes(one.get("coding")))
+        begin, end = _period(endpoint.get("period"))
+        return cls(
+            endpoint.get("status") == "active" and bool(_ADDRESS.fullmatch(str(endpoint.get("address", "")))),
+            next(_codes([endpoint.get("connectionType")]), ("", "")),
+            frozenset(payloads),
+            tuple(_releases(endpoint.get("payloadMimeType"))),
+            begin,
+            end,
+        )
+
+    def fit(self, wanted: Exchange, moment: datetime) -> bool:
+        """Whether the endpoint is for an exchange at `moment`. One that names no FHIR release may speak any."""
+        return (
+            self.active
+            and (not wanted.connections or self.connection in wanted.connections)
+            and (not wanted.payloads or not wanted.payloads.isdisjoint(self.payloads))
+            and (not self.releases or wanted.version is None or self._speaks(_RELEASES[wanted.version]))
+            and self.begin <= moment < self.end
+        )
+
+    def _speaks(self, release: str) -> bool:
+        return any(one == release or one.startswith(f"{release}.") for one in self.releases)
+
+    def closeness(self, wanted: Exchange) -> tuple[bool, int, datetime]:
+        """Whether it names the exchange itself, how many of its payload types it has, and since when it is there."""
+        shared = self.payloads & wanted.payloads
+        return any(system == CAPABILITIES for system, _ in shared), len(shared), self.begin
+
+
+def choose(endpoints: Sequence[Terms], wanted: Exchange, moment: datetime) -> int | None:
+    """The place of the endpoint for an exchange at `moment`, None when there is none.
 
     Of several the one that names the exchange itself, then the one with most of its categories, then the one whose
     period began last (so that a new endpoint takes over), then the first as they are listed.
     """
-    fitting = [one for one in endpoints if fits(one, wanted, moment)]
-    return max(fitting, key=lambda one: (*_closeness(one, wanted), _period(one)[0]), default=None)
+    fitting = [place for place, one in enumerate(endpoints) if one.fit(wanted, moment)]
+    return max(fitting, key=lambda place: endpoints[place].closeness(wanted), default=None)
 
 
-def fits(endpoint: Resource, wanted: Exchange, moment: datetime) -> bool:
-    """Whether an endpoint is for an exchange at `moment`."""
-    return (
-        endpoint.get("status") == "active"
-        and (
-            not wanted.connections
-            or not wanted.connections.isdisjoint(_codes([endpoint.get("connectionType")]))
-        )
-        and (not wanted.payloads or not wanted.payloads.isdisjoint(payloads(endpoint)))
-        and _of_version(endpoint, wanted.version)
-        and _includes(endpoint, moment)
-        and bool(_ADDRESS.fullmatch(str(endpoint.get("address", ""))))
-    )
+def _releases(media: object) -> Iterator[str]:
+    for one in media if isinstance(media, list) else ():
+        if isinstance(one, str) and (found := _SAYS_VERSION.search(one)):
+            yield found[1]
 
 
-def payloads(endpoint: Resource) -> frozenset[Code]:
-    """The payload types of an endpoint."""
-    return frozenset(
-        code for one in _dicts(endpoint.get("payloadType")) for code in _codes(one.get("coding"))
-    )
-
-
-def _closeness(endpoint: Resource, wanted: Exchange) -> tuple[bool, int]:
-    """Whether an endpoint names the exchange itself, and how many of its payload types it has."""
-    shared = payloads(endpoint) & wanted.payloads
-    return any(system == CAPABILITIES for system, _ in shared), len(shared)
-
-
-def _of_version(endpoint: Resource, version: Version | None) -> bool:
-    """Whether an endpoint speaks a FHIR version; one that says none may speak it."""
-    kinds = endpoint.get("payloadMimeType")
-    texts = [one for one in kinds if isinstance(one, str)] if isinstance(kinds, list) else []
-    said = [found[1] for text in texts if (found := _SAYS_VERSION.search(text))]
-    if version is None or not said:
-        return True
-    release = _RELEASES[version]
-    return any(one == release or one.startswith(f"{release}.") for one in said)
-
-
-def _includes(endpoint: Resource, moment: datetime) -> bool:
-    begin, end = _period(endpoint)
-    return begin <= moment < end
-
-
-def _period(endpoint: Resource) -> tuple[datetime, datetime]:
-    """First moment of an endpoint's period, and the first moment after it. One that cannot be read includes nothing."""
-    period = endpoint.get("period")
+def _period(period: object) -> tuple[datetime, datetime]:
     if not isinstance(period, dict):
         return FIRST, LAST
     try:

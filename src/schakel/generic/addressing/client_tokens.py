@@ -62,10 +62,7 @@ class ClientTokens:
         kind, _, token = authorization.strip().partition(" ")
         if kind.lower() != "bearer" or not token.strip():
             raise _refused("a token is needed here: Authorization: Bearer ...", "token-missing", "")
-        try:
-            content = urlsafe_b64decode(token.strip().encode("ascii"))
-        except ValueError:
-            content = b""
+        content = _decoded(token.strip())
         content, code = content[:-_CODE], content[-_CODE:]
         if len(content) != _MOMENT + _RANDOM or not hmac.compare_digest(code, self._code(content)):
             raise _refused("the token is not one of ours", "token-unknown", "invalid_token")
@@ -74,6 +71,15 @@ class ClientTokens:
 
     def _code(self, content: bytes) -> bytes:
         return hmac.digest(self._key, content, "sha256")
+
+
+def _decoded(token: str) -> bytes:
+    """The bytes of a token; none when it is not written just as we write them."""
+    try:
+        content = urlsafe_b64decode(token.encode("ascii"))
+    except ValueError:
+        return b""
+    return content if urlsafe_b64encode(content).decode() == token else b""
 
 
 def _digest(text: bytes) -> bytes:

@@ -91,7 +91,7 @@ class QueryDirectory:
     async def fhir_base(self, ura: str, version: Version) -> str:
         """As `Addresses.fhir_base`."""
         try:
-            return _bases(await self._provider(ura)).get(version, "")
+            return _bases(await self._provider(ura), now()).get(version, "")
         except (NotFound, Conflict):
             return ""
 
@@ -136,7 +136,7 @@ class QueryDirectory:
         if wanted is not None and endpoint is None:
             raise without_endpoint(f"{ura} ({top.resource.get('name', 'without a name')})", wanted.names[0])
         server = _first(chain, AUTHORISATION_SERVERS, moment)
-        fhir: Mapping[str, str] = _bases(chain)
+        fhir: Mapping[str, str] = _bases(chain, moment)
         address = ""
         if wanted is not None and endpoint is not None:
             origin, address = origin.joined(endpoint.origin), _url(endpoint)
@@ -174,9 +174,8 @@ def _own(chain: Chain) -> Chain:
 def _endpoint(chain: Chain, wanted: Exchange, moment: datetime) -> Held | None:
     """The endpoint for an exchange of the lowest party that has one."""
     for party in chain:
-        by_identity = {id(one.resource): one for one in party.endpoints}
-        if (chosen := choose([one.resource for one in party.endpoints], wanted, moment)) is not None:
-            return by_identity[id(chosen)]
+        if (place := choose(party.terms, wanted, moment)) is not None:
+            return party.endpoints[place]
     return None
 
 
@@ -185,9 +184,9 @@ def _first(chain: Chain, wanted: Sequence[Exchange], moment: datetime) -> Held |
     return next((found for one in wanted if (found := _endpoint(chain, one, moment))), None)
 
 
-def _bases(chain: Chain) -> dict[str, str]:
+def _bases(chain: Chain, moment: datetime) -> dict[str, str]:
     """The FHIR base per version where data are read, for the versions that have one and not several."""
-    moment, found = now(), dict[str, set[str]]()
+    found: dict[str, set[str]] = {}
     for one in _BASES:
         if one.version and (endpoint := _endpoint(chain, one, moment)) is not None:
             found.setdefault(one.version, set()).add(_url(endpoint).rstrip("/"))

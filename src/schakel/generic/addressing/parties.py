@@ -13,6 +13,7 @@ import asyncpg
 import orjson
 
 from schakel.fhir.json import Resource
+from schakel.generic.addressing.choice import Terms
 from schakel.kernel.values import URA_SYSTEM
 from schakel.store.connection import acquire
 from schakel.store.database import unpack
@@ -108,10 +109,12 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """An organisation, department or service, with the endpoints that it uses in the order in which it lists them."""
+    """An organisation, department or service, with the endpoints that it uses in the order in which it lists them, and
+    the terms of each."""
 
     held: Held
     endpoints: tuple[Held, ...]
+    terms: tuple[Terms, ...]
 
 
 Chain = tuple[Party, ...]
@@ -166,7 +169,8 @@ def _held(record: asyncpg.Record) -> Held:
 
 def _party(held: Held, endpoints: Iterable[Held]) -> Party:
     place = {name: number for number, name in reversed(list(enumerate(_listed(held.resource))))}
-    return Party(held, tuple(sorted(endpoints, key=lambda one: (place.get(one.id, len(place)), one.id))))
+    used = sorted(endpoints, key=lambda one: (place.get(one.id, len(place)), one.id))
+    return Party(held, tuple(used), tuple(Terms.of(one.resource) for one in used))
 
 
 def _listed(resource: Resource) -> Sequence[str]:

@@ -401,11 +401,11 @@ def _older(change: Change, entry: Entry) -> bool:
 
 def age(change: Change, version: str, updated: datetime | None, *, gone: bool = False) -> int:
     """Whether a change is of a version before (-1) or after (1) this one, or nobody can tell (0). The numbers of the
-    versions say so, the times where these are no numbers or the same. After a deletion (`gone`) the times come first:
-    what is made again may count anew."""
+    versions say so, the times where these are no numbers or the same. Where one of the two is a deletion (`gone`) the
+    times come first: what is made again may count anew."""
     number = _sign(_number(change.version), _number(version))
     time = _sign(change.updated, updated)
-    return (time or number) if gone else (number or time)
+    return (time or number) if gone or change.resource is None else (number or time)
 
 
 def _number(version: str) -> int | None:

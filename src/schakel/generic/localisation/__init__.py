@@ -8,13 +8,14 @@ from schakel.generic.localisation.categories import CATEGORIES
 from schakel.generic.localisation.client import NviClient, NviRules
 from schakel.generic.localisation.localiser import Localiser
 from schakel.generic.localisation.model import Found, Located, NviRefused, NviUnclear, PatientTokens, Record
-from schakel.generic.localisation.register import Registration, Rule
+from schakel.generic.localisation.register import EXCHANGE, Registration, Rule
 from schakel.generic.localisation.registration import RegistrationWork
 from schakel.generic.localisation.registrations import Registrations, Status, status
 from schakel.generic.localisation.telling import Registrar
 
 __all__ = [
     "CATEGORIES",
+    "EXCHANGE",
     "Found",
     "Localiser",
     "Located",

@@ -58,7 +58,7 @@ class RegistrationWork:
 
     async def _work(self) -> None:
         await asyncio.gather(
-            self._repeated(self._planned), *(self._repeated(self.turn) for _ in range(self._parallel))
+            self._repeated(self.plan), *(self._repeated(self.turn) for _ in range(self._parallel))
         )
 
     async def _repeated(self, step: Callable[[], Awaitable[bool]]) -> None:
@@ -74,10 +74,10 @@ class RegistrationWork:
 
     async def settle(self) -> None:
         """Works until nothing is due now."""
-        while await self._planned() or await self.turn():
+        while await self.plan() or await self.turn():
             pass
 
-    async def _planned(self) -> bool:
+    async def plan(self) -> bool:
         """Applies the rules of today, takes the next messages, goes on with a pass; False when there was nothing."""
         for tenant, registrar in self._registrars.items():
             await self._apply(tenant, registrar)

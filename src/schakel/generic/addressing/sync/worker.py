@@ -21,8 +21,10 @@ import structlog
 
 from schakel.generic.addressing.ledger import Ledger, Source
 from schakel.generic.addressing.replica import Applied, Replica
-from schakel.generic.addressing.sync.distributed import RootFeeder
+from schakel.generic.addressing.sync.central import CentralFeeder
+from schakel.generic.addressing.sync.distributed import ADMINISTRATION, RootFeeder
 from schakel.generic.addressing.sync.feeder import Feeder
+from schakel.generic.addressing.sync.files import FileFeeder
 from schakel.generic.addressing.sync.pages import SourceTrouble
 from schakel.kernel.background import beside
 from schakel.kernel.outcomes import Outcome, Upstream
@@ -47,7 +49,10 @@ class Ran:
 
 
 class Following:
-    """Follows the directories of `feeders`; `dsn` is the address of the database."""
+    """Follows the directories of `feeders`; `dsn` is the address of the database. `kinds` are those of the sources that
+    are followed so; others are written by somebody else."""
+
+    kinds = frozenset({CentralFeeder.kind, RootFeeder.kind, FileFeeder.kind, ADMINISTRATION})
 
     def __init__(self, dsn: str, replica: Replica, feeders: Sequence[Feeder]) -> None:
         self._dsn = dsn
@@ -120,11 +125,17 @@ class Following:
 
     # -- what is followed ------------------------------------------------------------------------------------
 
+    async def needed(self) -> bool:
+        """Whether there is anything to follow, or to take out."""
+        return bool(self._feeders) or any(one.kind in self.kinds for one in await self._ledger.sources())
+
     async def align(self) -> None:
         """Follows what the settings name, and takes out what they do not name any more: an address that nobody keeps up
         must not be found."""
         known = {one.name: one for one in await self._ledger.sources()}
         for source in known.values():
+            if source.kind not in self.kinds:
+                continue  # Somebody else writes it.
             feeder = self._feeders.get(source.parent or source.name)
             same = feeder is not None and (
                 source.parent or (source.kind, source.base) == (feeder.kind, feeder.base)

@@ -1,0 +1,158 @@
+"""The law of registration: whatever is written, allowed, refused or interrupted, in the end the index holds exactly
+what the data, the rules and the objections say."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import asyncpg
+import pytest_asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.nvi import away
+from tests.registering import BSN, OTHER_BSN, URA, World, data, gone, observation, patient, rule, yesterday
+
+from schakel.facilities import Answer
+from schakel.store.database import connect, disconnect
+from schakel.store.embedded import EmbeddedServer
+
+PEOPLE = {"p": BSN, "q": OTHER_BSN, "r": BSN}
+"""Logical ids of Patients; two of them are the same person."""
+KINDS = {"Condition": "Condition", "Observation": "ObservationLaboratory", "Flag": "Alert"}
+
+
+class _KilledError(BaseException):
+    """The process ended here."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def pool(cluster: EmbeddedServer) -> AsyncIterator[asyncpg.Pool]:
+    opened = await connect(await cluster.ensure_database("registering_law", "registering_law", "secret"))
+    yield opened
+    await disconnect(opened)
+    await cluster.drop_database("registering_law", "registering_law")
+
+
+@dataclass
+class Model:
+    """What is true: who is here, whose data of which kind, what is in force, who objects."""
+
+    here: set[str] = field(default_factory=set)
+    data: dict[tuple[str, str], str] = field(default_factory=dict)
+    rules: frozenset[str] = frozenset()
+    objecting: list[str] = field(default_factory=list)
+
+    def expected(self) -> set[tuple[str, str]]:
+        """Person and category of everything that the index must hold."""
+        found = set()
+        for (kind, _), about in self.data.items():
+            person = PEOPLE[about]
+            if about in self.here and KINDS[kind] in self.rules and not (self.objecting and person == BSN):
+                found.add((person, KINDS[kind]))
+        return found
+
+
+_steps = st.one_of(
+    st.tuples(st.just("patient"), st.sampled_from(sorted(PEOPLE))),
+    st.tuples(st.just("patient-gone"), st.sampled_from(sorted(PEOPLE))),
+    st.tuples(
+        st.just("write"),
+        st.sampled_from(sorted(KINDS)),
+        st.sampled_from("12"),
+        st.sampled_from(sorted(PEOPLE)),
+    ),
+    st.tuples(st.just("delete"), st.sampled_from(sorted(KINDS)), st.sampled_from("12")),
+    st.tuples(st.just("rules"), st.frozensets(st.sampled_from(sorted(KINDS.values())))),
+    st.tuples(st.just("object")),
+    st.tuples(st.just("agree")),
+    st.tuples(st.just("purge"), st.sampled_from(sorted(PEOPLE))),
+    st.tuples(st.just("work"), st.integers(0, 6), st.sampled_from(["none", "before", "after", "killed"])),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(steps=st.lists(_steps, min_size=1, max_size=14), keeps=st.booleans())
+async def test_the_index_ends_equal_to_what_the_rules_say(
+    pool: asyncpg.Pool, steps: list[tuple[object, ...]], keeps: bool
+) -> None:
+    world, model = World(pool), Model()
+    world.index.keeps_category = keeps
+    for step in steps:
+        await _done(world, model, *step)
+    world.restart(*world.rules)
+    await world.due()
+    await world.settle()
+    expected = model.expected()
+    held = world.index.patients(URA)
+    assert held == (expected if keeps else {(person, "") for person, _ in expected})
+    assert len(world.index.records) == len(held), "no doubles"
+    for person in set(PEOPLE.values()):
+        active = {category for category, state in (await world.states(person)).items() if state == "active"}
+        assert active == {category for one, category in expected if one == person}
+        records = {row.record for row in (await world.rows(person)).values() if row.state == "active"}
+        assert records <= set(world.index.records)
+
+
+async def _done(world: World, model: Model, what: object, *given: object) -> None:
+    """Carries a step out in the world and in the model."""
+    match what, given:
+        case "patient", (str(name),):
+            await world.write(patient(name, PEOPLE[name]))
+            model.here.add(name)
+        case "patient-gone", (str(name),):
+            await world.write(gone("Patient", name))
+            model.here.discard(name)
+        case "write", (str(kind), str(number), str(about)):
+            await world.write(
+                observation(number, about) if kind == "Observation" else data(kind, number, about)
+            )
+            model.data[kind, number] = about
+        case "delete", (str(kind), str(number)):
+            await world.write(gone(kind, number))
+            model.data.pop((kind, number), None)
+        case "rules", (frozenset() as categories,):
+            model.rules = frozenset(str(one) for one in categories)
+            ended = rule(*KINDS.values(), end=yesterday())
+            world.restart(ended, *([rule(*model.rules)] if model.rules else []))
+        case "object", ():
+            model.objecting.append(await world.objects())
+        case "agree", ():
+            while model.objecting:
+                await world.objections.end(model.objecting.pop(), by="test")
+        case "purge", (str(name),):
+            await world.store.purge("r4", name, "test", "test")
+            model.here.discard(name)
+            model.data = {key: about for key, about in model.data.items() if about != name}
+        case "work", (int(turns), str(fault)):
+            with _failing(world, fault):
+                try:
+                    for _ in range(turns):
+                        await world.due()
+                        await world.work.plan()
+                        await world.work.turn()
+                except _KilledError:
+                    world.restart(*world.rules)
+
+
+@contextmanager
+def _failing(world: World, fault: str) -> Iterator[None]:
+    """The index fails at the second request from now, in this way."""
+    asked = 0
+
+    def fail(_method: str, _path: str) -> Answer | None:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            raise _KilledError if fault == "killed" else away()
+        return None
+
+    if fault == "before":
+        world.index.before = fail
+    elif fault in ("after", "killed"):
+        world.index.after = fail
+    try:
+        yield
+    finally:
+        world.index.before = world.index.after = lambda _m, _p: None
