@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from bench.credentials import Credentials
 from schakel.http.listeners import Listener, listening
-from schakel.store.database import connect
+from schakel.store.database import connect, disconnect
 
 _STATIC = b'{"resourceType":"Basic","id":"' + b"x" * 2960 + b'"}'
 _READ = (
@@ -29,31 +29,36 @@ _READ = (
 )
 
 
-def _routes(pool: asyncpg.Pool) -> list[Route]:
+def _routes(pool: asyncpg.Pool, slug: str) -> list[Route]:
+    tenant = 0
+
     async def static(_request: Request) -> Response:
         return Response(_STATIC, media_type="application/fhir+json")
 
     async def read(request: Request) -> Response:
+        nonlocal tenant
         asked = request.path_params
         async with pool.acquire() as connection:
-            row = await connection.fetchrow(_READ, 1, 3, asked["type"], asked["id"])
+            if not tenant:  # Which the node makes, after this server has started.
+                tenant = await connection.fetchval("SELECT id FROM tenant WHERE slug = $1", slug)
+            row = await connection.fetchrow(_READ, tenant, 3, asked["type"], asked["id"])
         assert row is not None
         return Response(row["body"], media_type="application/fhir+json")
 
     return [Route("/static", static), Route("/read/{type}/{id}", read)]
 
 
-async def _serve(dsn: str, port: int, tls_port: int, shown: Credentials) -> None:
+async def _serve(dsn: str, slug: str, port: int, tls_port: int, shown: Credentials) -> None:
     pool = await connect(dsn)
-    app = Starlette(routes=_routes(pool))
+    app = Starlette(routes=_routes(pool, slug))
     plain = Listener("bare", app, "127.0.0.1", port, "port")
     secured = Listener("bare-tls", app, "127.0.0.1", tls_port, "port", tls=shown.server())
     async with listening([plain, secured]):
         print("ready", flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    await pool.close()
+    await disconnect(pool)
 
 
 if __name__ == "__main__":
-    dsn, port, tls_port, *files = sys.argv[1:]
-    uvloop.run(_serve(dsn, int(port), int(tls_port), Credentials(*(Path(one) for one in files))))
+    dsn, slug, port, tls_port, *files = sys.argv[1:]
+    uvloop.run(_serve(dsn, slug, int(port), int(tls_port), Credentials(*(Path(one) for one in files))))

@@ -15,6 +15,7 @@ import orjson
 from bench import (
     bound,
     decision,
+    directory,
     exchange,
     feed,
     ingest,
@@ -45,6 +46,7 @@ SCENARIOS = (
     "history",
     "lastn",
     "mp9",
+    "directory",
 )
 
 
@@ -99,6 +101,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="N",
         help="what the log of `log` holds (10000000)",
     )
+    parser.add_argument(
+        "--organisations",
+        type=int,
+        default=200_000,
+        metavar="N",
+        help="what the directory of `directory` holds (200000)",
+    )
     options = parser.parse_args(arguments)
     if not 8 <= options.patients <= REGION_MOST:
         parser.error(f"--patients is a number from 8 to {REGION_MOST}")
@@ -107,9 +116,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--resources is a number from 2000 to {most}")
     if options.events < 10_000:
         parser.error("--events is a number from 10000")
+    if options.organisations < directory.CHANGES:
+        parser.error(f"--organisations is a number from {directory.CHANGES}")
     if options.docs and options.only:
         parser.error("--docs takes a whole run")
-    run = asyncio.run(_run(options.only, options.patients, options.resources, options.events))
+    run = asyncio.run(
+        _run(options.only, options.patients, options.resources, options.events, options.organisations)
+    )
     if options.json is not None:
         options.json.write_bytes(orjson.dumps(run.json(), option=orjson.OPT_INDENT_2))
     if options.docs:
@@ -117,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _run(only: str | None, patients: int, resources: int, events: int) -> _Run:
+async def _run(only: str | None, patients: int, resources: int, events: int, organisations: int) -> _Run:
     """Measures and prints."""
     hardware, began = report.hardware(), time.monotonic()
     people = ingest.region(patients)
@@ -155,6 +168,9 @@ async def _run(only: str | None, patients: int, resources: int, events: int) -> 
         if only in (None, "memory"):
             figures += _memory(nodes, idle)
         figures += await _width(nodes, only, resources)
+    if only in (None, "directory"):
+        _say(f"a directory of {organisations:,} organisations")
+        figures += await directory.at_size(organisations)
     if only in (None, "log"):
         _say(f"a log of {events:,} events")
         figures += await log.at_size(events)

@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from pathlib import Path
 
 import aiohttp
 import asyncpg
@@ -118,7 +119,12 @@ async def _open(base: str) -> AsyncIterator[Remote]:
 async def _peer(organisations: int) -> AsyncIterator[str]:
     """The FHIR base of the central directory."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", "bench.directory_peer", str(organisations), stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        "bench.directory_peer",
+        str(organisations),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parent.parent,
     )
     try:
         assert process.stdout is not None

@@ -1,6 +1,6 @@
 """A central directory of any size in a process of its own, for the benchmark: `python -m bench.directory_peer N`.
 
-Prints its port when it answers. It has Organization and Endpoint 1 to N, `PAGE` on a page; `POST /change?number=M` gives
+It prints its port, and has Organization and Endpoint 1 to N, `PAGE` on a page; `POST /change?number=M` gives
 the first M of both another version, which the history then has.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from schakel.generic.addressing.exchanges import CAPABILITIES
 from schakel.kernel.clock import instant, now
 from schakel.kernel.values import URA_SYSTEM
 
@@ -53,7 +54,7 @@ def organisation(number: int, version: int, updated: str) -> dict[str, Any]:
         "identifier": [_identifier("organization", number), {"system": URA_SYSTEM, "value": ura(number)}],
         "active": True,
         "type": [{"coding": [code]}],
-        "name": f"Zorginstelling {number}",
+        "name": f"Zorginstelling {number}, versie {version}",
         "endpoint": [{"reference": f"Endpoint/e{number}"}],
     }
 
@@ -69,7 +70,7 @@ def endpoint(number: int, version: int, updated: str) -> dict[str, Any]:
         "status": "active",
         "connectionType": {"system": system, "code": "hl7-fhir-rest"},
         "managingOrganization": {"reference": f"Organization/o{number}"},
-        "payloadType": [{"coding": [{"system": "urn:ietf:rfc:3986", "code": PAYLOAD}]}],
+        "payloadType": [{"coding": [{"system": CAPABILITIES, "code": PAYLOAD}]}],
         "payloadMimeType": ["application/fhir+json; fhirVersion=3.0"],
         "address": f"https://fhir.example/{number}/v{version}",
     }

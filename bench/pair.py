@@ -219,7 +219,7 @@ def _settings(place: Place, places: list[Place], facilities: Facilities) -> dict
 async def _start_bare(undo: AsyncExitStack, place: Place, port: int, tls_port: int) -> None:
     shown = place.shown
     files = [str(one) for one in (shown.certificate, shown.key, shown.anchors)]
-    program = [sys.executable, "-m", "bench.bare", place.dsn, str(port), str(tls_port), *files]
+    program = [sys.executable, "-m", "bench.bare", place.dsn, place.slug, str(port), str(tls_port), *files]
     process = await asyncio.create_subprocess_exec(*program, stdin=PIPE, stdout=PIPE, cwd=_ROOT)
 
     async def stop() -> None:

@@ -243,7 +243,8 @@ def _routes() -> Iterator[str]:
 def _node(guarded: bool) -> Node:
     """All that the list of routes asks of a node."""
     told = {"guarded_on_front": guarded, "versions": (), "public_url": "", "internal_url": "", "back_url": ""}
-    return cast(Node, SimpleNamespace(**told))
+    doors = SimpleNamespace(on="front", query=True, tokens=True)
+    return cast(Node, SimpleNamespace(**told, update_client=doors))
 
 
 def _listed(routes: Iterable[BaseRoute]) -> list[tuple[str, str, str]]:

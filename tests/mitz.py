@@ -13,7 +13,7 @@ from aiohttp import web
 from tests.certificates import Authority, Files, new_key, server_context
 
 from schakel.facilities import Facility, FacilityRules
-from schakel.generic.consent.mitz import ClosedQuestion
+from schakel.generic.consent.mitz import ClosedQuestion, OpenQuestion
 from schakel.kernel import tls
 
 BSN, OTHER_BSN = "999911120", "999990019"
@@ -26,6 +26,15 @@ QUESTION = ClosedQuestion(
     holder=HOLDER,
     holder_type="V6",
     categories=("GGC002",),
+    requester=REQUESTER,
+    requester_type="Z3",
+    provider="900000008",
+    role="01.015",
+    purpose="TREAT",
+)
+
+OPEN_QUESTION = OpenQuestion(
+    patient=BSN,
     requester=REQUESTER,
     requester_type="Z3",
     provider="900000008",
@@ -93,6 +102,28 @@ def answer(*results: str, relates: str = MESSAGE, body: str | None = None) -> by
         f'<a:RelatesTo xmlns:a="http://www.w3.org/2005/08/addressing">{relates}</a:RelatesTo></s:Header>'
         f"<s:Body>{response if body is None else body}</s:Body></s:Envelope>"
     ).encode()
+
+
+XCPD = "urn:ihe:iti:xcpd:2009"
+
+
+def location(ura: str = HOLDER, category: str = "GGC002", bsn: str = BSN) -> str:
+    """A holder in the answer to an open question."""
+    patient = f'root="2.16.840.1.113883.2.4.6.3" extension="{bsn}" assigningAuthorityName="NLMINBIZA"'
+    return (
+        "<PatientLocationResponse><HomeCommunityId>urn:oid:2.16.840.1.113883.2.4.6.6.1</HomeCommunityId>"
+        f"<CorrespondingPatientId {patient}/><RequestedPatientId {patient}/>"
+        "<SourceId>urn:oid:2.16.840.1.113883.2.4.6.6.90000017</SourceId>"
+        f'<event-code code="{category}" codeSystem="2.16.840.1.113883.2.4.3.111.5.10.1"/>'
+        f'<author-institution root="2.16.528.1.1007.3.3" extension="{ura}"/></PatientLocationResponse>'
+    )
+
+
+def locations(*holders: str, relates: str = MESSAGE) -> bytes:
+    """The answer to an open question."""
+    inside = "".join(holders)
+    response = f'<PatientLocationQueryResponse xmlns="{XCPD}">{inside}</PatientLocationQueryResponse>'
+    return answer(relates=relates, body=response)
 
 
 FAULT = (

@@ -39,7 +39,7 @@ from schakel.generic.identity.credentials import Definition, Presentation, Walle
 from schakel.generic.identity.credentials.wallet import dezi_credential
 from schakel.generic.identity.keys import read_key
 from schakel.kernel.clock import new_id
-from schakel_national import credential_issuer, dezi, minvws, mitz, nvi, prs, uzi_ca
+from schakel_national import credential_issuer, dezi, lrza, minvws, mitz, nvi, prs, uzi_ca
 from schakel_national.serving import Facility, Tls, serving
 from schakel_national.uzi_ca import server_tls
 
@@ -60,6 +60,9 @@ REFERRAL_SCOPE = "nationale-verwijsindex"
 """The scope of the pseudonyms that the NVI has."""
 
 _REFERRALS = ("minvws-oauth", "prs", "nvi")
+_DIRECT = (*_REFERRALS, "lrza")
+"""Those that nobody stands before: they keep their port."""
+
 _BACK = "https://gp.example/callback"
 _VERIFIER = "a-verifier-of-at-least-forty-three-characters-x"
 
@@ -157,15 +160,16 @@ class Nation:
             "minvws-oauth": minvws.application,
             "prs": prs.application,
             "nvi": nvi.application,
+            "lrza": lrza.application,
         }
         before = self._before(name)
-        port = self.ports[name] if name in _REFERRALS else free_ports(1)[0]
+        port = self.ports[name] if name in _DIRECT and name in self.ports else free_ports(1)[0]
+        self.ports[name] = port
         app = make[name](self.folder, self.at(before) if before else self.referral(name))
-        tls = self._tls(name) if name in ("mitz", *_REFERRALS) else None
+        tls = self._tls(name) if name in ("mitz", *_DIRECT) else None
         stack = AsyncExitStack()
         await stack.enter_async_context(serving("127.0.0.1", [Facility(name, app, port, tls)]))
         self._stacks[name] = stack
-        self.ports[name] = port
         if before:
             before.target = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
 
@@ -240,8 +244,8 @@ class Nation:
             await self.start(name)
 
     def referral(self, name: str) -> str:
-        """The address of one of the three; '' of another facility."""
-        return f"https://127.0.0.1:{self.ports[name]}" if name in _REFERRALS else ""
+        """The address of a facility that nobody stands before; '' of another."""
+        return f"https://127.0.0.1:{self.ports[name]}" if name in _DIRECT else ""
 
     def _registered(self) -> str:
         index = ["nvi:create", "nvi:read", "nvi:delete", "nvi:localize"]

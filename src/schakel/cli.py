@@ -293,6 +293,27 @@ def fetch_bgz(
     return fetch_bgz(known, door, BgzAsk(patient, holder or (), who, purpose, treatment_relation), json)
 
 
+@app.command()
+def find(
+    who: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHO", help="A URA, or Organization/ID or HealthcareService/ID of the query directory."
+        ),
+    ],
+    organisation: OrganisationOption,
+    exchange: Annotated[str, typer.Option(metavar="NAME", help="For what, such as bgz.")] = "",
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> int:
+    """Show where another organisation is reached, which directory says so and how old that is."""
+    from schakel.commands.doors import places
+    from schakel.commands.finding import find
+
+    known = places(data, config)
+    return find(known, known.find(organisation), who, exchange)
+
+
 ground = typer.Typer(help="Grounds for disclosure: write, list and end them.", no_args_is_help=True)
 app.add_typer(ground, name="ground")
 
@@ -493,6 +514,25 @@ def addressing_findings(
     from schakel.commands.addressing import findings
 
     return findings(data, config, source, resolved=resolved)
+
+
+@addressing.command("published")
+def addressing_published(
+    again: Annotated[str, typer.Option(metavar="TYPE/ID", help="Try this stopped entry again first.")] = "",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="With --again: put ours in place of what others wrote there.")
+    ] = False,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> int:
+    """Show what became of the own entries in the central directory, and what is not right with each.
+
+    An entry that others changed there, or that was refused, is stopped until somebody looked. Exit code 1 when an entry
+    is not there as it should be. The node may run or not; it is the node that publishes.
+    """
+    from schakel.commands.published import published
+
+    return published(data, config, again, overwrite=overwrite)
 
 
 log = typer.Typer(help="The log of a node: check it against its seals, end its term.", no_args_is_help=True)

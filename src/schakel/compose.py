@@ -40,7 +40,15 @@ from schakel.generic.identity.flows import Flows
 from schakel.generic.identity.keys import read_key
 from schakel.generic.identity.page_logins import PageLogins
 from schakel.generic.logging import AuditLog, AuditWriter, ChainLog, Sealer, Sealing
-from schakel.http.node import DataDoor, LogPageDoor, Node, OrganisationServices, PatientDoor, key_hash
+from schakel.http.node import (
+    DataDoor,
+    DirectoryDoor,
+    LogPageDoor,
+    Node,
+    OrganisationServices,
+    PatientDoor,
+    key_hash,
+)
 from schakel.kernel.outcomes import Invalid
 from schakel.network import (
     Finder,
@@ -194,7 +202,7 @@ async def _compose(
         by_key={o.key_hash: o for o in organisations.values()},
         back_url=settings.back.public_url if settings.back else "",
         certificates=certifying.internal_certificates(settings),
-        directory=found.door,
+        directory=DirectoryDoor(found.door, found.query, found.directories),
         administration=told.administration,
         update_client=told.update_client,
     )

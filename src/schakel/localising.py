@@ -89,7 +89,7 @@ async def index(settings: Settings, pool: asyncpg.Pool) -> AsyncIterator[Index]:
     """The clients of the index for the organisations of a node. Raises `Invalid` for a certificate or key."""
     given, clients = settings.nvi, dict[str, NviClient]()
     registrars: dict[int, Registrar] = {}
-    work = RegistrationWork(pool, registrars, timedelta(seconds=6 * given.seconds + 30), given.parallel)
+    work = RegistrationWork(pool, registrars, timedelta(seconds=8 * given.seconds + 5), given.parallel)
     async with AsyncExitStack() as stack:
         made = await stack.enter_async_context(pseudonyms(settings))
         if made is not None and given.base is not None:

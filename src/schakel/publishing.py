@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -122,7 +122,7 @@ class Telling:
             self._pool,
             tenant,
             self._rids,
-            self._limits,
+            replace(self._limits, page=self._limits.page_max),  # That client reads one page of it.
             (f"{self._client_url}/directory/root/fhir/r4",),
         )
         wanted = {

@@ -1,4 +1,5 @@
-"""`python -m schakel_national`: the stand-ins as one process."""
+"""`python -m schakel_national`: the stand-ins as one process. A file `{name}.down` in the folder takes one away for as
+long as it is there."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from starlette.types import ASGIApp
@@ -83,7 +85,8 @@ def main() -> int:
     parser.add_argument("--only", choices=list(FACILITIES), help="this facility alone, on its own port")
     options = parser.parse_args()
     try:
-        asyncio.run(serve(options.host, facilities(options.folder, options.host, options.port, options.only)))
+        made = partial(facilities, options.folder, options.host, options.port)
+        asyncio.run(serve(options.host, made(options.only), lambda name: made(name)[0], options.folder))
     except Outcome as error:
         print(error.message, file=sys.stderr)
         return 2

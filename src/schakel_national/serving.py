@@ -11,7 +11,7 @@ import contextlib
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from schakel.kernel.outcomes import Busy
+
+DOWN = ".down"
+"""End of the name of a file that takes a facility away."""
+
+_LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +112,37 @@ async def serving(host: str, facilities: Sequence[Facility]) -> AsyncIterator[No
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def serve(host: str, facilities: Sequence[Facility]) -> None:
-    """Serves until SIGINT or SIGTERM."""
+async def serve(
+    host: str, facilities: Sequence[Facility], again: Callable[[str], Facility], folder: Path
+) -> None:
+    """Serves until SIGINT or SIGTERM. As long as there is a file `{name}.down` in `folder` the facility of that name is
+    not there; after that it comes back as `again` makes it. Raises `Busy` when a port cannot be had."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with serving(host, facilities):
-        await stop.wait()
+    up: dict[str, contextlib.AsyncExitStack] = {}
+    try:
+        for one in facilities:
+            up[one.name] = await _up(host, one)
+        while not stop.is_set():
+            for name in [one.name for one in facilities]:
+                down = (folder / f"{name}{DOWN}").exists()
+                if down and name in up:
+                    await up.pop(name).aclose()
+                elif not down and name not in up:
+                    up[name] = await _up(host, again(name))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _LOOK_SECONDS)
+    finally:
+        await asyncio.gather(*(one.aclose() for one in up.values()))
+
+
+async def _up(host: str, facility: Facility) -> contextlib.AsyncExitStack:
+    """What ends the facility, which is served now."""
+    stack = contextlib.AsyncExitStack()
+    await stack.enter_async_context(serving(host, [facility]))
+    return stack
 
 
 def _secured(tls: Tls | None) -> dict[str, Any]:

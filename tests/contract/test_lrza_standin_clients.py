@@ -36,6 +36,7 @@ from tests.lrza import (
     to,
     updated,
 )
+from tests.nation import REQUESTER, nation
 from tests.nodes import free_ports
 
 from schakel_national.__main__ import FACILITIES, facilities
@@ -118,6 +119,17 @@ async def test_a_token_lets_its_holder_do_what_its_scopes_say(tmp_path: Path) ->
             assert (await hospital.get("/fhir/Endpoint")).status_code == 200
             assert "system/Organization.u" in said(await put(hospital, own), 403)
             said(await hospital.post("/fhir/Location", json=location(to(own))), 403)
+
+
+async def test_where_reading_is_open_writing_needs_a_token_all_the_same(tmp_path: Path) -> None:
+    with directory(tmp_path, f"open_reading = true\n{TOKENS}") as lrza:
+        async with lrza.client(HOSPITAL) as hospital:
+            assert (await hospital.get("/fhir/Organization")).status_code == 200
+            own = organisation(HOSPITAL)
+            assert "token is needed" in said(await hospital.post("/fhir/Organization", json=own), 401)
+            entry = {"resource": own, "request": {"method": "POST", "url": "Organization"}}
+            bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
+            assert "token is needed" in said(await hospital.post("/fhir", json=bundle), 401)
 
 
 async def test_a_token_that_is_wrong_or_old_is_refused(tmp_path: Path) -> None:
@@ -335,3 +347,20 @@ async def test_over_tls_a_certificate_is_asked_for_unless_reading_is_open(
         else:
             with pytest.raises((httpx.ReadError, httpx.ConnectError, httpx.RemoteProtocolError)):
                 await client.get("/fhir/Organization")
+
+
+async def test_a_nation_has_it_for_nodes_with_certificates_of_its_authority(tmp_path: Path) -> None:
+    async with nation(tmp_path) as country:
+        await country.start("lrza")
+        for _ in range(2):
+            tls = ssl.create_default_context(cafile=str(country.anchors))
+            tls.load_cert_chain(*country.requester.certificate.pair)
+            base = country.referral("lrza")
+            async with httpx.AsyncClient(base_url=base, verify=tls, trust_env=False) as client:
+                found = (await client.get(f"/fhir/Organization?identifier={REQUESTER}")).json()
+                if not found["total"]:
+                    made = await created(client, organisation(REQUESTER))
+            assert found["link"][0]["url"].startswith(f"{base}/fhir/")
+            await country.stop("lrza")
+            await country.start("lrza")
+        assert found["entry"][0]["resource"] == made

@@ -329,11 +329,12 @@ async def test_each_change_is_signed_once_and_the_other_side_finds_the_signature
         await way.publish()
         await everything_is_there(way)
         [place] = await way.remote("Location")
-        answer = await way.there.get(f"/fhir/Provenance?target=Location/{place['id']}")
+        answer = await way.there.get("/fhir/Provenance/_history?_count=50")
         sent = [path for method, path in way.writes() if (method, path) == ("POST", "/Provenance")]
-    assert len(sent) == 6  # Five entries, and one change.
+    assert len(sent) == 7  # Five entries, the whole once its endpoint was there, and one change.
     found = [entry["resource"] for entry in answer.json()["entry"]]
-    [last] = [one for one in found if one["target"][0]["reference"].endswith("/_history/2")]
+    about = f"Location/{place['id']}/_history/2"
+    [last] = [one for one in found if one["target"] == [{"reference": about}]]
     [signature] = last["signature"]
     assert signature["who"]["identifier"]["value"] == URA
     head, middle, code = b64decode(signature["data"]).decode().split(".")

@@ -16,6 +16,7 @@ import orjson
 import pytest
 import pytest_asyncio
 import zstandard
+from tests.addressing import URA, Directory, endpoint, organisation
 from tests.nodes import MakeDatabase, RunningNode, databases, running_region
 from tests.testscript_builder import assertion, case, operation, script, suite, variable
 
@@ -102,6 +103,32 @@ def free_ports() -> tuple[int, int]:
         one.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))
         return one.getsockname()[1], other.getsockname()[1]
+
+
+# -- find -------------------------------------------------------------------------------------------------
+
+
+async def test_an_address_is_shown_with_where_it_is_from(region: list[RunningNode], data: Path) -> None:
+    b = region[1]["b"]
+    ended = await schakel("find", b.ura, "--exchange", "bgz", "--organisation", "a", "--data", data)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.splitlines() == [
+        f"Organisation b ({b.ura})",
+        f"  bgz: {b.front_root}/b/fhir/stu3",
+        f"  authorisation server: {b.front_root}/b",
+        "from configuration",
+    ]
+    held = await Directory.new(region[0].node.pool)
+    await held.put(organisation("hospital", URA, ["bgz"]), endpoint("bgz"), source="central")
+    ended = await schakel("find", "Organization/hospital", "--organisation", "a", "--data", data)
+    assert ended.out.splitlines() == [
+        f"The hospital ({URA}), type V6",
+        "  stu3: https://bgz.example/fhir",
+        "  authorisation server: none known",
+        "from central, of unknown age (stale)",
+    ]
+    ended = await schakel("find", "90000199", "--organisation", "a", "--data", data)
+    assert (ended.code, "no organisation with URA 90000199" in ended.err) == (1, True)
 
 
 # -- import -----------------------------------------------------------------------------------------------

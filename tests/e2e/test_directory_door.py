@@ -254,3 +254,45 @@ async def test_it_speaks_xml_too(door: httpx.AsyncClient) -> None:
     answer = await door.get("Organization/hospital", headers={"Accept": "application/fhir+xml"})
     assert answer.headers["content-type"].startswith("application/fhir+xml")
     assert "Ziekenhuis Oost" in answer.text
+
+
+async def test_one_address_at_once(node: RunningNode) -> None:
+    a = node["a"]
+
+    async def told(**params: str) -> tuple[int, dict[str, Any]]:
+        answer = await a.internal.get(f"{a.internal_root}/a/directory/address", params=params)
+        return answer.status_code, answer.json()
+
+    status, found = await told(ura=URA, exchange="bgz")
+    assert (status, found) == (
+        200,
+        {
+            "ura": URA,
+            "name": "Ziekenhuis Oost",
+            "type": "V6",
+            "exchange": "bgz",
+            "endpoint": "https://bgz.example/fhir",
+            "fhir": {"stu3": "https://bgz.example/fhir"},
+            "issuer": None,
+            "source": "written here",
+            "as_of": None,
+            "stale": True,
+        },
+    )
+    for reference in ("HealthcareService/echo", "Organization/ward"):
+        status, found = await told(reference=reference, exchange="bgz")
+        assert (status, found["ura"], found["endpoint"]) == (200, URA, "https://bgz.example/fhir")
+    status, found = await told(ura=node["b"].ura)
+    assert (status, found["source"], found["stale"]) == (200, "configuration", False)
+    for params, status, code in (
+        ({"ura": URA, "exchange": "pzp"}, 404, "no-endpoint"),
+        ({"ura": OTHER_URA}, 404, "holder-unknown"),
+        ({"ura": URA, "exchange": "telepathy"}, 400, "exchange-unknown"),
+        ({"ura": "twelve"}, 400, "ura-invalid"),
+        ({"ura": URA, "reference": "Organization/ward"}, 400, "invalid"),
+        ({"reference": "Endpoint/bgz"}, 400, "invalid"),
+        ({"ura": URA, "name": "x"}, 400, "invalid"),
+        ({}, 400, "invalid"),
+    ):
+        refused = await told(**params)
+        assert (refused[0], refused[1].get("code")) == (status, code), (params, refused)

@@ -11,8 +11,9 @@ import httpx
 import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
-from tests.nation import HOLDER, INDEX, OPERATOR, REFERRAL_SCOPE, Nation, nation
+from tests.nation import HOLDER, Nation, nation
 from tests.nodes import RunningNode, databases, running_node
+from tests.referring import referring
 from tests.registering import OBSERVATION_CATEGORY
 
 from schakel.generic.localisation.categories import SYSTEM
@@ -28,31 +29,6 @@ RULES = [
     }
 ]
 NOBODY = "999900055"
-
-
-def referring(country: Nation) -> dict[str, Any]:
-    """The settings of a node that asks the PRS and the NVI of this nation."""
-    shown = {
-        "certificate": str(country.operator.certificate),
-        "key": str(country.operator.key),
-        "ca": [str(country.anchors)],
-    }
-    endpoint = f"{country.referral('minvws-oauth')}/oauth/token"
-    return {
-        "prs": {
-            "base": country.referral("prs"),
-            "recipient": f"oin:{INDEX}",
-            "scope": REFERRAL_SCOPE,
-            "oauth": {"endpoint": endpoint, "organisation": OPERATOR},
-            **shown,
-        },
-        "nvi": {
-            "base": f"{country.referral('nvi')}/fhir",
-            "source": "node",
-            "oauth": {"endpoint": endpoint, "source": "node"},
-            **shown,
-        },
-    }
 
 
 @dataclass

@@ -35,7 +35,8 @@ WRITTEN = [page for page in PAGES if page.parent != REFERENCE]
 """Pages that people wrote; the others are made from the code and checked by `test_reference`."""
 
 TOLD = {"guarded_on_front": True, "versions": (), "public_url": "", "internal_url": "", "back_url": ""}
-NODE = cast(Node, SimpleNamespace(**TOLD))
+DOORS = SimpleNamespace(on="front", query=True, tokens=True)
+NODE = cast(Node, SimpleNamespace(**TOLD, update_client=DOORS))
 ROUTES = [
     route
     for route in (*front(NODE), *internal(NODE), *back(NODE))

@@ -33,7 +33,8 @@ def node(guarded: bool = True) -> Node:
         "internal_url": "http://i",
         "back_url": "https://b",
     }
-    return cast(Node, SimpleNamespace(**told))
+    doors = SimpleNamespace(on="front", query=True, tokens=True)
+    return cast(Node, SimpleNamespace(**told, update_client=doors))
 
 
 def made(listener: str, guarded: bool = True) -> dict[str, Any]:

@@ -36,22 +36,23 @@ _HEAD = ("directory", "in step", "created", "updated", "unchanged", "ended", "re
 
 def status(data: Path | None, config_file: Path | None) -> int:
     """Prints every directory that is followed; 0 when all are in step and nothing was found, 1 otherwise."""
-    return max([asyncio.run(_status(one)) for one in _settings(data, config_file)], default=0)
+    return max([asyncio.run(_status(one)) for one in settings_of(data, config_file)], default=0)
 
 
 def findings(data: Path | None, config_file: Path | None, source: str, *, resolved: bool) -> int:
     """Prints what is not right with the directories, or with one of them; 0 when nothing is."""
     return max(
-        [asyncio.run(_findings(one, source, resolved)) for one in _settings(data, config_file)], default=0
+        [asyncio.run(_findings(one, source, resolved)) for one in settings_of(data, config_file)], default=0
     )
 
 
 def sync(data: Path | None, config_file: Path | None, source: str, *, whole: bool) -> int:
     """Brings the directories, or one of them, in step now; 0 when that was done."""
-    return max([asyncio.run(_sync(one, source, whole)) for one in _settings(data, config_file)], default=0)
+    return max([asyncio.run(_sync(one, source, whole)) for one in settings_of(data, config_file)], default=0)
 
 
-def _settings(data: Path | None, config_file: Path | None) -> list[Settings]:
+def settings_of(data: Path | None, config_file: Path | None) -> list[Settings]:
+    """The settings of a node, or of both nodes of a demo. Raises `Invalid`."""
     if (data is None) == (config_file is None):
         raise Invalid("give --data DIR (the folder of a demo) or --config FILE (of a node), one of the two")
     files = [config_file] if config_file else [data / f"{name}.toml" for name in OPERATORS] if data else []

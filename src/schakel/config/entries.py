@@ -165,7 +165,7 @@ def _keys(
 def _named(what: str, keys: Iterable[str], known: frozenset[str]) -> None:
     for key in keys:
         if key and key not in known:
-            raise ValueError(f"{what} names {key!r}, which there is no part with as its key")
+            raise ValueError(f"{what} names {key!r}, and nothing has that key")
 
 
 class UpdateClient(Section):

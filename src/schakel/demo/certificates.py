@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from schakel.demo import cast
+from schakel.demo import cast, toml
 from schakel.demo.doors import HOST, Client
 from schakel.demo.folder import DemoFolder
 from schakel.kernel.clock import now
@@ -47,6 +47,17 @@ def operator_pair(folder: DemoFolder, operator: cast.Operator) -> Pair:
     return _pair(folder, f"operator-{operator}")
 
 
+def operator_number(operator: cast.Operator) -> str:
+    """The OIN in an operator's certificate."""
+    return f"000000990000000{cast.OPERATORS.index(operator) + 1}0000"
+
+
+def shown_by(folder: DemoFolder, operator: cast.Operator) -> dict[str, toml.Value]:
+    """The settings of a connection to a facility that knows an operator by its certificate."""
+    pair = operator_pair(folder, operator)
+    return {"certificate": pair.certificate, "key": pair.key, "ca": [anchors(folder)]}
+
+
 def role_credential(folder: DemoFolder, organisation: cast.Organisation) -> Path:
     """What the issuer says of the type of an organisation: a credential (JWT)."""
     return folder.path / "keys" / f"{organisation.slug}.type.jwt"
@@ -62,7 +73,11 @@ async def ensure(client: Client, folder: DemoFolder, authority: str) -> None:
     wanted = [
         (
             operator_pair(folder, operator),
-            {"kind": "server", "organisation": f"Operator {operator}", "number": f"000000990000000{place}0000"},
+            {
+                "kind": "server",
+                "organisation": f"Operator {operator}",
+                "number": f"000000990000000{place}0000",
+            },
         )
         for place, operator in enumerate(cast.OPERATORS, start=1)
     ]

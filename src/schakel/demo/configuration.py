@@ -7,8 +7,8 @@ from pathlib import Path
 
 import orjson
 
-from schakel.demo import cast, certificates, stand_ins, toml
-from schakel.demo.doors import HOST, Doors
+from schakel.demo import cast, certificates, directories, referrals, stand_ins, toml
+from schakel.demo.doors import HOST, Doors, stand_in_address
 from schakel.demo.folder import DemoFolder
 from schakel.generic.identity import AssertionSigner, new_key
 
@@ -34,11 +34,7 @@ def write_configurations(
     keys: Mapping[str, Path],
 ) -> dict[cast.Operator, Path]:
     """One file for each operator. `databases` are addresses by operator, `keys` the files of `ensure_keys`."""
-    by_operator = {one.operator: one for one in doors}
-    directory: list[toml.Value] = [
-        _peer(organisation, by_operator[organisation.operator], keys[organisation.slug])
-        for organisation in cast.ORGANISATIONS
-    ]
+    peers: list[toml.Value] = [_peer(one, keys[one.slug]) for one in cast.ORGANISATIONS]
     dids = stand_ins.organisation_dids(doors)
     paths: dict[cast.Operator, Path] = {}
     for one in doors:
@@ -54,7 +50,7 @@ def write_configurations(
             "back": _back(folder, one),
             "certificates": {
                 "uzi": "test",
-                "sources": [stand_ins.address(doors, "uzi-ca")],
+                "sources": [stand_in_address(doors, "uzi-ca")],
                 "keep_seconds": 5,
             },
             "peer_ca": [certificates.anchors(folder)],
@@ -64,10 +60,12 @@ def write_configurations(
                 for organisation in cast.ORGANISATIONS
                 if organisation.operator == one.operator
             ],
-            "directory": directory,
+            "directory": peers,
             "medmij": stand_ins.settings(folder, doors, one.operator),
             "dezi": stand_ins.dezi_settings(folder, doors, one.operator),
             "mitz": stand_ins.mitz_settings(folder, doors, one.operator),
+            "addressing": directories.settings(folder, doors, one.operator),
+            **referrals.settings(folder, doors, one.operator),
         }
         paths[one.operator] = folder.path / f"{one.operator}.toml"
         heading = f"# The node of the {one.operator} operator of a demo region; written anew at each start.\n"
@@ -123,17 +121,12 @@ def _organisation(
         "credentials": [certificates.role_credential(folder, organisation)],
         "write_check": "lenient",
         "erasure": "test",
+        "registrations": referrals.registrations(organisation, folder.contents.today),
+        "entries": directories.entries(organisation),
     }
 
 
-def _peer(organisation: cast.Organisation, at: Doors, key: Path) -> dict[str, toml.Value]:
-    issuer = f"{at.front}/{organisation.slug}"
-    return {
-        "ura": organisation.ura,
-        "name": organisation.name,
-        "issuer": issuer,
-        "token_endpoint": f"{at.back}/{organisation.slug}/oauth2/token",
-        "fhir": {version: f"{at.back}/{organisation.slug}/fhir/{version}" for version in ("stu3", "r4")},
-        "metadata": f"{at.back}/.well-known/oauth-authorization-server/{organisation.slug}",
-        "jwks": AssertionSigner(organisation.ura, key).jwks(),
-    }
+def _peer(organisation: cast.Organisation, key: Path) -> dict[str, toml.Value]:
+    """What an operator enters of an organisation: what it signs with. Where it is, the directory tells."""
+    jwks = AssertionSigner(organisation.ura, key).jwks()
+    return {"ura": organisation.ura, "name": organisation.name, "jwks": jwks}

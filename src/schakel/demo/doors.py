@@ -82,6 +82,12 @@ def stand_in_port(all_doors: Sequence[Doors], name: str) -> int:
     return all_doors[0].front_port + _FIRST_STAND_IN + STAND_INS.index(name)
 
 
+def stand_in_address(all_doors: Sequence[Doors], name: str) -> str:
+    """Where the stand-in `name` answers, without a slash at the end."""
+    scheme = "https" if name in SECURED else "http"
+    return f"{scheme}://{HOST}:{stand_in_port(all_doors, name)}"
+
+
 def ensure_free(all_doors: tuple[Doors, ...]) -> None:
     """Raises `Busy` naming the first port that another program has."""
     ports = [port for one in all_doors for port in (one.front_port, one.internal_port, one.back_port)]

@@ -9,7 +9,7 @@ while others are under way.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from schakel.demo import cast
@@ -35,6 +35,14 @@ GROUNDS: tuple[tuple[cast.Organisation, cast.Organisation, tuple[int, ...]], ...
 )
 """Holder, requester, and the numbers of the named patients whose BgZ the holder may give to the requester."""
 
+SUBSCRIPTIONS: tuple[tuple[cast.Organisation, tuple[int, ...]], ...] = (
+    (cast.HOSPITAL_NORTH, (4, 5)),
+    (cast.HOSPITAL_SOUTH, (4, 5)),
+    (cast.GENERAL_PRACTICE, (4, 5)),
+)
+"""Holder, and the numbers of the named patients of whom it has Mitz tell what they choose; only by that does Mitz name
+the holder to who asks (the open question)."""
+
 Told = Callable[[int, int, int], None]
 """Is told how many charts are in, of how many, and how many resources that is."""
 
@@ -59,23 +67,47 @@ async def write_grounds(
     """Write the grounds of `GROUNDS` for the patients that are there."""
     until = instant(now() + _TERM)
     for holder, requester, numbers in GROUNDS:
-        for number in numbers:
-            if number <= len(named):
-                ground = {
-                    "requester": requester.ura,
-                    "patient": named[number - 1].bsn,
-                    "exchange": "bgz",
-                    "until": until,
-                    "reason": f"Demo: verwijzing naar {requester.name}",
-                }
-                reply = await client.send(
-                    "POST",
-                    f"{addresses[holder.slug]}/grounds",
-                    headers={"X-API-Key": keys[holder.slug], "Content-Type": "application/json"},
-                    data=dump(ground),
-                )
-                if reply.status != 201:
-                    raise Fault(f"{holder.slug} refused a ground for disclosure: {reply.said()}")
+        for who in _numbered(named, numbers):
+            ground = {
+                "requester": requester.ura,
+                "patient": who.bsn,
+                "exchange": "bgz",
+                "until": until,
+                "reason": f"Demo: verwijzing naar {requester.name}",
+            }
+            reply = await client.send(
+                "POST",
+                f"{addresses[holder.slug]}/grounds",
+                headers={"X-API-Key": keys[holder.slug], "Content-Type": "application/json"},
+                data=dump(ground),
+            )
+            if reply.status != 201:
+                raise Fault(f"{holder.slug} refused a ground for disclosure: {reply.said()}")
+
+
+async def subscribe(
+    client: Client, named: tuple[NamedPatient, ...], addresses: Mapping[str, str], keys: Mapping[str, str]
+) -> None:
+    """Ask for the subscriptions of `SUBSCRIPTIONS` on the patients that are there."""
+    for holder, numbers in SUBSCRIPTIONS:
+        for who in _numbered(named, numbers):
+            reply = await client.send(
+                "POST",
+                f"{addresses[holder.slug]}/consent/subscriptions",
+                headers={"X-API-Key": keys[holder.slug], "Content-Type": "application/json"},
+                data=dump({"patient": who.bsn, "birth_date": who.birth_date.isoformat()}),
+            )
+            if reply.status != 202:
+                raise Fault(f"{holder.slug} refused a subscription at Mitz: {reply.said()}")
+
+
+def subscriptions(named: Sequence[NamedPatient]) -> int:
+    """How many there are."""
+    return sum(len(_numbered(named, numbers)) for _, numbers in SUBSCRIPTIONS)
+
+
+def _numbered(named: Sequence[NamedPatient], numbers: tuple[int, ...]) -> list[NamedPatient]:
+    return [named[number - 1] for number in numbers if number <= len(named)]
 
 
 class _Loader:

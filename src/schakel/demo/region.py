@@ -18,11 +18,12 @@ import orjson
 
 from schakel.demo import cast, certificates, people, stand_ins
 from schakel.demo.configuration import ensure_keys, write_configurations
-from schakel.demo.doors import SECURED, STAND_INS, Client, Doors, doors, ensure_free
+from schakel.demo.doors import SECURED, STAND_INS, Client, Doors, doors, ensure_free, stand_in_address
 from schakel.demo.folder import DemoFolder, opened, remove_leftovers
-from schakel.demo.loading import load, write_grounds
+from schakel.demo.loading import load, subscribe, subscriptions, write_grounds
 from schakel.demo.patients import NamedPatient, Region, named_patients, region
 from schakel.demo.processes import RegionProcess
+from schakel.demo.readiness import until_in_step, until_registered
 from schakel.demo.screen import Screen
 from schakel.kernel.outcomes import Fault, Invalid, Upstream
 from schakel.store.cluster_folder import last_lines
@@ -127,38 +128,48 @@ async def running(wanted: Wanted, screen: Screen) -> AsyncIterator[Running]:
         undo.push_async_callback(server.stop)
         client = await undo.enter_async_context(Client())
         # A node that starts fetches the lists first.
-        plain = [stand_ins.address(all_doors, name) for name in STAND_INS if name not in SECURED]
+        plain = [stand_in_address(all_doors, name) for name in STAND_INS if name not in SECURED]
         await _await_ready(client, (national,), plain)
-        await certificates.ensure(client, folder, stand_ins.address(all_doors, "uzi-ca"))
+        await certificates.ensure(client, folder, stand_in_address(all_doors, "uzi-ca"))
         issuer, dids = (
-            stand_ins.address(all_doors, "credential-issuer"),
+            stand_in_address(all_doors, "credential-issuer"),
             stand_ins.organisation_dids(all_doors),
         )
         await certificates.ensure_credentials(client, folder, issuer, dids)
-        nodes = (national, *await _nodes(undo, folder, server, all_doors, screen))
+        databases = await _databases(folder, server)
+        nodes = (national, *await _nodes(undo, folder, databases, all_doors, screen))
         listeners = [address for one in all_doors for address in (one.front, one.internal)]
         await _await_ready(client, nodes, listeners)
         screen.progress("database and nodes are up", last=True)
         await _guarded(nodes, _loaded(client, folder, all_doors, screen, where, named))
+        screen.progress("bringing the directories in step, and registering the named patients")
+        await _guarded(nodes, until_in_step(client, all_doors, folder.internal_keys))
+        await _guarded(nodes, until_registered(databases, named, subscriptions(named)))
+        screen.progress("directories in step, named patients registered", last=True)
         published = await _describe(client, folder, all_doors, nodes, named)
         folder.write(folder.published, orjson.dumps(published, option=orjson.OPT_INDENT_2))
         yield Running(folder, published, server, nodes, client)
 
 
-async def _nodes(
-    undo: contextlib.AsyncExitStack,
-    folder: DemoFolder,
-    server: EmbeddedServer,
-    all_doors: tuple[Doors, ...],
-    screen: Screen,
-) -> tuple[RegionProcess, ...]:
-    """The node of each operator, started on a database and a role of its own."""
+async def _databases(folder: DemoFolder, server: EmbeddedServer) -> dict[cast.Operator, str]:
+    """The database of each operator, with a role of its own."""
     databases: dict[cast.Operator, str] = {}
     for operator in cast.OPERATORS:
         name = f"schakel_{operator}"
         if not folder.kept:
             await server.drop_database(name, name)
         databases[operator] = await server.ensure_database(name, name, secrets.token_urlsafe(24))
+    return databases
+
+
+async def _nodes(
+    undo: contextlib.AsyncExitStack,
+    folder: DemoFolder,
+    databases: Mapping[cast.Operator, str],
+    all_doors: tuple[Doors, ...],
+    screen: Screen,
+) -> tuple[RegionProcess, ...]:
+    """The node of each operator, started."""
     screen.progress("starting the nodes")
     configurations = write_configurations(folder, all_doors, databases, ensure_keys(folder))
     nodes = []
@@ -228,6 +239,7 @@ async def _loaded(
 
     resources = await load(client, where, addresses, folder.internal_keys, told)
     await write_grounds(client, named, addresses, folder.internal_keys)
+    await subscribe(client, named, addresses, folder.internal_keys)
     folder.note_loaded()
     if contents.patients:
         screen.progress(f"{contents.patients} patients are in: {resources} resources", last=True)
@@ -270,13 +282,18 @@ async def _describe(
                 "front": addresses[one.slug][0],
                 "internal": addresses[one.slug][1],
                 "back": backs[one.slug],
+                "directory": f"{addresses[one.slug][1]}/directory/fhir/r4",
+                "localisation": f"{addresses[one.slug][1]}/localisation/fhir/r4",
+                "administration": f"{backs[one.slug]}/administration/fhir/r4",
+                "update_client": f"{addresses[one.slug][0]}/administration/update-client/fhir/r4",
+                "root_directory": f"{addresses[one.slug][0].rpartition('/')[0]}/directory/root/fhir/r4",
                 "internal_key": folder.internal_keys[one.slug],
                 "medmij_name": one.medmij_name,
             }
             for one in cast.ORGANISATIONS
         ],
         "services": stand_ins.services(),
-        "stand_ins": [{"name": name, "address": stand_ins.address(all_doors, name)} for name in STAND_INS],
+        "stand_ins": [{"name": name, "address": stand_in_address(all_doors, name)} for name in STAND_INS],
         "clients": [dict(stand_ins.CLIENT)],
         "people": [
             {

@@ -12,8 +12,8 @@ import orjson
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from schakel.demo import cast, certificates, toml
-from schakel.demo.doors import HOST, SECURED, STAND_INS, Doors, stand_in_port
+from schakel.demo import cast, certificates, directories, referrals, toml
+from schakel.demo.doors import HOST, STAND_INS, Doors, stand_in_address, stand_in_port
 from schakel.demo.folder import DemoFolder
 from schakel.demo.patients import NamedPatient
 from schakel.generic.identity.keys import new_rsa_key
@@ -26,13 +26,8 @@ CLIENT: Mapping[str, str] = {
 }
 """The one client (PGO) of the region; nobody answers at its address, the browser is only sent there."""
 
+_HOME = "stand-ins"
 _LISTS_SECONDS = 60
-
-
-def address(doors: Sequence[Doors], name: str) -> str:
-    """Where a stand-in answers."""
-    scheme = "https" if name in SECURED else "http"
-    return f"{scheme}://{HOST}:{stand_in_port(doors, name)}"
 
 
 def command(folder: DemoFolder, doors: Sequence[Doors]) -> list[str]:
@@ -43,9 +38,12 @@ def command(folder: DemoFolder, doors: Sequence[Doors]) -> list[str]:
 
 
 def write(folder: DemoFolder, doors: Sequence[Doors], named: Sequence[NamedPatient]) -> None:
-    """Writes what the stand-ins are told; `named` are the patients who made choices at Mitz."""
+    """Writes what the stand-ins are told; `named` are the patients who made choices at Mitz. What they kept of a region
+    that was never loaded whole is removed, and each of them is there."""
     home = _home(folder)
     home.mkdir(mode=0o700, exist_ok=True)
+    for left in (*home.glob("*.down"), *(() if folder.kept else home.glob("*.sqlite*"))):
+        left.unlink()
     _ensure_keys(folder)
     by_operator = {one.operator: one for one in doors}
     fronts = {o.slug: f"{by_operator[o.operator].front}/{o.slug}" for o in cast.ORGANISATIONS}
@@ -100,16 +98,18 @@ def write(folder: DemoFolder, doors: Sequence[Doors], named: Sequence[NamedPatie
     folder.write(home / "mitz.toml", toml.document(mitz).encode())
     # DIDs of the region are read over http on the loopback: nobody's browser or program comes from outside.
     folder.write(home / "credential-issuer.toml", toml.document({"tls": False}).encode())
+    referrals.write(folder, home.name, doors)
+    directories.write(folder, home.name)
 
 
 def settings(folder: DemoFolder, doors: Sequence[Doors], operator: cast.Operator) -> dict[str, toml.Value]:
     """The part `medmij` of the settings of an operator's node."""
     return {
-        "lists": address(doors, "medmij-lists"),
+        "lists": stand_in_address(doors, "medmij-lists"),
         "lists_seconds": _LISTS_SECONDS,
         "http_on_loopback": True,
         "broker": {
-            "issuer": address(doors, "broker"),
+            "issuer": stand_in_address(doors, "broker"),
             "client_id": _client_id(operator),
             "key": _key_path(folder, operator),
         },
@@ -121,7 +121,7 @@ def dezi_settings(
 ) -> dict[str, toml.Value]:
     """The part `dezi` of the settings of an operator's node; its key is the one that the broker knows too."""
     return {
-        "issuer": address(doors, "dezi"),
+        "issuer": stand_in_address(doors, "dezi"),
         "client_id": _client_id(operator),
         "key": _key_path(folder, operator),
     }
@@ -161,14 +161,12 @@ def mitz_settings(
     folder: DemoFolder, doors: Sequence[Doors], operator: cast.Operator
 ) -> dict[str, toml.Value]:
     """The part `mitz` of the settings of an operator's node."""
-    pair = certificates.operator_pair(folder, operator)
     told = x509.load_pem_x509_certificates((_home(folder) / "uzi-ca" / "tls-mitz.pem").read_bytes())[0]
     thumbprint = urlsafe_b64encode(told.fingerprint(hashes.SHA256())).rstrip(b"=").decode()
     return {
-        "base": address(doors, "mitz"),
-        "certificate": pair.certificate,
-        "key": pair.key,
-        "ca": [certificates.anchors(folder)],
+        "base": stand_in_address(doors, "mitz"),
+        **certificates.shown_by(folder, operator),
+        "locate": True,
         "gateway_system": "2.16.840.1.113883.2.4.6.6.1",
         "source_system": f"2.16.840.1.113883.2.4.6.6.{9_900_000 + cast.OPERATORS.index(operator)}",
         "notify_thumbprints": [thumbprint],
@@ -217,8 +215,13 @@ def _provider(organisation: cast.Organisation, front: str) -> dict[str, toml.Val
     }
 
 
+def switch(folder: Path, name: str) -> Path:
+    """The file that takes a stand-in of the region in this folder away, as long as it is there."""
+    return folder / _HOME / f"{name}.down"
+
+
 def _home(folder: DemoFolder) -> Path:
-    return folder.path / "stand-ins"
+    return folder.path / _HOME
 
 
 def _client_id(operator: cast.Operator) -> str:

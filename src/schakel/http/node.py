@@ -15,6 +15,7 @@ from starlette.requests import Request
 from schakel.exchanges.bgz import BgzExchange
 from schakel.fhir.definitions import Version
 from schakel.gateway import Gateway
+from schakel.generic.addressing import Addresses, QueryDirectory
 from schakel.generic.addressing.asking import QueryDoor
 from schakel.generic.addressing.client_tokens import ClientTokens
 from schakel.generic.consent import ConsentOffice, Grounds
@@ -147,6 +148,16 @@ class OrganisationServices:
 
 
 @dataclass(frozen=True)
+class DirectoryDoor:
+    """How the own EHRs find others: `door` is the query directory as FHIR, `query` who is found in it, `addresses` the
+    same with what the operator entered before it."""
+
+    door: QueryDoor
+    query: QueryDirectory
+    addresses: Addresses
+
+
+@dataclass(frozen=True)
 class Node:
     """A running node: its organisations by slug, and where its doors are; `back_url` is '' when it has no back,
     `verdicts` are on the certificates of those who come there. `administration` has the entries of each organisation,
@@ -165,7 +176,7 @@ class Node:
     back_url: str = ""
     verdicts: Verdicts | None = None
     certificates: InternalCertificates = field(default_factory=InternalCertificates)
-    directory: QueryDoor | None = None
+    directory: DirectoryDoor | None = None
     administration: Mapping[str, FhirService] = field(default_factory=dict)
     update_client: UpdateClientDoors | None = None
 

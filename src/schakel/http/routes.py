@@ -180,6 +180,7 @@ def internal(node: Node) -> list[BaseRoute]:
         *_fhir(Fhir(node, url).internal),
         *_fhir(MedMij(node, url).inbox, "inbox/fhir"),
         *_offered(Directory(node, url).query, "{organisation}/directory/fhir"),
+        Route("/{organisation}/directory/address", plain(Directory(node, url).address), methods=["GET"]),
         *_update_client(node, url, "internal"),
         *_health(health),
         Route("/metrics", health.metrics),

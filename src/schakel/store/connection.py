@@ -71,10 +71,8 @@ class _Kept:
                 await self._pool.release(connection)  # The database went away while nobody used it.
                 connection = self._idle.pop() if self._idle else None
             self._asking += 1
-            try:
-                return (
-                    await self._pool.acquire()
-                )  # Which finds one free, or connects; that has a time of its own.
+            try:  # There is one free or to be made, for which asyncpg has a time of its own.
+                return await self._pool.acquire()
             finally:
                 self._asking -= 1
         except BaseException:
@@ -117,9 +115,8 @@ class _Kept:
             async with asyncio.timeout(_WAIT_SECONDS):
                 return await place
         except BaseException:
-            if (
-                place.done() and not place.cancelled()
-            ):  # Given and cut off at the same moment: the next may have it.
+            # Who was cut off at the moment it was given a place leaves that to the next.
+            if place.done() and not place.cancelled():
                 connection = place.result()
                 if connection is None:
                     self._leave()

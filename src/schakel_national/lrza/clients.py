@@ -182,17 +182,7 @@ class Clients:
         if scheme.lower() != "bearer" or not token.strip():
             raise _unauthenticated("a bearer token is needed", "token-missing")
         claims = await self._claims(token.strip())
-        act = claims.get("act")
-        bound = certificate is not None and (
-            _confirmed(claims) == certificate.thumbprint
-            or (_confirmed(claims) == "" and isinstance(act, dict) and act.get("sub") == certificate.oin)
-            or (
-                _confirmed(claims) == ""
-                and act is None
-                and any(claims.get("sub") == party.value for party in parties)
-            )
-        )
-        if not bound:
+        if certificate is None or not _bound(claims, certificate, parties):
             raise _unauthenticated("the token is not for the holder of the client certificate", "token-bound")
         found = (_SCOPE.fullmatch(one) for one in str(claims.get("scope", "")).split())
         return frozenset((one[1], letter) for one in found if one for letter in one[2])
@@ -230,9 +220,15 @@ class Clients:
         return found
 
 
-def _confirmed(claims: Mapping[str, Any]) -> str:
-    cnf = claims.get("cnf")
-    return str(cnf.get("x5t#S256", "")) if isinstance(cnf, dict) else ""
+def _bound(claims: Mapping[str, Any], certificate: Shown, parties: frozenset[Party]) -> bool:
+    """Whether a token is for the holder of a certificate: by its thumbprint, else by who asked for it (`act`, an OIN),
+    else by its subject."""
+    cnf, act = claims.get("cnf"), claims.get("act")
+    if cnf is not None:
+        return isinstance(cnf, dict) and cnf.get("x5t#S256") == certificate.thumbprint
+    if act is not None:
+        return isinstance(act, dict) and bool(certificate.oin) and act.get("sub") == certificate.oin
+    return any(claims.get("sub") == party.value for party in parties)
 
 
 def _digest(certificate: Shown) -> str:

@@ -118,9 +118,6 @@ REVINCLUDES: Mapping[str, frozenset[str]] = {
 }
 """By the type that is searched: what `_revinclude` may be."""
 
-ASSIGNED = "assigned"
-"""The index parameter of identifiers that custodians assigned: value and system."""
-
 PARTICIPANT = "participant"
 """The index parameter of who takes part in an affiliation and is named by an identifier: value and system."""
 
@@ -137,8 +134,6 @@ def entries(resource: Resource) -> set[Entry]:
                 found.update(
                     Entry(f"{kind}.{code}", first, second) for first, second in _said(parameter.kind, value)
                 )
-    for one in assigned(resource):
-        found.add(Entry(ASSIGNED, str(one.get("value", "")), str(one.get("system", ""))))
     if kind == "OrganizationAffiliation":
         for who in values(resource, "participatingOrganization.identifier"):
             found.add(Entry(PARTICIPANT, str(who.get("value", "")), str(who.get("system", ""))))

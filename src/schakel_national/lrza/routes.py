@@ -125,12 +125,14 @@ class _Door:
             await self._clients.caller(request, writing=False, open_to_all=True)
             tokens = self._told.tokens is not None
             return _answered(statement(self._base, seven_types=self._told.seven_types, tokens=tokens))
-        searching = parts[1:] == ["_search"] or not parts
-        caller = await self._clients.caller(request, writing=method != "GET" and not searching)
         if not parts:
             if method != "POST":
                 raise NotAllowed("at the base there is POST of a transaction", headers={"Allow": "POST"})
-            return await self._bundle(caller, await _sent(request))
+            bundle = await _sent(request)
+            writing = bundle.get("type") != "batch"
+            return await self._bundle(await self._clients.caller(request, writing=writing), bundle)
+        writing = method != "GET" and parts[1:] != ["_search"]
+        caller = await self._clients.caller(request, writing=writing)
         kind = parts[0]
         if kind not in self._types:
             raise NotFound(

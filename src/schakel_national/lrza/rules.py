@@ -16,7 +16,7 @@ from schakel.kernel.outcomes import Invalid, Issue, Unprocessable
 from schakel.kernel.values import Ura
 from schakel_national.lrza.parties import SYSTEMS, URA, parties_of, party_of
 from schakel_national.lrza.register import View
-from schakel_national.lrza.resources import ASSIGNED, HELD, PROVENANCE, assigned, values
+from schakel_national.lrza.resources import HELD, PROVENANCE, TYPES, assigned, values
 
 _REQUIRED = {
     "Organization": ("type", "name"),
@@ -107,13 +107,21 @@ def _identifiers(view: View, resource: Resource) -> Iterator[tuple[str, str, str
             "assigner.identifier of the custodian-assigned identifier must be a URA or a KvK number",
         )
     me = f"{resource['resourceType']}/{resource['id']}"
-    for other in view.with_entry(ASSIGNED, one["value"], one["system"]):
-        if other.name != me:
+    for other in (
+        same for kind in TYPES for same in view.with_entry(f"{kind}.identifier", one["value"], one["system"])
+    ):
+        if other.name != me and _has(other.resource(), one):
             yield (
                 "duplicate",
                 place,
                 f"a custodian-assigned identifier is never used again: this one is that of {other.name}",
             )
+
+
+def _has(other: Resource, one: dict[str, Any]) -> bool:
+    return any(
+        (own.get("system"), own.get("value")) == (one["system"], one["value"]) for own in assigned(other)
+    )
 
 
 def _organisation(view: View, resource: Resource) -> Iterator[tuple[str, str, str]]:

@@ -20,7 +20,9 @@ from schakel_national.lrza.parties import KVK, URA, Party
 from schakel_national.lrza.resources import HELD
 
 NAME = "lrza"
-_DIGITS = re.compile(rb"[:\[,]\s*-?[0-9]+[.eE]|[0-9]{16}")
+_WITH_DECIMALS = (b'"position"', b'xtension"')
+"""Where a resource of these types can have a decimal: the position of a Location, and extensions."""
+
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 
@@ -100,8 +102,8 @@ def seed(path: Path) -> Iterator[Resource]:
 
 
 def _read(line: bytes) -> Resource:
-    """The resource on a line; in the faster way where no number can lose a digit by it."""
-    if _DIGITS.search(line):
+    """The resource on a line; in the faster way when it can have no decimal, which that would not keep to the digit."""
+    if any(name in line for name in _WITH_DECIMALS):
         return json.parse(line)
     try:
         read = orjson.loads(line)

@@ -7,7 +7,7 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,11 @@ CREATE TABLE IF NOT EXISTS choice (
     patient TEXT, holder TEXT, requester TEXT, allowed INTEGER, recorded TEXT,
     PRIMARY KEY (patient, holder, requester));
 CREATE TABLE IF NOT EXISTS subscription (
-    id TEXT PRIMARY KEY, patient TEXT, provider TEXT, type TEXT, endpoint TEXT, payload TEXT,
+    id TEXT PRIMARY KEY, patient TEXT, provider TEXT, type TEXT, endpoint TEXT, payload TEXT, gateway TEXT, source TEXT,
     UNIQUE (patient, provider, endpoint));
 CREATE TABLE IF NOT EXISTS notice (
     id INTEGER PRIMARY KEY AUTOINCREMENT, subscription TEXT, attempts INTEGER DEFAULT 0, due REAL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS assertion (id TEXT PRIMARY KEY, until REAL);
 """
 
 
@@ -77,7 +78,9 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """An organisation that wants to be told of a patient's choices."""
+    """An organisation that wants to be told of a patient's choices, and so is known to have data of that patient.
+
+    `gateway` and `source` (urn:oid) are the exchange system and the source system that it named."""
 
     id: str
     patient: str
@@ -85,6 +88,8 @@ class Subscription:
     type: str
     endpoint: str
     payload: str
+    gateway: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,16 +176,10 @@ class Register:
         """The id of the subscription; the same one when it was there already."""
         with self._open() as database:
             database.execute(
-                "INSERT INTO subscription VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (patient, provider, endpoint) "
-                "DO UPDATE SET type = excluded.type, payload = excluded.payload",
-                (
-                    str(uuid.uuid4()),
-                    wanted.patient,
-                    wanted.provider,
-                    wanted.type,
-                    wanted.endpoint,
-                    wanted.payload,
-                ),
+                "INSERT INTO subscription VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (patient, provider, endpoint) "
+                "DO UPDATE SET type = excluded.type, payload = excluded.payload, gateway = excluded.gateway, "
+                "source = excluded.source",
+                (str(uuid.uuid4()), *astuple(wanted)[1:]),
             )
             row = database.execute(
                 "SELECT id FROM subscription WHERE patient = ? AND provider = ? AND endpoint = ?",
@@ -188,12 +187,36 @@ class Register:
             ).fetchone()
         return str(row[0])
 
+    def holders(self, patient: str, requester: str) -> list[Subscription]:
+        """The subscriptions on a patient of holders whose data may go to this category of organisations.
+
+        One for each holder and source system, however many addresses want to be told."""
+        with self._open() as database:
+            rows = database.execute(
+                "SELECT min(id), patient, provider, type, min(endpoint), min(payload), gateway, source "
+                "FROM subscription WHERE patient = ? GROUP BY patient, provider, type, gateway, source "
+                "ORDER BY provider, source",
+                (patient,),
+            ).fetchall()
+        known = [Subscription(*row) for row in rows]
+        return [
+            one for one in known if self.permits(patient, one.provider, data_category(one.type), requester)
+        ]
+
+    def fresh(self, assertion: str, until: float, moment: float) -> bool:
+        """Whether an assertion comes for the first time; it is remembered `until` (seconds since 1970)."""
+        with self._open() as database:
+            database.execute("DELETE FROM assertion WHERE until < ?", (moment,))
+            sql = "INSERT INTO assertion VALUES (?, ?) ON CONFLICT (id) DO NOTHING"
+            return database.execute(sql, (assertion, until)).rowcount > 0
+
     def due(self, moment: float, most: int = 20) -> list[Notice]:
         """Notifications to deliver now (`moment` in seconds since 1970)."""
         with self._open() as database:
             rows = database.execute(
-                "SELECT n.id, n.attempts, s.id, s.patient, s.provider, s.type, s.endpoint, s.payload FROM notice n "
-                "JOIN subscription s ON s.id = n.subscription WHERE n.due <= ? ORDER BY n.id LIMIT ?",
+                "SELECT n.id, n.attempts, s.id, s.patient, s.provider, s.type, s.endpoint, s.payload, "
+                "s.gateway, s.source FROM notice n JOIN subscription s ON s.id = n.subscription "
+                "WHERE n.due <= ? ORDER BY n.id LIMIT ?",
                 (moment, most),
             ).fetchall()
         return [Notice(number, Subscription(*rest), attempts) for number, attempts, *rest in rows]

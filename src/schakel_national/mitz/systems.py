@@ -1,11 +1,11 @@
-"""The addresses for systems: the closed question and subscriptions."""
+"""The addresses for systems: the closed question, the open question and subscriptions."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from schakel.fhir import json
+from schakel.kernel.clock import now
 from schakel.kernel.outcomes import Invalid
 from schakel.kernel.values import Bsn, Ura
 from schakel_national import configuration
-from schakel_national.mitz import xacml
+from schakel_national.mitz import soap, xacml, xcpd
+from schakel_national.mitz.assertion import LEEWAY
 from schakel_national.mitz.notifying import delivering
 from schakel_national.mitz.register import (
     Choice,
@@ -87,6 +89,7 @@ def application(folder: Path, address: str) -> ASGIApp:
         routes=[
             Route("/health/ready", handlers.ready),
             Route("/geslotenautorisatievraag/xacml3", handlers.closed, methods=["POST"]),
+            Route("/openautorisatievraag", handlers.open, methods=["POST"]),
             Route("/abonnementen/fhir/Subscription", handlers.subscribe, methods=["POST"]),
         ],
     )
@@ -115,28 +118,56 @@ class _Handlers:
 
     async def closed(self, request: Request) -> Response:
         """The closed question."""
+
+        def decided(body: bytes) -> bytes:
+            question = xacml.read(body)
+            self._same_message(request, question.message)
+            self._signed_by(question.signer)
+            decisions = tuple(self._decide(question, category) for category, _ in question.categories)
+            return xacml.answer(question, decisions)
+
+        return await self._answer(request, decided)
+
+    async def open(self, request: Request) -> Response:
+        """The open question."""
+
+        def located(body: bytes) -> bytes:
+            question = xcpd.read(body)
+            asker = question.asker
+            self._same_message(request, question.message)
+            self._signed_by(asker.signer)
+            until = (asker.until + LEEWAY).timestamp()
+            if not self._register.fresh(asker.id, until, now().timestamp()):
+                raise soap.Fault("an Assertion with this ID has come before")
+            if asker.purpose not in PURPOSES:
+                return xcpd.answer(question, ())
+            category = requester_category(asker.requester_type)
+            return xcpd.answer(question, self._register.holders(question.patient, category))
+
+        return await self._answer(request, located)
+
+    async def _answer(self, request: Request, answered: Callable[[bytes], bytes]) -> Response:
+        """What `answered` makes of the body, or the fault that says why there is no answer."""
         if not self._listed(request):
-            return Response(xacml.fault("the client certificate is not on the list"), 403, media_type=_SOAP)
+            return Response(soap.fault("the client certificate is not on the list"), 403, media_type=_SOAP)
         kind = request.headers.get("content-type", "").partition(";")[0].strip()
         if kind not in ("application/soap+xml", "text/xml"):
-            return Response(
-                xacml.fault("the content type is not application/soap+xml"), 415, media_type=_SOAP
-            )
+            return Response(soap.fault("the content type is not application/soap+xml"), 415, media_type=_SOAP)
         try:
-            question = xacml.read(await _body(request))
-            if (
-                request.headers.get("x-request-id", "").lower()
-                != question.message.removeprefix("urn:uuid:").lower()
-            ):
-                raise xacml.Fault("X-Request-Id is not the UUID of wsa:MessageID")
-            if self._known.signed and not question.signer:
-                raise xacml.Fault("the question is not signed")
-            if question.signer and self._known.clients and question.signer not in self._known.clients:
-                raise xacml.Fault("the certificate of the signature is not known")
-        except xacml.Fault as fault:
-            return Response(xacml.fault(str(fault)), 400, media_type=_SOAP)
-        decisions = tuple(self._decide(question, category) for category, _ in question.categories)
-        return Response(xacml.answer(question, decisions), media_type=_SOAP)
+            return Response(answered(await _body(request)), media_type=_SOAP)
+        except soap.Fault as fault:
+            return Response(soap.fault(str(fault)), 400, media_type=_SOAP)
+
+    @staticmethod
+    def _same_message(request: Request, message: str) -> None:
+        if request.headers.get("x-request-id", "").lower() != message.removeprefix("urn:uuid:").lower():
+            raise soap.Fault("X-Request-Id is not the UUID of wsa:MessageID")
+
+    def _signed_by(self, signer: str) -> None:
+        if self._known.signed and not signer:
+            raise soap.Fault("the question is not signed")
+        if signer and self._known.clients and signer not in self._known.clients:
+            raise soap.Fault("the certificate of the signature is not known")
 
     def _listed(self, request: Request) -> bool:
         """Whether the client showed a certificate of the list; an empty list takes every one."""
@@ -159,7 +190,7 @@ class _Handlers:
             return _outcome(401, "login", "the client certificate is not on the list")
         try:
             wanted = self._subscription(json.parse(await _body(request)))
-        except xacml.Fault as fault:
+        except soap.Fault as fault:
             return _outcome(400, "too-long", str(fault))
         except Invalid as error:
             return _outcome(422 if error.kind == "unprocessable" else 400, "invalid", error.message)
@@ -179,7 +210,7 @@ class _Handlers:
         endpoint = channel.get("endpoint")
         if not isinstance(endpoint, str) or not endpoint.startswith(self._known.endpoints):
             raise _unprocessable("channel.endpoint is not on the list of addresses")
-        self._check_extensions(resource.get("extension"))
+        gateway, source = self._systems(resource.get("extension"))
         path, _, text = str(resource.get("criteria", "")).partition("?")
         asked = dict(parse_qsl(text))
         if path != "Consent" or asked.get("_query") != "otv":
@@ -193,16 +224,19 @@ class _Handlers:
         kind = asked.get("providertype", "")
         if not data_category(kind):
             raise _unprocessable("providertype has no data category")
-        return Subscription("", patient, provider, kind, endpoint, channel["payload"])
+        return Subscription("", patient, provider, kind, endpoint, channel["payload"], gateway, source)
 
     @staticmethod
-    def _check_extensions(extensions: Any) -> None:
+    def _systems(extensions: Any) -> tuple[str, str]:
+        """The exchange system and the source system that a subscription names."""
         values = {one.get("url"): one for one in extensions or () if isinstance(one, dict)}
         if not _DATE.fullmatch(str(values.get(_BIRTH_DATE, {}).get("valueDate", ""))):
             raise _unprocessable(f"the extension {_BIRTH_DATE} with a valueDate is needed")
         for url in _SYSTEMS:
             if not _OID.fullmatch(str(values.get(url, {}).get("valueOid", ""))):
                 raise _unprocessable(f"the extension {url} with a valueOid is needed")
+        gateway, source = (str(values[url]["valueOid"]) for url in _SYSTEMS)
+        return gateway, source
 
 
 def _digest(pem: str) -> str:
@@ -224,5 +258,5 @@ async def _body(request: Request) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > _MOST:
-            raise xacml.Fault("the body is too large")
+            raise soap.Fault("the body is too large")
     return body

@@ -5,7 +5,7 @@ One SQL statement on the index of the store finds them; only what was found is u
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -21,46 +21,45 @@ from schakel.store.database import unpack
 MOST_LEVELS = 10
 """How many organisations above one another are looked at."""
 
-_BY_URA = (
-    "SELECT t.rid, 'Organization' AS type FROM index_token t WHERE t.tenant = $1 AND t.fhir = 4 "
-    "AND t.type = 'Organization' AND t.patient = '' AND t.param = 'identifier' AND t.code = $2 AND t.system = $3"
-)
-_BY_ID = (
-    "SELECT r.rid, r.type FROM resource r WHERE r.tenant = $1 AND r.fhir = 4 AND r.type = $2 AND r.id = $3 "
-    "AND NOT r.deleted"
-)
+_BY_URA = """
+    SELECT r.rid, r.type, r.id, r.body, ARRAY[r.rid] FROM index_token t
+    CROSS JOIN LATERAL (
+        SELECT r.rid, r.type, r.id, r.body FROM resource r WHERE r.tenant = $1 AND r.rid = t.rid
+        AND NOT r.deleted OFFSET 0) r
+    WHERE t.tenant = $1 AND t.fhir = 4 AND t.type = 'Organization' AND t.patient = '' AND t.param = 'identifier'
+    AND t.code = $2 AND t.system = $3"""
+_BY_ID = """
+    SELECT r.rid, r.type, r.id, r.body, ARRAY[r.rid] FROM resource r
+    WHERE r.tenant = $1 AND r.fhir = 4 AND r.type = $2 AND r.id = $3 AND NOT r.deleted"""
 _FIND = """
-WITH RECURSIVE walk (rid, type, path) AS (
-    SELECT s.rid, s.type, ARRAY[s.rid] FROM ({start}) s
+WITH RECURSIVE walk (rid, type, id, body, path) AS ({start}
     UNION ALL
-    SELECT up.rid, 'Organization', walk.path || up.rid FROM walk
+    SELECT up.rid, up.type, up.id, up.body, walk.path || up.rid FROM walk
     CROSS JOIN LATERAL (
         SELECT f.target_id FROM index_reference f WHERE f.tenant = $1 AND f.rid = walk.rid
         AND f.param = CASE walk.type WHEN 'Organization' THEN 'partof' ELSE 'organization' END
         AND f.target_type = 'Organization' OFFSET 0) f
     CROSS JOIN LATERAL (
-        SELECT r.rid FROM resource r WHERE r.tenant = $1 AND r.fhir = 4 AND r.type = 'Organization'
-        AND r.id = f.target_id AND NOT r.deleted OFFSET 0) up
+        SELECT r.rid, r.type, r.id, r.body FROM resource r WHERE r.tenant = $1 AND r.fhir = 4
+        AND r.type = 'Organization' AND r.id = f.target_id AND NOT r.deleted OFFSET 0) up
     WHERE cardinality(walk.path) < $4 AND up.rid <> ALL (walk.path)
-), named (rid, path, owner) AS (
-    SELECT rid, path, NULL::bigint FROM walk
+), named (rid, type, id, body, path, owner) AS (
+    SELECT rid, type, id, body, path, NULL::bigint FROM walk
     UNION ALL
-    SELECT e.rid, NULL, w.rid FROM (SELECT DISTINCT rid FROM walk) w
+    SELECT e.rid, e.type, e.id, e.body, NULL, walk.rid FROM walk
     CROSS JOIN LATERAL (
-        SELECT DISTINCT f.target_id FROM index_reference f WHERE f.tenant = $1 AND f.rid = w.rid
+        SELECT f.target_id FROM index_reference f WHERE f.tenant = $1 AND f.rid = walk.rid
         AND f.param = 'endpoint' AND f.target_type = 'Endpoint' OFFSET 0) f
     CROSS JOIN LATERAL (
-        SELECT r.rid FROM resource r WHERE r.tenant = $1 AND r.fhir = 4 AND r.type = 'Endpoint'
-        AND r.id = f.target_id AND NOT r.deleted OFFSET 0) e
+        SELECT r.rid, r.type, r.id, r.body FROM resource r WHERE r.tenant = $1 AND r.fhir = 4
+        AND r.type = 'Endpoint' AND r.id = f.target_id AND NOT r.deleted OFFSET 0) e
 )
-SELECT named.rid, named.path, named.owner, r.type, r.id, r.body, o.sources, o.in_step FROM named
+SELECT named.*, o.sources, o.in_step FROM named
 CROSS JOIN LATERAL (
-    SELECT r.type, r.id, r.body FROM resource r WHERE r.tenant = $1 AND r.rid = named.rid AND NOT r.deleted OFFSET 0) r
-CROSS JOIN LATERAL (
-    SELECT array_agg(d.source ORDER BY d.source) AS sources,
+    SELECT array_agg(d.source) AS sources,
         CASE WHEN count(*) = count(s.in_step) THEN min(s.in_step) END AS in_step
     FROM directory_resource d LEFT JOIN directory_source s ON s.tenant = $1 AND s.name = d.source
-    WHERE d.tenant = $1 AND d.type = r.type AND d.id = r.id AND d.state IN ('live', 'off')) o
+    WHERE d.tenant = $1 AND d.type = named.type AND d.id = named.id AND d.state IN ('live', 'off')) o
 """
 _FIND_BY_URA = _FIND.format(start=_BY_URA)
 _FIND_BY_ID = _FIND.format(start=_BY_ID)
@@ -125,7 +124,7 @@ Chain = tuple[Party, ...]
 class _Rows:
     paths: list[tuple[int, ...]] = field(default_factory=list)
     held: dict[int, Held] = field(default_factory=dict)
-    used: dict[int, list[Held]] = field(default_factory=dict)
+    used: dict[int, set[int]] = field(default_factory=dict)
 
 
 async def by_ura(pool: asyncpg.Pool, tenant: int, ura: str) -> list[Chain]:
@@ -150,10 +149,10 @@ async def _chains(
         if rid not in rows.held:
             rows.held[rid] = _held(record)
         if record["owner"] is not None:
-            rows.used.setdefault(record["owner"], []).append(rows.held[rid])
+            rows.used.setdefault(record["owner"], set()).add(rid)
         else:
             rows.paths.append(tuple(record["path"]))
-    parties = {rid: _party(rows.held[rid], rows.used.get(rid, ())) for path in rows.paths for rid in path}
+    parties = {rid: _party(rid, rows) for path in rows.paths for rid in path}
     longest: dict[int, tuple[int, ...]] = {}
     for path in rows.paths:
         if len(path) > len(longest.get(path[0], ())):
@@ -163,11 +162,12 @@ async def _chains(
 
 
 def _held(record: asyncpg.Record) -> Held:
-    origin = Origin(tuple(record["sources"] or ()), record["in_step"])
+    origin = Origin(tuple(sorted(record["sources"] or ())), record["in_step"])
     return Held(record["rid"], record["type"], record["id"], orjson.loads(unpack(record["body"])), origin)
 
 
-def _party(held: Held, endpoints: Iterable[Held]) -> Party:
+def _party(rid: int, rows: _Rows) -> Party:
+    held, endpoints = rows.held[rid], [rows.held[one] for one in rows.used.get(rid, ())]
     place = {name: number for number, name in reversed(list(enumerate(_listed(held.resource))))}
     used = sorted(endpoints, key=lambda one: (place.get(one.id, len(place)), one.id))
     return Party(held, tuple(used), tuple(Terms.of(one.resource) for one in used))

@@ -103,8 +103,8 @@ class Entry:
 
 
 @dataclass
-class _Batch:
-    """One transaction in the making; writes by type and id here, rows by type and id there."""
+class Batch:
+    """A transaction in the making; writes by type and id here, rows by type and id there."""
 
     writes: dict[tuple[str, str], Write] = field(default_factory=dict)
     rows: dict[tuple[str, str], Entry] = field(default_factory=dict)
@@ -136,21 +136,23 @@ class Replica:
         applied = Applied()
         for start in range(0, max(len(changes), 1), BATCH):
             last = start + BATCH >= len(changes)
-            batch = await self._batch(source, changes[start : start + BATCH])
-            await self._write(source, batch, cursors if last else ())
-            applied += Applied(**batch.counts)
+            batch = await self.prepare(source, changes[start : start + BATCH])
+            applied += await self.commit(source, batch, cursors if last else ())
         return applied
 
-    async def _batch(self, source: Source, changes: Sequence[Change]) -> _Batch:
+    async def prepare(self, source: Source, changes: Sequence[Change]) -> Batch:
+        """The transaction that applies these changes, not done yet. A long reading prepares one while the one before it
+        is written."""
         known = await self._known(source.name, changes)
-        batch = _Batch()
+        batch = Batch()
         for number, change in enumerate(changes):
             if number % 25 == 24:
                 await asyncio.sleep(0)  # Others must not wait for a large batch.
             _add(batch, source, change, known)
         return batch
 
-    async def _write(self, source: Source, batch: _Batch, cursors: Sequence[Cursor]) -> None:
+    async def commit(self, source: Source, batch: Batch, cursors: Sequence[Cursor] = ()) -> Applied:
+        """Does the transaction; see `apply`."""
         ledger = self.ledger
 
         async def beside(connection: Connection) -> None:
@@ -163,6 +165,7 @@ class Replica:
             await ledger.put_cursors(connection, source.name, cursors)
 
         await self._store.write("r4", list(batch.writes.values()), beside=beside)
+        return Applied(**batch.counts)
 
     async def _put(self, connection: Connection, name: str, rows: Iterable[Entry]) -> None:
         rows = list(rows)
@@ -272,7 +275,7 @@ class Replica:
                 await self.ledger.put_findings(connection, name, findings)
 
 
-def _add(batch: _Batch, source: Source, change: Change, known: dict[tuple[str, str], Entry]) -> None:
+def _add(batch: Batch, source: Source, change: Change, known: dict[tuple[str, str], Entry]) -> None:
     """Puts one change into the transaction; `known` is kept up, as a later change may be of the same resource."""
     kind, remote = change.type, change.id
     if kind not in TYPES or not is_id(remote):
@@ -326,7 +329,7 @@ _FINAL = frozenset({"ura-many"})
 
 
 def _gone(
-    batch: _Batch,
+    batch: Batch,
     source: Source,
     change: Change,
     entry: Entry | None,
@@ -344,7 +347,7 @@ def _gone(
 
 
 def _withdrawn(
-    batch: _Batch, problem: Problem, entry: Entry | None, known: dict[tuple[str, str], Entry]
+    batch: Batch, problem: Problem, entry: Entry | None, known: dict[tuple[str, str], Entry]
 ) -> None:
     """What was taken before may not be kept any more."""
     if entry is not None and entry.here:
@@ -385,11 +388,11 @@ def _row(
     )
 
 
-def _put(batch: _Batch, known: dict[tuple[str, str], Entry], entry: Entry) -> None:
+def _put(batch: Batch, known: dict[tuple[str, str], Entry], entry: Entry) -> None:
     batch.rows[entry.type, entry.remote] = known[entry.type, entry.remote] = entry
 
 
-def _met(batch: _Batch, source: Source, entry: Entry, known: dict[tuple[str, str], Entry]) -> None:
+def _met(batch: Batch, source: Source, entry: Entry, known: dict[tuple[str, str], Entry]) -> None:
     """It stays as it is, and is still there."""
     if source.whole and entry.seen < source.whole:
         _put(batch, known, replace(entry, seen=source.whole))

@@ -36,6 +36,23 @@ _GROUND_ASKED = {
 }
 
 SCHEMAS: dict[str, Json] = {
+    "Address": {
+        "description": "Where an organisation is reached, which directory says so and when that was last in step. "
+        "`issuer` is its authorisation server, of which the metadata say the rest (RFC 8414).",
+        **table(
+            ("ura", "name", "type", "exchange", "endpoint", "fhir", "issuer", "source", "as_of", "stale"),
+            ura={"type": "string"},
+            name={"type": "string"},
+            type={"type": ["string", "null"]},
+            exchange={"type": ["string", "null"]},
+            endpoint={"type": ["string", "null"]},
+            fhir={"type": "object", "additionalProperties": {"type": "string"}},
+            issuer={"type": ["string", "null"]},
+            source={"type": "string"},
+            as_of={"type": ["string", "null"], "format": "date-time"},
+            stale={"type": "boolean"},
+        ),
+    },
     "GroundToWrite": {
         "description": "A ground for disclosure: for a whole exchange, or for the queries that are listed.",
         **table(("requester", "patient", "until", "reason"), **_GROUND_ASKED),
@@ -277,6 +294,16 @@ OPERATIONS: dict[tuple[str, str], Json] = {
     },
     ("DELETE", "/{organisation}/grounds/{id}"): {
         "responses": {"200": said("Ended.", schema=ref("Ground"))},
+    },
+    ("GET", "/{organisation}/directory/address"): {
+        "parameters": [
+            parameter("ura", "query", "Of whom; or give reference."),
+            parameter(
+                "reference", "query", "Organization/id or HealthcareService/id in the query directory."
+            ),
+            parameter("exchange", "query", "For what, such as bgz; without it the organisation alone."),
+        ],
+        "responses": {"200": said("The address, and where it is from.", schema=ref("Address"))},
     },
     ("GET", "/{organisation}/jobs"): {"responses": {"200": said("The newest.", schema=ref("Jobs"))}},
     ("POST", "/{organisation}/jobs"): {

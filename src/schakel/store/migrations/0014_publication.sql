@@ -1,10 +1,9 @@
 -- What became of an organisation's own entries in the central directory, which gives them ids of its own. `tenant` is
--- that of the entries, `version` the version of an entry that must be there, and `signed` the last for which a signature
--- was sent.
+-- that of the entries, `version` the version of an entry that must be there.
 --
 -- `remote` and `remote_version` are its id and version there, '' as long as we know of none. `sent` is what we sent last,
 -- kept before it is sent, so that it is known again when its answer was lost; `seen` what was there after it, as far as
--- the central directory said so. `shared` is an entry that was there before us, into which ours is put. `overwrite`
+-- the central directory said so, and `signed` the last version there for which a signature was sent. `shared` is an entry that was there before us, into which ours is put. `overwrite`
 -- says that an operator has seen that others changed it, and wants ours.
 --
 -- A row whose `run_after` has passed is taken by a worker. `stopped` waits for somebody to mend what `finding` says.
@@ -19,7 +18,7 @@ CREATE TABLE publication (
     seen           text        NOT NULL DEFAULT '',
     shared         boolean     NOT NULL DEFAULT false,
     overwrite      boolean     NOT NULL DEFAULT false,
-    signed         integer     NOT NULL DEFAULT 0,
+    signed         text        NOT NULL DEFAULT '' COLLATE "C",
     state          text        NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'published', 'stopped')),
     finding        text        NOT NULL DEFAULT '',
     detail         text        NOT NULL DEFAULT '',

@@ -36,7 +36,7 @@ class Row:
     seen: str
     shared: bool
     overwrite: bool
-    signed: int
+    signed: str
     state: State
     finding: str
     detail: str

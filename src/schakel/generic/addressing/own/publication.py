@@ -143,7 +143,7 @@ class PublicationWork:
         )
         if f"{row.type}/{row.id}" not in known:
             await self.ledger.wake(row.tenant)
-        if publisher.signing is not None and row.signed < row.version:
+        if publisher.signing is not None and row.signed != there.version:
             await self._sign(row, ours, there, publisher.ura, publisher.signing)
         if ours.later:
             detail = f"without {', '.join(ours.later)} as long as that is not there"
@@ -233,7 +233,7 @@ class PublicationWork:
         resource: dict[str, Any] = there.resource or {**ours.resource, "id": there.id}
         target = f"{row.type}/{there.id}/_history/{there.version}"
         await self._central.create(provenance(signing, resource, target, ura))
-        await self.ledger.note(row, signed=row.version)
+        await self.ledger.note(row, signed=there.version)
 
 
 def _changed(there: There) -> _StoppedError:

@@ -3,11 +3,12 @@ server."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, Self
 
 from schakel.generic.addressing.ledger import Cursor, Finding, Source
 from schakel.generic.addressing.replica import BATCH, Applied, Change, Replica, age
@@ -112,17 +113,50 @@ async def load(
 async def _load(
     replica: Replica, source: Source, remote: Remote, cursor: Cursor, noted: Callable[[Change], Change] | None
 ) -> Applied:
-    applied = Applied()
     kind = cursor.type
-    waiting: list[Change] = []
-    async with remote.pages(kind, cursor.next or remote.search(kind)) as pages:
+    address = cursor.next or remote.search(kind)
+    async with _Writing(replica, source) as writing, remote.pages(kind, address) as pages:
+        waiting: list[Change] = []
         async for page in pages:
             cursor = replace(cursor, since=cursor.since or page.moment, next=page.next)
             waiting += map(noted, page.changes) if noted else page.changes
             if page.next and len(waiting) >= BATCH:
-                applied += await replica.apply(source, waiting, [cursor])
+                await writing.put(waiting, cursor)
                 waiting = []
-    applied += await replica.apply(source, waiting)
+        applied = await writing.all() + await replica.apply(source, waiting)
     applied += await replica.sweep(source, kind)
     await replica.apply(source, (), [Cursor(kind, "catching-up", cursor.since)])
     return applied
+
+
+class _Writing:
+    """Writes one transaction after the other, each while the next is made ready."""
+
+    def __init__(self, replica: Replica, source: Source) -> None:
+        self._replica = replica
+        self._source = source
+        self._under_way: asyncio.Task[Applied] | None = None
+        self._applied = Applied()
+
+    async def put(self, changes: list[Change], cursor: Cursor) -> None:
+        """Returns when these are about to be written, and those before them are."""
+        batch = await self._replica.prepare(self._source, changes)
+        await self.all()
+        self._under_way = asyncio.create_task(self._replica.commit(self._source, batch, [cursor]))
+
+    async def all(self) -> Applied:
+        """Returns when all is written; what was done so far."""
+        if self._under_way is not None:
+            self._applied += await self._under_way
+            self._under_way = None
+        return self._applied
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """What is under way is finished first, or cut off when we are."""
+        if self._under_way is not None:
+            if isinstance(error, asyncio.CancelledError):
+                self._under_way.cancel()
+            await asyncio.gather(self._under_way, return_exceptions=True)

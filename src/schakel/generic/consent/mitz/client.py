@@ -63,7 +63,8 @@ class SubscriptionAnswer:
 
 
 class Mitz:
-    """Mitz behind `facility`; `signing` signs each closed question, None leaves it unsigned."""
+    """Mitz behind `facility`; `signing` signs each question (of an open one the assertion), None leaves it
+    unsigned."""
 
     def __init__(
         self,

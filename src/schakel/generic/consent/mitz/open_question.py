@@ -4,12 +4,14 @@ Mitz names a holder only when it has a subscription on the patient. It answers w
 when nothing is permitted, and does not say which.
 
 Source: handbook "Open en gesloten autorisatievraag" 3.8.2; IHE XCPD, ITI-56 (Patient Location Query); SAML 2.0 core;
-WS-Security 1.0. The handbook is not public in full: the element in which the type of the asking organisation stands is
-taken to be `CodedValue`, as in the closed question.
+WS-Security 1.0; IHE XUA for Role and PurposeOfUse. The handbook is not public in full: that the type of the asking
+organisation stands in `consulting-facility-type-code` is what open source connectors to Mitz do, and so is a Subject
+without a name (who asks is in the attributes).
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -30,7 +32,13 @@ from schakel.kernel.values import Ura
 
 LIFE = timedelta(minutes=10)
 MOST = 1000
-_TYPES = {names.ROLE: ("Role", "CE"), names.PURPOSE: ("PurposeOfUse", "CV")}
+_VALUES = {
+    names.ROLE: ("Role", "CE"),
+    names.REQUESTER_TYPE: ("consulting-facility-type-code", "CV"),
+    names.PURPOSE: ("PurposeOfUse", "CE"),
+}
+"""How the element with a code is called, and its type."""
+_CODE = re.compile(r"[A-Za-z0-9._-]{1,32}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +90,7 @@ def _assertion(question: OpenQuestion, signed: bool) -> etree._Element:
     _saml(assertion, "Issuer").text = f"urn:oid:{names.URA_ROOT}.{question.requester}"
     if signed:
         assertion.append(signature_place())
-    about = _saml(assertion, "Subject")
-    _saml(about, "NameID").text = f"urn:oid:{names.UZI_ROOT}.{question.provider}"
-    _saml(about, "SubjectConfirmation", Method=names.BEARER)
+    _saml(_saml(assertion, "Subject"), "SubjectConfirmation", Method=names.BEARER)
     conditions = _saml(assertion, "Conditions", NotBefore=begins, NotOnOrAfter=ends)
     _saml(_saml(conditions, "AudienceRestriction"), "Audience").text = names.AUDIENCE
     authenticated = _saml(assertion, "AuthnStatement", AuthnInstant=begins)
@@ -111,7 +117,7 @@ def _value(parent: etree._Element, attribute: Attribute) -> None:
         if value.authority:
             members["assigningAuthorityName"] = value.authority
     else:
-        name, kind = _TYPES.get(attribute.name, ("CodedValue", "CV"))
+        name, kind = _VALUES[attribute.name]
         members = {"code": value.code, "codeSystem": value.system}
     spaces: dict[str | None, str] = {None: names.HL7, "xsi": names.XSI}
     element = etree.SubElement(parent, f"{{{names.HL7}}}{name}", members, nsmap=spaces)  # type: ignore[arg-type] # stub
@@ -160,7 +166,10 @@ def _categories(place: etree._Element) -> list[str]:
     for one in children(place):
         if one.tag == f"{{{names.XCPD}}}event-code":
             code = one.get("code") or (one.text or "").strip()
-            if not code or one.get("codeSystem", names.CATEGORY_SYSTEM) != names.CATEGORY_SYSTEM:
+            if (
+                not _CODE.fullmatch(code)
+                or one.get("codeSystem", names.CATEGORY_SYSTEM) != names.CATEGORY_SYSTEM
+            ):
                 raise Wrong("a holder with a category that cannot be read")
             codes.append(code)
     return codes
