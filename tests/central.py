@@ -139,15 +139,17 @@ async def published(
     told: str = "",
     seed: Any = (),
     signing: Signing | None = None,
+    shown: str = URA,
 ) -> AsyncIterator[Way]:
-    """The way to a central directory that is told `told` and starts with `seed`."""
+    """The way to a central directory that is told `told` and starts with `seed`; who comes there shows the
+    certificate of the organisation `shown`."""
     async with AsyncExitStack() as stack:
         pool = await connect(database, connections=4)
         stack.push_async_callback(disconnect, pool)
         lrza = stack.enter_context(directory(folder, told, seed))
         [port] = free_ports(1)
         made: list[Way] = []
-        served = Served("lrza", _with_faults(lrza.app, made), port)
+        served = Served("lrza", _with_faults(lrza.app, made, shown), port)
         await stack.enter_async_context(serving("127.0.0.1", [served]))
         base = f"http://127.0.0.1:{port}/fhir"
         rules = FacilityRules(timeout=10, failures=1000)
@@ -156,13 +158,13 @@ async def published(
         store = Store(pool, tenant, RidBlocks())
         central, publisher = Central(facility), Publisher(URA, store, signing)
         work = PublicationWork(pool, central, {tenant: publisher}, lease=timedelta(0))
-        client = await stack.enter_async_context(lrza.client(URA))
+        client = await stack.enter_async_context(lrza.client(shown))
         made.append(Way(pool, tenant, store, central, publisher, work, client, base))
         yield made[0]
 
 
-def _with_faults(app: ASGIApp, made: list[Way]) -> ASGIApp:
-    """The central directory as somebody with the hospital's certificate meets it, with the faults on the way."""
+def _with_faults(app: ASGIApp, made: list[Way], shown: str) -> ASGIApp:
+    """The central directory as somebody with the certificate of `shown` meets it, with the faults on the way."""
 
     async def faulty(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -174,7 +176,7 @@ def _with_faults(app: ASGIApp, made: list[Way]) -> ASGIApp:
         if (status := _first(way.before, method, path)) is not None:
             await _answer(send, status, way.headers)
             return
-        scope = {**scope, "extensions": {"tls": {"client_cert_chain": [certificate(URA).pem]}}}
+        scope = {**scope, "extensions": {"tls": {"client_cert_chain": [certificate(shown).pem]}}}
         if (status := _first(way.after, method, path)) is None:
             await app(scope, receive, send)
             return

@@ -114,14 +114,14 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
         composed = await _compose(settings, pool, peers, lists, broker, parameters, mitz, desk, dezi, index)
         offices = {slug: one.consent for slug, one in composed.organisations.items()}
         await stack.enter_async_context(consenting.subscribing(settings, offices, pool, mitz))
-        await stack.enter_async_context(localising.registering(index))
+        tenants = [one.log.tenant for one in composed.organisations.values()]
+        await stack.enter_async_context(localising.registering(index, tenants))
         await stack.enter_async_context(kept_fresh(pool, parameters.values()))
         worker = Worker(pool, parameters, Reindexing(parameters).kinds())
         await stack.enter_async_context(worker.working())
         await stack.enter_async_context(_sealing(settings, pool, composed))
         await stack.enter_async_context(publishing.publishing(settings, pool))
         await stack.enter_async_context(finding.kept_in_step(settings, pool))
-        tenants = [one.log.tenant for one in composed.organisations.values()]
         await stack.enter_async_context(expiring(pool, tenants))
         yield replace(composed, verdicts=verdicts)
 

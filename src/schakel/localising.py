@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
 import asyncpg
+import structlog
 
 from schakel import config
 from schakel.config import Nvi, Prs, Settings
@@ -25,11 +26,14 @@ from schakel.generic.localisation import (
     RegistrationWork,
     Rule,
 )
+from schakel.generic.localisation.registrations import told_of
 from schakel.generic.localisation.telling import Witness
 from schakel.generic.logging import AuditLog, Event
 from schakel.generic.pseudonyms import Pseudonyms, Recipient
 from schakel.kernel import tls
 from schakel.token_sources import token_source
+
+_log = structlog.get_logger("schakel.localisation")
 
 
 @asynccontextmanager
@@ -103,9 +107,12 @@ async def index(settings: Settings, pool: asyncpg.Pool) -> AsyncIterator[Index]:
 
 
 @asynccontextmanager
-async def registering(index: Index) -> AsyncIterator[None]:
-    """Registers for the organisations that have an office, until the end of the block."""
+async def registering(index: Index, tenants: Collection[int]) -> AsyncIterator[None]:
+    """Registers for the organisations that have an office, until the end of the block. A node that does not ask the
+    index any more, and told it of patients of these `tenants` before, says so in the technical log."""
     if not index.registrars:
+        if left := await told_of(index.pool, tenants):
+            _log.warning("registrations-left-at-the-index", number=left, setting="nvi.base")
         yield
         return
     async with index.work.working():

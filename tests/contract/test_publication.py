@@ -19,8 +19,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 from tests.central import OWN, URA, Way, once, published
+from tests.directories import ENTRIES, telling_node
 from tests.lrza import ROOT, organisation
+from tests.nodes import MakeDatabase
 
+from schakel.commands.published import of_node
 from schakel.generic.addressing.own.model import Place
 from schakel.generic.addressing.own.publication import PublicationWork
 from schakel.generic.addressing.own.signature import Signing, canonical
@@ -113,6 +116,23 @@ async def test_two_workers_send_each_entry_once(way: Way) -> None:
     await everything_is_there(way)
     made = [path for method, path in way.writes() if method == "POST"]
     assert sorted(made) == ["/Endpoint", "/HealthcareService", "/Location", "/Organization", "/Organization"]
+
+
+async def test_a_node_publishes_what_its_settings_say_and_tells_what_became_of_it(
+    make_database: MakeDatabase, fresh_database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with published(fresh_database, tmp_path, shown="90000001") as way:
+        told = {"publication": {"base": way.base, "every_seconds": 0.1}}
+        entries = {**ENTRIES, "publish": True}
+        async with telling_node(make_database, entries, {"access": "off"}, addressing=told) as node:
+            async with asyncio.timeout(60):
+                while await of_node(node.settings, "", overwrite=False):
+                    await asyncio.sleep(0.1)
+        assert "0 not there as it should be" in capsys.readouterr().out
+        [whole] = [one for one in await way.remote("Organization") if "partOf" not in one]
+        endpoints = await way.remote("Endpoint")
+    assert whole["name"] == "Organisation a"
+    assert len(whole["endpoint"]) == len(endpoints) - 1  # One is of a department.
 
 
 # -- an organisation that was there before us ------------------------------------------------------------------------

@@ -23,10 +23,11 @@ def published(data: Path | None, config_file: Path | None, again: str, *, overwr
     """Prints every entry that is or was to be published, and what is not right with it; 0 when all are there. `again`
     (Type/id) is tried again first, with `overwrite` in place of what others wrote."""
     found = settings_of(data, config_file)
-    return max([asyncio.run(_published(one, again, overwrite)) for one in found], default=0)
+    return max([asyncio.run(of_node(one, again, overwrite=overwrite)) for one in found], default=0)
 
 
-async def _published(settings: Settings, again: str, overwrite: bool) -> int:
+async def of_node(settings: Settings, again: str, *, overwrite: bool) -> int:
+    """The same for one node."""
     uras = [one.ura + DIRECTORY for one in settings.organisations if one.entries and one.entries.publish]
     pool = await connect(settings.database, connections=2)
     try:

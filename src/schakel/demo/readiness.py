@@ -84,8 +84,8 @@ async def until_registered(
                 return
             if time.monotonic() > end:
                 raise Fault(
-                    f"{expected - registered} registrations at the index and {subscribed - known} subscriptions at Mitz "
-                    f"of the named patients were not made within {_SECONDS:.0f} seconds"
+                    f"{expected - registered} registrations at the index and {subscribed - known} subscriptions at "
+                    f"Mitz of the named patients were not made within {_SECONDS:.0f} seconds"
                 )
             await asyncio.sleep(0.3)
     finally:

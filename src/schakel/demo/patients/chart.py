@@ -122,4 +122,10 @@ def treatment(chart: Chart, entry: MedicineEntry) -> Json:
     return {"system": f"{GENERAL_PRACTICE.site}/id/medication-treatment", "value": value}
 
 
+def referred(chart: Chart, kind: str, code: str) -> Json:
+    """The identifier that the GP gave a problem or an allergy; it goes along with every referral, so that it is the
+    same wherever this is written about."""
+    return {"system": f"{GENERAL_PRACTICE.site}/id/{kind}", "value": f"{chart.person.number:05d}-{code}"}
+
+
 GP_OFFICE = organisation_link(GENERAL_PRACTICE)

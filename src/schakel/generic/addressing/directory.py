@@ -21,7 +21,7 @@ from schakel.generic.addressing.exchanges import AUTHORISATION_SERVERS, EXCHANGE
 from schakel.generic.addressing.model import Address, unknown, without_endpoint
 from schakel.generic.addressing.parties import Chain, Held
 from schakel.kernel.clock import now
-from schakel.kernel.outcomes import Conflict, Invalid, NotFound
+from schakel.kernel.outcomes import Busy, Conflict, Invalid, NotFound
 
 TYPE_SYSTEMS = frozenset(
     {
@@ -92,7 +92,7 @@ class QueryDirectory:
         """As `Addresses.fhir_base`."""
         try:
             return _bases(await self._provider(ura), now()).get(version, "")
-        except (NotFound, Conflict):
+        except (NotFound, Conflict, Busy):
             return ""
 
     async def jwks(self, ura: str) -> Mapping[str, Any] | None:
@@ -103,13 +103,21 @@ class QueryDirectory:
         """The organisation with this URA, when it is there and nobody contradicts."""
         try:
             return (await self._provider(ura))[-1].held
-        except (NotFound, Conflict):
+        except (NotFound, Conflict, Busy):
             return None
 
     async def _provider(self, ura: str) -> Chain:
-        """The one organisation that has this URA by itself. Raises `NotFound` and `Conflict`."""
+        """The one organisation that has this URA by itself. Raises `NotFound`, `Conflict`, and `Busy` when it is only in
+        directories that were not read to their end yet: what these say may be half of it."""
         chains = await parties.by_ura(self._pool, self.tenant, ura)
-        alive = [chain for chain in chains if chain[0].held.active]
+        active = [chain for chain in chains if chain[0].held.active]
+        alive = [chain for chain in active if chain[0].held.origin.read]
+        if active and not alive:
+            raise Busy(
+                f"the directory that has URA {ura} ({active[0][0].held.origin}) was not read to its end yet; try again "
+                "later",
+                code="directory-not-read",
+            )
         same = {chain[0].held.rid for chain in alive}
         tops = [chain for chain in alive if not same & {party.held.rid for party in chain[1:]}]
         if len(tops) > 1:

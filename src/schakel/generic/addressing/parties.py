@@ -73,6 +73,11 @@ class Origin:
     sources: tuple[str, ...]
     as_of: datetime | None
 
+    @property
+    def read(self) -> bool:
+        """Whether what they say was here as a whole at some moment."""
+        return self.as_of is not None or not self.sources
+
     def joined(self, other: Origin) -> Origin:
         """That of two resources together."""
         moments = (self.as_of, other.as_of)

@@ -130,10 +130,10 @@ async def _told(pool: asyncpg.Pool, tenant: int) -> list[Registration]:
 async def _patients(pool: asyncpg.Pool, tenant: int) -> AsyncIterator[str]:
     """Those who were ever registered, then all who are here, by BSN."""
     seen: set[str] = set()
-    following = "WHERE tenant = $1 AND patient > $2 ORDER BY patient LIMIT $3"
+    following = "AND patient > $2 ORDER BY patient LIMIT $3"
     for text in (
-        f"SELECT DISTINCT patient FROM localisation_record {following}",
-        f"SELECT DISTINCT patient FROM localisation_subject {following}",
+        f"SELECT DISTINCT patient FROM localisation_record WHERE tenant = $1 {following}",
+        f"SELECT DISTINCT patient FROM localisation_subject WHERE tenant = $1 {following}",
     ):
         place = ""
         while rows := await _page(pool, text, tenant, place):

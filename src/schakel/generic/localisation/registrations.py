@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -195,3 +195,12 @@ async def status(pool: asyncpg.Pool, tenant: int, day: timedelta = timedelta(day
         work["error"] or "",
         None if seconds is None else (seconds[0], seconds[1], seconds[2]),
     )
+
+
+async def told_of(pool: asyncpg.Pool, tenants: Collection[int]) -> int:
+    """How many registrations of these organisations the index has, as far as we know."""
+    async with acquire(pool) as connection:
+        number: int = await connection.fetchval(
+            "SELECT count(*) FROM localisation_record WHERE tenant = ANY ($1) AND record <> ''", list(tenants)
+        )
+    return number

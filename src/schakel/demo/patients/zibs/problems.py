@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schakel.demo.patients.chart import Chart
+from schakel.demo.patients.chart import Chart, referred
 from schakel.demo.patients.codes import DIAGNOSIS
 from schakel.demo.patients.elements import (
     HL7,
@@ -39,11 +39,13 @@ def problem(chart: Chart, entry: ProblemEntry, *, in_error: bool = False) -> Lin
     else:
         verification = "confirmed" if entry.kind == DIAGNOSIS else "unknown"
     since = chart.since_birth(entry.since)
+    known = entry.kind == DIAGNOSIS and not in_error
     return chart.add(
         "problem",
         "Condition",
         [NICTIZ + "zib-Problem", NICTIZ + "BgZ-Problem"],
         {
+            "identifier": [referred(chart, "problem", entry.code.code)] if known else None,
             "clinicalStatus": "inactive" if closed else "active",
             "_clinicalStatus": specified(_INACTIVE if closed else _ACTIVE),
             "verificationStatus": verification,
@@ -69,6 +71,7 @@ def allergy(chart: Chart, entry: AllergyEntry, *, in_error: bool = False) -> Lin
         "AllergyIntolerance",
         [NICTIZ + "zib-AllergyIntolerance"],
         {
+            "identifier": None if in_error else [referred(chart, "allergy", entry.substance.code)],
             "clinicalStatus": None if in_error else "active",
             "_clinicalStatus": None if in_error else specified(active),
             "verificationStatus": "entered-in-error" if in_error else "confirmed",
