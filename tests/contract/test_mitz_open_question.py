@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 import time_machine
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -245,7 +246,7 @@ BROKEN: dict[str, tuple[Callable[[str], str], str]] = {
     "a type of another system": (swap("2.4.15.1060", "2.4.15.1061"), "no code of the system"),
     "a purpose of another system": (swap("113883.1.11.20448", "113883.1.11.20449"), "no code of the system"),
     "a purpose without a code": (swap('code="TREAT"', 'code=""'), "no code of the system"),
-    "a role of another type": (swap('type="CE" code="01', 'type="II" code="01'), "not of the type CE or CV"),
+    "a role of another type": (swap('xsi:type="CE"', 'xsi:type="II"'), "not of the type CE or CV"),
     "a value without a type": (swap('xsi:type="II"', ""), "not of the type II"),
     "a type that is not of HL7": (swap('xsi:type="II"', 'xsi:type="xsi:II"'), "not of the type II"),
     "a role by another name": (
@@ -268,25 +269,25 @@ BROKEN: dict[str, tuple[Callable[[str], str], str]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def standing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("standing")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def standing(trusting: Trusting, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Facility]:
+    async with mitz(trusting, tmp_path_factory.mktemp("standing")) as (connection, _):
+        yield connection
 
 
 @pytest.mark.parametrize("name", BROKEN)
 async def test_a_question_with_one_thing_wrong_gets_a_fault_that_names_it(
-    trusting: Trusting, standing: Path, name: str
+    standing: Facility, name: str
 ) -> None:
     change, why = BROKEN[name]
     message, sent = new_message()
     text = sent.decode().partition("?>")[2].strip()
     changed = change(text)
     assert changed != text
-    async with mitz(trusting, standing) as (connection, _):
-        status, said = await post(connection, message, changed.encode())
-        assert (status, "Fault" in said, why in said) == (400, True, True), said
-        assert BSN not in said
-        assert (await post(connection, message, text.encode()))[0] == 200
+    status, said = await post(standing, message, changed.encode())
+    assert (status, "Fault" in said, why in said) == (400, True, True), said
+    assert BSN not in said
+    assert (await post(standing, message, text.encode()))[0] == 200
 
 
 async def test_the_message_is_named_in_the_header_too_and_is_soap(trusting: Trusting, tmp_path: Path) -> None:

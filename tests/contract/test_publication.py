@@ -125,10 +125,13 @@ async def test_a_node_publishes_what_its_settings_say_and_tells_what_became_of_i
         told = {"publication": {"base": way.base, "every_seconds": 0.1}}
         entries = {**ENTRIES, "publish": True}
         async with telling_node(make_database, entries, {"access": "off"}, addressing=told) as node:
-            async with asyncio.timeout(60):
-                while await of_node(node.settings, "", overwrite=False):
-                    await asyncio.sleep(0.1)
-        assert "0 not there as it should be" in capsys.readouterr().out
+            for _ in range(300):
+                code, said = await of_node(node.settings, "", overwrite=False), capsys.readouterr().out
+                if (code, "entries, 0 not there as it should be" in said) == (0, True):
+                    break
+                await asyncio.sleep(0.1)
+            else:
+                raise AssertionError(said)
         [whole] = [one for one in await way.remote("Organization") if "partOf" not in one]
         endpoints = await way.remote("Endpoint")
     assert whole["name"] == "Organisation a"

@@ -84,6 +84,7 @@ async def test_each_thing_that_is_missing_is_named(node: RunningNode) -> None:
     await directory.put(organisation("a", a, ["bgz"]))
     assert "names no authorisation server" in (await asked(node))["reason"]
     await directory.put(organisation("double", a), source="regional")
+    await directory.in_step({"regional": now()})
     reason = (await asked(node))["reason"]
     assert "directory-conflict" in reason or f"2 active organisations have URA {a}" in reason
 

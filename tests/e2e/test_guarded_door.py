@@ -73,7 +73,12 @@ async def test_a_token_of_another_holders_server_lets_nobody_in(door: Door, node
 async def test_a_token_without_the_scope_is_refused_by_name(door: Door, node: RunningNode) -> None:
     services = node.node.organisations["a"]
     server = AuthorisationServer(
-        node.node.pool, 1, services.server.issuer, services.server._keys, 60, frozenset({"other"})
+        node.node.pool,
+        services.log.tenant,
+        services.server.issuer,
+        services.server._keys,
+        60,
+        frozenset({"other"}),
     )
     form = {
         "grant_type": "client_credentials",

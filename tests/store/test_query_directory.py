@@ -343,6 +343,7 @@ async def test_two_organisations_with_one_ura_are_a_conflict_that_only_the_opera
 ) -> None:
     await directory.put(organisation("left", URA, ["a"]), endpoint("a"), source="central")
     await directory.put(organisation("right", URA, ["b"]), endpoint("b"), source="regional")
+    await directory.in_step({"central": NOW, "regional": NOW})
     with pytest.raises(
         Conflict, match=rf"2 active organisations have URA {URA}, from: central; regional\."
     ) as caught:
@@ -369,8 +370,21 @@ async def test_two_organisations_with_one_ura_are_a_conflict_that_only_the_opera
 
 async def test_two_in_the_directory_that_is_believed_are_a_conflict_still(directory: Directory) -> None:
     await directory.put(organisation("left", URA, ["a"]), organisation("right", URA), source="central")
+    await directory.in_step({"central": NOW})
     for rules in (DirectoryRules(), DirectoryRules(("central",))):
         assert await kind_of(directory.ruled(rules)) == "directory-conflict"
+
+
+async def test_a_directory_that_was_never_read_to_its_end_answers_nothing(directory: Directory) -> None:
+    await directory.put(organisation("hospital", URA, ["bgz"]), endpoint("bgz"), source="central")
+    assert await kind_of(directory.query) == "directory-not-read"
+    assert (await directory.query.name(URA), await directory.query.fhir_base(URA, "stu3")) == ("", "")
+    await directory.in_step({"central": None, "regional": NOW})
+    assert await kind_of(directory.query) == "directory-not-read"
+    await directory.put(organisation("other", URA, ["own"]), endpoint("own"), source="regional")
+    assert (await directory.query.find(URA, "bgz")).source == "regional"
+    await directory.in_step({"central": NOW})
+    assert await kind_of(directory.query) == "directory-conflict"
 
 
 async def test_an_answer_says_how_old_the_oldest_of_its_directories_is(directory: Directory) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import asyncpg
+import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -78,11 +79,27 @@ _rest = st.one_of(
 _steps = st.one_of(_write, _delete, _work, _work, _rest)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(begun=st.booleans(), steps=st.lists(_steps, min_size=2, max_size=14), keeps=st.booleans())
+_histories = given(begun=st.booleans(), steps=st.lists(_steps, min_size=2, max_size=14), keeps=st.booleans())
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@_histories
 async def test_the_index_ends_equal_to_what_the_rules_say(
     pool: asyncpg.Pool, begun: bool, steps: list[tuple[object, ...]], keeps: bool
 ) -> None:
+    await _holds(pool, begun, steps, keeps)
+
+
+@pytest.mark.slow
+@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@_histories
+async def test_the_index_ends_equal_to_what_the_rules_say_in_many_histories(
+    pool: asyncpg.Pool, begun: bool, steps: list[tuple[object, ...]], keeps: bool
+) -> None:
+    await _holds(pool, begun, steps, keeps)
+
+
+async def _holds(pool: asyncpg.Pool, begun: bool, steps: list[tuple[object, ...]], keeps: bool) -> None:
     world, model = World(pool), Model()
     world.index.keeps_category = keeps
     before: list[tuple[object, ...]] = [("rules", frozenset(KINDS.values()))] if begun else []

@@ -164,7 +164,7 @@ class Telling:
         known = self._records()
         if row.record and row.record not in known:
             await self._deleted(row.record)
-        if False:
+        if not any(one.shared for one in self._in("active")):
             await self._still_ours()
             for one in (await self._client.own(self._patient)).records:
                 if one.id not in known and one.category in ("", row.category):

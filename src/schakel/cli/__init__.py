@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from schakel.cli import addressing, grounds, localisation, log
 from schakel.commands.ending import CommandGroup
 from schakel.commands.options import (
     ConfigOption,
@@ -38,6 +39,12 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+
+
+app.add_typer(grounds.ground, name="ground")
+app.add_typer(localisation.localisation, name="localisation")
+app.add_typer(addressing.addressing, name="addressing")
+app.add_typer(log.log, name="log")
 
 
 def _pairs(values: Iterable[str], option: str) -> tuple[tuple[str, str], ...]:
@@ -314,82 +321,6 @@ def find(
     return find(known, known.find(organisation), who, exchange)
 
 
-ground = typer.Typer(help="Grounds for disclosure: write, list and end them.", no_args_is_help=True)
-app.add_typer(ground, name="ground")
-
-
-@ground.command("add")
-def ground_add(
-    organisation: OrganisationOption,
-    requester: Annotated[str, typer.Option(metavar="URA|SLUG", help="Who may get the data.")],
-    patient: PatientOption,
-    until: Annotated[str, typer.Option(metavar="DATE", help="Last day, or a moment with its zone.")],
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, in one line.")],
-    exchange: Annotated[
-        str | None, typer.Option(metavar="NAME", help="For a whole exchange, such as bgz; or give --query.")
-    ] = None,
-    query: Annotated[
-        list[str] | None, typer.Option(metavar="QUERY", help="For this search; may be given more than once.")
-    ] = None,
-    kind: Annotated[
-        str,
-        typer.Option(
-            metavar="KIND", help="recorded, referral, handover or patient (the patient's own request)."
-        ),
-    ] = "recorded",
-    data: DataOption = None,
-    config: ConfigOption = None,
-) -> int:
-    """Write a ground: this requester may get this of this patient until then."""
-    from schakel.commands import ground
-    from schakel.commands.doors import places
-
-    known = places(data, config)
-    return ground.add(
-        known,
-        known.find(organisation),
-        requester=requester,
-        patient=patient,
-        exchange=exchange,
-        queries=query or (),
-        until=until,
-        reason=reason,
-        kind=kind,
-    )
-
-
-@ground.command("list")
-def ground_list(
-    organisation: OrganisationOption,
-    patient: Annotated[str | None, typer.Option(metavar="BSN", help="Only of this patient.")] = None,
-    requester: Annotated[str | None, typer.Option(metavar="URA|SLUG", help="Only of this requester.")] = None,
-    active: Annotated[bool, typer.Option("--active", help="Only those that hold now.")] = False,
-    data: DataOption = None,
-    config: ConfigOption = None,
-) -> int:
-    """List the grounds of an organisation, the newest first."""
-    from schakel.commands import ground
-    from schakel.commands.doors import places
-
-    known = places(data, config)
-    return ground.show(known, known.find(organisation), patient=patient, requester=requester, active=active)
-
-
-@ground.command("end")
-def ground_end(
-    id: Annotated[str, typer.Argument(metavar="ID", help="The ground's id, as `add` and `list` show it.")],
-    organisation: OrganisationOption,
-    data: DataOption = None,
-    config: ConfigOption = None,
-) -> int:
-    """End a ground from this moment."""
-    from schakel.commands import ground
-    from schakel.commands.doors import places
-
-    known = places(data, config)
-    return ground.end(known, known.find(organisation), id)
-
-
 @app.command()
 def explain(
     id: Annotated[str, typer.Argument(metavar="ID", help="The decision's id, as the answer gave it.")],
@@ -413,163 +344,6 @@ def explain(
     known = places(data, config)
     doors = [known.find(organisation)] if organisation else known.organisations
     return explain(known, doors, id, again=again)
-
-
-localisation = typer.Typer(
-    help="What the national index (NVI) was told of patients: show it, compare it.", no_args_is_help=True
-)
-app.add_typer(localisation, name="localisation")
-
-
-@localisation.command("status")
-def localisation_status(
-    organisation: Annotated[
-        str | None, typer.Option(metavar="SLUG|URA", help="Whose registrations; without it those of all.")
-    ] = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-) -> int:
-    """Show rules, registrations by state, what waits or failed, and how soon data were registered.
-
-    The node may run or not.
-    """
-    from schakel.commands.localisation import show
-
-    return show(data, config, organisation)
-
-
-@localisation.command("reconcile")
-def localisation_reconcile(
-    organisation: Annotated[
-        str | None, typer.Option(metavar="SLUG|URA", help="Whose registrations; without it those of all.")
-    ] = None,
-    repair: Annotated[bool, typer.Option("--repair", help="Mend what differs.")] = False,
-    data: DataOption = None,
-    config: ConfigOption = None,
-) -> int:
-    """Compare our registrations with the records that the national index has of us.
-
-    Shows what is only here, only there, there twice, or registered under another recipient, scope or source. Only
-    records with our number and our source are ever deleted. Exit code 1 when something differs in the end. The node
-    may run or not.
-    """
-    from schakel.commands.localisation import reconcile
-
-    return reconcile(data, config, organisation, mend=repair)
-
-
-addressing = typer.Typer(
-    help="The query directory: what it is kept in step with, and what is not right.", no_args_is_help=True
-)
-app.add_typer(addressing, name="addressing")
-
-
-@addressing.command("status")
-def addressing_status(data: DataOption = None, config: ConfigOption = None) -> int:
-    """Show the directories that are followed, and what the last run of each did.
-
-    Exit code 1 when one is not in step or something was found. The node may run or not.
-    """
-    from schakel.commands.addressing import status
-
-    return status(data, config)
-
-
-@addressing.command("sync")
-def addressing_sync(
-    source: Annotated[
-        str, typer.Option(metavar="NAME", help="Only this directory; without it all of them.")
-    ] = "",
-    whole: Annotated[
-        bool, typer.Option("--whole", help="Read all of it again, and end what is no longer there.")
-    ] = False,
-    data: DataOption = None,
-    config: ConfigOption = None,
-) -> int:
-    """Bring the query directory in step now.
-
-    Where a node does so already, it is asked to do it at once, and waited for. Exit code 1 when a directory could not
-    be read; the next run goes on where this one was.
-    """
-    from schakel.commands.addressing import sync
-
-    return sync(data, config, source, whole=whole)
-
-
-@addressing.command("findings")
-def addressing_findings(
-    source: Annotated[
-        str, typer.Option(metavar="NAME", help="Only of this directory; without it of all.")
-    ] = "",
-    resolved: Annotated[
-        bool, typer.Option("--resolved", help="Show those that no longer hold as well.")
-    ] = False,
-    data: DataOption = None,
-    config: ConfigOption = None,
-) -> int:
-    """List what is not right with the directories: broken resources, conflicts, what they may not say.
-
-    Exit code 1 when there is something. The node may run or not.
-    """
-    from schakel.commands.addressing import findings
-
-    return findings(data, config, source, resolved=resolved)
-
-
-@addressing.command("published")
-def addressing_published(
-    again: Annotated[str, typer.Option(metavar="TYPE/ID", help="Try this stopped entry again first.")] = "",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="With --again: put ours in place of what others wrote there.")
-    ] = False,
-    data: DataOption = None,
-    config: ConfigOption = None,
-) -> int:
-    """Show what became of the own entries in the central directory, and what is not right with each.
-
-    An entry that others changed there, or that was refused, is stopped until somebody looked. Exit code 1 when an entry
-    is not there as it should be. The node may run or not; it is the node that publishes.
-    """
-    from schakel.commands.published import published
-
-    return published(data, config, again, overwrite=overwrite)
-
-
-log = typer.Typer(help="The log of a node: check it against its seals, end its term.", no_args_is_help=True)
-app.add_typer(log, name="log")
-
-
-@log.command("verify")
-def log_verify(
-    organisation: Annotated[
-        str | None, typer.Option(metavar="SLUG|URA", help="Whose log; without it those of all.")
-    ] = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-) -> int:
-    """Check the log in the database against the exported seals.
-
-    Names every event that was changed, removed, inserted or put elsewhere, every seal that is missing at either side,
-    does not continue the one before it or is signed by another, and shows what is not sealed yet. Exit code 1 when
-    something is wrong. The node may run or not.
-    """
-    from schakel.commands.log import verify_log
-
-    return verify_log(data, config, organisation)
-
-
-@log.command("retain")
-def log_retain(
-    organisation: Annotated[
-        str | None, typer.Option(metavar="SLUG|URA", help="Whose log; without it those of all.")
-    ] = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-) -> int:
-    """Remove the events that are past their term (setting log.retention_years); their hashes stay in the seals."""
-    from schakel.commands.log import retain
-
-    return retain(data, config, organisation)
 
 
 @app.command()
