@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 from aiohttp import web
@@ -26,15 +26,17 @@ SLOW = 10.0
 
 @dataclass(frozen=True)
 class Said:
-    """An answer of the facility."""
+    """An answer of the facility, with those of its other `headers` that say something of it."""
 
     status: int
     kind: str
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def response(self) -> web.Response:
         """The same, to pass on."""
-        return web.Response(status=self.status, body=self.body, headers={"Content-Type": self.kind})
+        headers = {**self.headers, "Content-Type": self.kind}
+        return web.Response(status=self.status, body=self.body, headers=headers)
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,11 @@ class Passing:
             self.request.method, url, data=sent or None, headers=headers, allow_redirects=False
         ) as answer:
             kind = answer.headers.get("Content-Type", "application/octet-stream")
-            return Said(answer.status, kind, await answer.read())
+            told = {name: answer.headers[name] for name in _TOLD if name in answer.headers}
+            return Said(answer.status, kind, await answer.read(), told)
 
 
+_TOLD = ("ETag", "Location", "Retry-After", "X-Decision-ID")
 _OWN = {"host", "content-length", "transfer-encoding", "connection", "accept-encoding"}
 Behaviour = Callable[[Passing], Awaitable[web.StreamResponse]]
 
@@ -108,7 +112,7 @@ async def halves(passing: Passing) -> web.StreamResponse:
 async def half_as_whole(passing: Passing) -> web.StreamResponse:
     """The first half of the true answer, as if that were all."""
     said = await passing.passed()
-    return Said(said.status, said.kind, said.body[: len(said.body) // 2]).response()
+    return replace(said, body=said.body[: len(said.body) // 2]).response()
 
 
 async def hangs_up(passing: Passing) -> web.StreamResponse:
@@ -123,7 +127,7 @@ def rewrites(change: Callable[[bytes], bytes]) -> Behaviour:
         said = await passing.passed()
         changed = change(said.body)
         assert changed != said.body, "the answer has nothing of what was to be changed"
-        return Said(said.status, said.kind, changed).response()
+        return replace(said, body=changed).response()
 
     return behave
 

@@ -11,10 +11,14 @@ from typing import Any
 
 from aiohttp import web
 from tests.certificates import Authority, Files, new_key, server_context
+from tests.nodes import free_ports
 
 from schakel.facilities import Facility, FacilityRules
 from schakel.generic.consent.mitz import ClosedQuestion, OpenQuestion
 from schakel.kernel import tls
+from schakel_national.mitz import application
+from schakel_national.serving import Facility as StandIn
+from schakel_national.serving import Tls, serving
 
 BSN, OTHER_BSN = "999911120", "999990019"
 HOLDER, REQUESTER = "11111111", "22222222"
@@ -236,6 +240,16 @@ async def facility(
 
 def results(categories: Sequence[str], decision: str = "Permit") -> tuple[str, ...]:
     return tuple(result(decision, category=category) for category in categories)
+
+
+@asynccontextmanager
+async def stand_in(trusting: Trusting, folder: Path, configuration: str, port: int = 0) -> AsyncIterator[int]:
+    """The stand-in of Mitz with its register in `folder`, and its port; it takes clients of the authority only."""
+    (folder / "mitz.toml").write_text(configuration)
+    port = port or free_ports(1)[0]
+    tls = Tls(trusting.server.certificate, trusting.server.key, trusting.root)
+    async with serving("127.0.0.1", [StandIn("mitz", application(folder, ""), port, tls)]):
+        yield port
 
 
 # -- notifications -------------------------------------------------------------------------------------------

@@ -69,7 +69,8 @@ _VERIFIER = "a-verifier-of-at-least-forty-three-characters-x"
 
 @dataclass
 class Nation:
-    """See the module. The middlemen are `authority`, `issuer`, `dezi`, `mitz` and `home` (of the requester's DID)."""
+    """See the module. The middlemen are `authority`, `issuer`, `dezi`, `mitz` and `home` (of the requester's DID), and
+    that before the LRZa when a test sets `central`, whose address is then the one that the LRZa gives as its own."""
 
     folder: Path
     authority: Middleman
@@ -81,6 +82,7 @@ class Nation:
     _mitz: Middleman | None = None
     _requester: Requester | None = None
     _operator: Files | None = None
+    central: Middleman | None = None
 
     @property
     def mitz(self) -> Middleman:
@@ -175,7 +177,7 @@ class Nation:
 
     def _before(self, name: str) -> Middleman | None:
         between = {"uzi-ca": self.authority, "credential-issuer": self.issuer, "dezi": self.dezi}
-        return self._mitz if name == "mitz" else between.get(name)
+        return {"mitz": self._mitz, "lrza": self.central}.get(name) or between.get(name)
 
     def at(self, between: Middleman) -> str:
         """The address of a middleman."""
@@ -233,11 +235,12 @@ class Nation:
             saved = await browser.post("/choices", data={"secret": secret[1], "GGC002-RPZAC001": word})
             assert 'role="status"' in saved.text
 
-    async def refer(self) -> None:
-        """Starts the token server, the PRS and the NVI, for the operator's certificate and the organisation HOLDER.
-        Their addresses are those of `referral`; nobody stands between."""
+    async def refer(self, also: Mapping[str, str] | None = None) -> None:
+        """Starts the token server, the PRS and the NVI, for the operator's certificate and the organisation HOLDER;
+        `also` are further organisations (URA) and the OIN of the operator of each. Their addresses are those of
+        `referral`; nobody stands between."""
         self.ports |= dict(zip(_REFERRALS, free_ports(len(_REFERRALS)), strict=True))
-        (self.folder / "minvws-oauth.toml").write_text(self._registered())
+        (self.folder / "minvws-oauth.toml").write_text(self._registered({HOLDER: OPERATOR, **(also or {})}))
         (self.folder / "prs.toml").write_text(_prs_toml())
         (self.folder / "nvi.toml").write_text(toml({"recipient": f"oin:{INDEX}", "scope": REFERRAL_SCOPE}))
         for name in _REFERRALS:
@@ -247,20 +250,22 @@ class Nation:
         """The address of a facility that nobody stands before; '' of another."""
         return f"https://127.0.0.1:{self.ports[name]}" if name in _DIRECT else ""
 
-    def _registered(self) -> str:
+    def _registered(self, operators: Mapping[str, str]) -> str:
         index = ["nvi:create", "nvi:read", "nvi:delete", "nvi:localize"]
         targets = [
             {"audience": self.referral("nvi"), "subject": "ura", "scopes": index},
             {"audience": self.referral("prs"), "subject": "oin", "scopes": ["prs:read"]},
         ]
-        holder = {
-            "ura": HOLDER,
-            "name": "Organisation a",
-            "source_id": "node",
-            "scopes": [*index, "prs:read"],
-        }
-        client = {"oin": OPERATOR, "common_name": "127.0.0.1", "organisations": [holder]}
-        return toml({"targets": targets, "clients": [client]})
+        clients: dict[str, list[dict[str, Any]]] = {}
+        for ura, oin in operators.items():
+            name = "Organisation a" if ura == HOLDER else f"Organisation {ura}"
+            organisation = {"ura": ura, "name": name, "source_id": "node", "scopes": [*index, "prs:read"]}
+            clients.setdefault(oin, []).append(organisation)
+        told = [
+            {"oin": oin, "common_name": "127.0.0.1", "organisations": organisations}
+            for oin, organisations in clients.items()
+        ]
+        return toml({"targets": targets, "clients": told})
 
     def _tls(self, name: str) -> Tls:
         hosts = ("localhost", "127.0.0.1")

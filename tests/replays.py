@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import httpx
 import orjson
-import rbcl  # type: ignore[import-untyped]
+import rbcl
 from joserfc import jwe, jwt
 from joserfc.jwk import RSAKey
 from starlette.types import ASGIApp

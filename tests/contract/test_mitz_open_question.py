@@ -18,8 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from lxml import etree
 from tests.certificates import new_key
-from tests.mitz import BSN, HOLDER, OPEN_QUESTION, OTHER_BSN, REQUESTER, Trusting, facility
-from tests.nodes import free_ports
+from tests.mitz import BSN, HOLDER, OPEN_QUESTION, OTHER_BSN, REQUESTER, Trusting, facility, stand_in
 
 from schakel.facilities import Facility, FacilityAway
 from schakel.generic.consent.mitz import AnswerUnusable, Mitz, PermittedHolder, Signing
@@ -29,11 +28,8 @@ from schakel.generic.identity import User
 from schakel.kernel.clock import new_id, now
 from schakel.kernel.values import Bsn
 from schakel.network import Locator, PermissionFinder, Wanted
-from schakel_national.mitz import application
 from schakel_national.mitz.register import Register, Subscription
 from schakel_national.mitz.systems import Told, register
-from schakel_national.serving import Facility as StandIn
-from schakel_national.serving import Tls, serving
 
 PHARMACY = "33333333"
 GATEWAY, SOURCE = "urn:oid:2.16.840.1.113883.2.4.6.6.1", "urn:oid:2.16.840.1.113883.2.4.6.6.90000017"
@@ -93,11 +89,8 @@ def wrapped(sent: bytes, *, beside: bool) -> bytes:
 @asynccontextmanager
 async def mitz(trusting: Trusting, folder: Path, more: str = "") -> AsyncIterator[tuple[Facility, Register]]:
     """Our connection to a stand-in, and the register of that."""
-    (folder / "mitz.toml").write_text(more + TOLD)
-    [port] = free_ports(1)
-    tls = Tls(trusting.server.certificate, trusting.server.key, trusting.root)
     async with (
-        serving("127.0.0.1", [StandIn("mitz", application(folder, ""), port, tls)]),
+        stand_in(trusting, folder, more + TOLD) as port,
         facility(trusting, port) as connection,
     ):
         connection.base = connection.base.removesuffix("/mitz")

@@ -10,17 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.mitz import BSN, HOLDER, OTHER_BSN, QUESTION, Trusting, facility
+from tests.mitz import BSN, HOLDER, OTHER_BSN, QUESTION, Trusting, facility, stand_in
 from tests.nodes import RunningOrganisation, databases, free_ports, running_node
 
 from schakel.facilities import Facility
 from schakel.generic.consent import ConsentQuestion, ConsentRefused
 from schakel.generic.consent.mitz import AnswerUnusable, Mitz, Signing
 from schakel.store.embedded import EmbeddedServer
-from schakel_national.mitz import application
 from schakel_national.mitz.systems import Told, register
-from schakel_national.serving import Facility as StandIn
-from schakel_national.serving import Tls, serving
 
 
 def told(holder: str = HOLDER, notify: str = "", signed: bool = False) -> str:
@@ -44,15 +41,6 @@ allowed = true
 @pytest.fixture(scope="module")
 def trusting(tmp_path_factory: pytest.TempPathFactory) -> Trusting:
     return Trusting.made(tmp_path_factory.mktemp("mitz"))
-
-
-@asynccontextmanager
-async def stand_in(trusting: Trusting, folder: Path, configuration: str, port: int = 0) -> AsyncIterator[int]:
-    (folder / "mitz.toml").write_text(configuration)
-    port = port or free_ports(1)[0]
-    tls = Tls(trusting.server.certificate, trusting.server.key, trusting.root)
-    async with serving("127.0.0.1", [StandIn("mitz", application(folder, ""), port, tls)]):
-        yield port
 
 
 @asynccontextmanager

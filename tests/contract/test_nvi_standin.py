@@ -16,7 +16,7 @@ from urllib.parse import quote
 import httpx
 import orjson
 import pytest
-import rbcl  # type: ignore[import-untyped]
+import rbcl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from joserfc.jwk import RSAKey

@@ -27,6 +27,7 @@ from tests.followed import (
 
 from schakel.generic.addressing.copying import local_id
 from schakel.generic.addressing.sync import CentralFeeder, ReadingRules
+from schakel.kernel.values import URA_SYSTEM
 
 HOUR = timedelta(hours=1)
 
@@ -209,6 +210,35 @@ async def test_a_broken_resource_is_written_down_and_the_rest_goes_on(
     await node.run()
     assert await node.findings() == {}
     assert (await node.here())["Endpoint", "e1"]["address"] == "https://fhir.example/mended"
+
+
+STRANGE: list[Any] = [
+    None, 7, [], {}, {"resourceType": "Patient", "id": "p"}, {"resourceType": "Endpoint", "id": "a b"},
+    {"resourceType": "Endpoint"}, {"resourceType": ["Endpoint"], "id": {}},
+    {"resourceType": "Endpoint\u0000", "id": "x"}, {"resourceType": "Endpoint", "id": "x\u0000"},
+    {**endpoint(), "id": "e20", "meta": {"versionId": "\u0000", "lastUpdated": 7}},
+    {**endpoint(), "id": "e20", "meta": []}, {**endpoint("https://x.example/\u0000"), "id": "e21"},
+    {**organisation(), "id": "o20", "identifier": {}, "partOf": [], "endpoint": 7},
+    {**organisation("x\u0000"), "id": "o21"},
+    {**organisation(), "id": "o22", "identifier": [None, {"system": URA_SYSTEM, "value": []}]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(STRANGE)))
+async def test_whatever_stands_in_a_page_the_rest_goes_on(
+    directory: Directory, node: Follower, number: int
+) -> None:
+    await node.run()
+    good = {**endpoint("https://fhir.example/good"), "id": "good", "meta": {"versionId": "1"}}
+
+    async def behave(request: web.Request) -> web.StreamResponse | None:
+        entries = [{"resource": STRANGE[number]}, 7, {"request": 7, "search": [], "response": {"etag": 7}}]
+        return reply({"resourceType": "Bundle", "type": "history", "link": [7, {"relation": "next"}],
+                      "entry": [*entries, {"resource": good}]})  # fmt: skip
+
+    directory.behave = behave
+    ran = await node.run()
+    assert ran.error == "" and ("Endpoint", "good") in await node.here()
 
 
 async def test_a_broken_version_that_switches_off_is_believed_in_that(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -96,6 +98,71 @@ def test_an_identifier_that_a_holder_uses_twice_folds_nothing() -> None:
         holder("2", resource("Condition", "c", "17", **PROBLEM)),
     )
     assert [uras(thing) for thing in found] == [[["1"]], [["1"]], [["2"]]]
+
+
+def test_an_identifier_that_one_resource_repeats_still_folds() -> None:
+    twice = resource("Condition", "a", "17", **PROBLEM)
+    twice["identifier"] *= 2
+    [thing] = things(holder("1", twice), holder("2", resource("Condition", "b", "17", **PROBLEM)))
+    assert uras(thing) == [["1"], ["2"]] and len(thing["identifier"]) == 1
+
+
+def test_no_holder_makes_one_thing_of_two_that_another_keeps_apart() -> None:
+    both = resource("Condition", "x", "17", **PROBLEM)
+    both["identifier"].append({"system": SYSTEM, "value": "18"})
+    found = things(
+        holder("1", resource("Condition", "a", "17", **PROBLEM), resource("Condition", "b", "18", **PROBLEM)),
+        holder("2", both),
+    )
+    assert [uras(thing) for thing in found] == [[["1"]], [["1"]], [["2"]]]
+
+
+def _soon(work: Callable[[], Any], most: float = 20.0) -> Any:
+    """What `work` gives, which it must do within so many seconds of this thread's own time."""
+    began = time.thread_time()
+    given = work()
+    assert time.thread_time() - began < most
+    return given
+
+
+def test_references_that_lead_everywhere_do_not_make_it_slow() -> None:
+    # Followed one by one these are sixty to the sixth power.
+    everything = [{"reference": f"Observation/o{n}"} for n in range(60)]
+    seen = [
+        resource("Observation", f"o{n}", related=[{"target": one} for one in everything]) for n in range(60)
+    ]
+    problem = resource("Condition", "c", evidence=[{"detail": everything}])
+    [thing] = _soon(lambda: things(holder("1", problem, along=tuple(seen))))
+    assert uras(thing) == [["1"]]
+
+
+def test_a_long_chain_of_references_is_no_deep_recursion() -> None:
+    chain = [
+        resource("Observation", f"o{n}", related=[{"target": {"reference": f"Observation/o{n + 1}"}}])
+        for n in range(5_000)
+    ]
+    problem = resource("Condition", "c", evidence=[{"detail": [{"reference": "Observation/o0"}]}])
+    assert len(_soon(lambda: things(holder("1", problem, along=tuple(chain))))) == 1
+
+
+def test_ten_thousand_with_one_identifier_fold_nothing_and_are_all_there() -> None:
+    many = [resource("Condition", f"c{n}", "17", **PROBLEM) for n in range(10_000)]
+    assert len(_soon(lambda: things(holder("1", *many)))) == 10_000
+
+
+def test_identifiers_in_a_chain_do_not_make_it_slow() -> None:
+    # Each link hangs all that was joined before below one more.
+    singles = [resource("Condition", f"s{n}", f"single{n}", **PROBLEM) for n in range(4_000)]
+    links = []
+    for n in range(4_000):
+        link = resource("Condition", f"l{n}", f"link{n - 1}" if n else "link", **PROBLEM)
+        link["identifier"] += [
+            {"system": SYSTEM, "value": f"single{n}"},
+            {"system": SYSTEM, "value": f"link{n}"},
+        ]
+        links.append(link)
+    found = _soon(lambda: things(holder("1", *singles), holder("2", *links[::2]), holder("3", *links[1::2])))
+    assert len(found) == 8_000
 
 
 def test_identifiers_join_by_way_of_a_third() -> None:

@@ -7,7 +7,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 import orjson
 import pytest
-import rbcl  # type: ignore[import-untyped]
+import rbcl
 from hypothesis import given
 from hypothesis import strategies as st
 

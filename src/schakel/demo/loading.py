@@ -32,6 +32,7 @@ GROUNDS: tuple[tuple[cast.Organisation, cast.Organisation, tuple[int, ...]], ...
     (cast.HOSPITAL_NORTH, cast.HOSPITAL_SOUTH, (1, 3, 5, 7)),
     (cast.HOSPITAL_SOUTH, cast.HOSPITAL_NORTH, (1, 4, 6)),
     (cast.HOSPITAL_NORTH, cast.GENERAL_PRACTICE, (2,)),
+    (cast.AMBULANCE, cast.HOSPITAL_SOUTH, (4,)),
 )
 """Holder, requester, and the numbers of the named patients whose BgZ the holder may give to the requester."""
 

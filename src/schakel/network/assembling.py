@@ -2,7 +2,8 @@
 
 Nothing is changed, chosen or left out. Resources of different holders that share a business identifier are one thing
 (`Thing`); where they say the same they are one version with several sources, where they differ they are versions beside
-each other. An identifier that one holder uses for several resources identifies none of them, so it folds nothing.
+each other. An identifier that one holder uses for several resources identifies none of them, so it folds nothing; nor
+is anything folded where another's identifiers would make one thing of two resources that one holder keeps apart.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def _things(found: Mapping[str, tuple[HolderResult, Resource]], content: _Conten
 
     def head(url: str) -> str:
         while heads[url] != url:
-            url = heads[url]
+            heads[url] = url = heads[heads[url]]  # Halved on the way, so that no chain grows long.
         return url
 
     first: dict[_Key, str] = {}
@@ -99,7 +100,12 @@ def _things(found: Mapping[str, tuple[HolderResult, Resource]], content: _Conten
     groups: dict[str, list[str]] = defaultdict(list)
     for url in found:
         groups[head(url)].append(url)
-    return [_thing([(url, *found[url]) for url in urls], content) for urls in groups.values()]
+    things = []
+    for urls in groups.values():
+        kept_apart = len({found[url][0].ura for url in urls}) < len(urls)
+        for copies in [[url] for url in urls] if kept_apart else [urls]:
+            things.append(_thing([(url, *found[url]) for url in copies], content))
+    return things
 
 
 def _thing(copies: Sequence[tuple[str, HolderResult, Resource]], content: _Content) -> Thing:
@@ -132,10 +138,12 @@ def _digest(said: Mapping[str, bytes]) -> bytes:
 
 
 class _Content:
-    """What resources say, in a form that does not depend on the holder that they are from."""
+    """What resources say, in a form that does not depend on the holder that they are from. Each is worked out once for
+    each depth at which something leads to it, whatever leads to it."""
 
     def __init__(self, results: Iterable[HolderResult]) -> None:
         self._resources = {url: one for result in results for url, one in result.resources.items()}
+        self._digests: dict[tuple[str, int], str] = {}
 
     def said(self, url: str, depth: int = _DEPTH) -> dict[str, bytes]:
         """What the resource at this address says, per member. A reference counts as what it leads to, a patient always
@@ -152,12 +160,18 @@ class _Content:
                 return address
             if target["resourceType"] == "Patient":
                 return "the patient"
-            return _digest(self.said(whole, depth - 1)).hex()
+            return self._meaning(whole, depth - 1)
 
         resource = self._resources[url]
         return {
             name: dump(_plain(value, meant)) for name, value in resource.items() if name not in _OF_THE_COPY
         }
+
+    def _meaning(self, url: str, depth: int) -> str:
+        known = self._digests.get((url, depth))
+        if known is None:
+            known = self._digests[url, depth] = _digest(self.said(url, depth)).hex()
+        return known
 
 
 def _plain(value: Any, meant: Callable[[str], str]) -> Any:
@@ -176,11 +190,12 @@ def _keys(resource: Resource) -> list[_Key]:
     """The business identifiers of a resource that say in which system they are unique."""
     given = resource.get("identifier", [])
     kind = str(resource["resourceType"])
-    return [
+    found = (
         (kind, one["system"], one["value"])
         for one in (given if isinstance(given, list) else [given])
         if isinstance(one, dict) and isinstance(one.get("system"), str) and isinstance(one.get("value"), str)
-    ]
+    )
+    return list(dict.fromkeys(found))
 
 
 def _source(ura: str, url: str, resource: Resource) -> Source:

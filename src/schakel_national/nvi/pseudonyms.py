@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import rbcl  # type: ignore[import-untyped]
+import rbcl
 from joserfc import jwe
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey

@@ -2,40 +2,60 @@
 
 Entry point: `check(folder, screen, json_file)` on a region that is up. A step is a function that returns what
 it proved, in a sentence with the compared figures, and raises `NotProved` when a comparison fails; nothing is
-ok because nothing was looked at. `exchange` has the steps of the exchange, `medication` the one of what is kept
-in R4, `proofs` what tokens and certificates open and what can be shown afterwards, `refusals` what must be
-refused, `professionals` the login of one, `trial` the parties and what the steps leave to each other.
+ok because nothing was looked at. `finding` has who is asked and where, `exchange` what came of it, `medication` what
+is kept in R4, `proofs` what tokens and certificates open and what can be shown afterwards, `patient` what the patient
+reads, `refusals` what must be refused, `outages` what happens without a facility, `strangers` holders that are not what
+they should be, `professionals` the login of one, `trial` the parties and what the steps leave to each other.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from schakel.demo.check import choices, exchange, medication, professionals, proofs, refusals
+from schakel.demo.check import (
+    choices,
+    exchange,
+    finding,
+    medication,
+    outages,
+    patient,
+    professionals,
+    proofs,
+    refusals,
+    strangers,
+)
 from schakel.demo.check.trial import NotProved, Trial
 from schakel.demo.screen import Screen
 from schakel.kernel.outcomes import Invalid, Outcome
 
 __all__ = ["STEPS", "Step", "check"]
 
-STEPS: tuple[tuple[str, Callable[[Trial], Awaitable[str]]], ...] = (
-    ("address: the holder is where the directory says", exchange.address),
+Steps = Sequence[tuple[str, Callable[[Trial], Awaitable[str]]]]
+
+STEPS: Steps = (
+    ("localise: the index and Mitz name who has data", finding.localise),
+    ("localise: the EHR is told the same", finding.facade),
+    ("address: each holder is where the national directory says", finding.address),
+    ("address: what an EHR asks the directory", finding.ehr),
     ("identify: the requester gets a token with its signature", exchange.identify),
-    ("bgz: everything came, and equals the source", exchange.bgz),
-    ("authorise: each request under the row that allows it", exchange.authorise),
-    ("consent: each disclosure under the recorded ground", exchange.consent),
-    ("minimise: only this patient, and what is referred to", exchange.minimise),
-    ("log: both sides can show who saw what", exchange.log),
-    ("log: the log is as it was sealed", proofs.sealed),
-    ("authorise: a decision can be taken again", proofs.replayed),
     ("identify: a token is bound to a key and a certificate", proofs.bound),
     ("identify: a professional logs in at Dezi", professionals.login),
-    ("consent: Mitz says yes where no ground is recorded", choices.permitted),
+    ("bgz: everything came from all holders at once, and equals the source", exchange.bgz),
+    ("bgz: doubles are one thing, differences stand side by side", exchange.assembled),
+    ("bgz: told step by step it is the same", exchange.streamed),
     ("medication: the pharmacy's R4 tells of the same treatments", medication.medication),
+    ("authorise: each request under the row that allows it", exchange.authorise),
+    ("authorise: a decision can be taken again", proofs.replayed),
+    ("consent: each holder under a ground or the patient's choice", exchange.consent),
+    ("consent: Mitz says yes where no ground is recorded", choices.permitted),
+    ("minimise: only this patient, and what is referred to", exchange.minimise),
+    ("log: every side can show who saw what", exchange.log),
+    ("log: the patient reads it at every holder", patient.reads),
+    ("log: the log is as it was sealed", proofs.sealed),
     ("refused: no token", refusals.no_token),
     ("refused: an organisation in no directory", refusals.unknown_organisation),
     ("refused: another organisation's signature", refusals.stolen_name),
@@ -53,6 +73,13 @@ STEPS: tuple[tuple[str, Callable[[Trial], Awaitable[str]]], ...] = (
     ("refused: writing at the guarded door", refusals.writing),
     ("refused: another organisation's internal door", refusals.another_door),
     ("refused: changing the log", refusals.changing_the_log),
+    ("refused: the patient said no", patient.objected),
+    ("refused: Mitz is down", outages.without_mitz),
+    ("refused: the pseudonym service is down", outages.without_pseudonyms),
+    ("refused: one holder is dead", strangers.dead),
+    ("refused: one holder lies about the patient", strangers.lying),
+    ("refused: one holder has the wrong version", strangers.wrong_version),
+    ("refused: the directory is stale", outages.stale),
 )
 """The steps in the order in which they are made."""
 
@@ -67,7 +94,7 @@ class Step:
     milliseconds: float
 
 
-async def check(folder: Path, screen: Screen, json_file: Path | None = None) -> int:
+async def check(folder: Path, screen: Screen, json_file: Path | None = None, steps: Steps = STEPS) -> int:
     """Make all steps on the region with this data folder; 0 when all are proved, else 1.
 
     Each step is shown when it is made, and all of them are written to `json_file` when it is given.
@@ -75,7 +102,7 @@ async def check(folder: Path, screen: Screen, json_file: Path | None = None) -> 
     done: list[Step] = []
     screen.line()
     async with Trial.opened(json.loads((folder / "demo.json").read_bytes()), folder) as trial:
-        for name, act in STEPS:
+        for name, act in steps:
             step = await _made(name, act, trial)
             done.append(step)
             screen.line(f"  {'ok    ' if step.ok else 'FAILED'}  {step.name} ({step.milliseconds:.0f} ms)")

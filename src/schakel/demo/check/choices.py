@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any
 from urllib.parse import urlencode
 
 from schakel.demo.check.professionals import logged_in
-from schakel.demo.check.trial import Trial, detail, identifier, prove, prove_equal
-from schakel.demo.stand_ins import ALLOWS
+from schakel.demo.check.trial import Trial, detail, identifier, prove, prove_equal, troubles
 from schakel.fhir.json import Resource
 from schakel.kernel.clock import instant, now
 
@@ -23,11 +21,11 @@ _PATIENCE = 15
 
 async def permitted(trial: Trial) -> str:
     """No ground is recorded here, a professional proved who they are, and Mitz says that the patient allows it."""
-    bsn = _patient(trial)
+    bsn = trial.chooser()
     prove(not await trial.grounds(bsn, active=True), "there is a ground, so that Mitz would not be asked")
     begun, login = instant(now()), await logged_in(trial)
     answer = await trial.fetch(trial.requester, bsn, login)
-    prove_equal(answer["status"], "complete", f"the exchange ({_troubles(answer)})")
+    prove_equal(answer["status"], "complete", f"the exchange ({troubles(answer['holders'][0])})")
     prove(bool(answer["bundle"].get("entry")), "nothing came")
     events = await _events(trial, bsn, begun)
     grounds = {detail(event, "toestemmingsProfiel").partition("/")[0] for event in events}
@@ -40,8 +38,8 @@ async def permitted(trial: Trial) -> str:
 
 async def changed(trial: Trial) -> str:
     """The patient takes the consent back on the page of Mitz; the same question is then refused."""
-    bsn = _patient(trial)
-    await _choose(trial, bsn, "no")
+    bsn = trial.chooser()
+    await choose(trial, bsn, "no")
     try:
         for second in range(_PATIENCE):
             begun, login = instant(now()), await logged_in(trial)
@@ -55,15 +53,9 @@ async def changed(trial: Trial) -> str:
                 return f"27 of 27 requests refused within {second + 1} s of the choice; in the log: {said}"
             await asyncio.sleep(1)
     finally:
-        await _choose(trial, bsn, "yes")
+        await choose(trial, bsn, "yes")
     prove(False, f"still given {_PATIENCE} s after the patient took the consent back")
     return ""
-
-
-def _patient(trial: Trial) -> str:
-    """The BSN of the named patient who allows it."""
-    prove(len(trial.named) >= ALLOWS, f"the region has fewer than {ALLOWS} named patients")
-    return str(trial.named[ALLOWS - 1]["bsn"])
 
 
 async def _events(trial: Trial, bsn: str, since: str) -> list[Resource]:
@@ -75,12 +67,7 @@ async def _events(trial: Trial, bsn: str, since: str) -> list[Resource]:
     return found
 
 
-def _troubles(answer: dict[str, Any]) -> str:
-    [holder] = answer["holders"]
-    return "; ".join(f"{r['number']}: {r['status']} {r['reason']}" for r in holder["requests"])[:300]
-
-
-async def _choose(trial: Trial, bsn: str, choice: str) -> None:
+async def choose(trial: Trial, bsn: str, choice: str) -> None:
     """Sets the choice on the page, as the patient."""
     address = trial.stand_ins["mitz-page"]
     form = urlencode({"bsn": bsn}).encode()

@@ -35,8 +35,8 @@ async def medication(trial: Trial) -> str:
     named = {one["medicationReference"]["reference"] for one in found if "medicationReference" in one}
     prove_equal(named ^ medicines, set(), "medicines named and not given, or the reverse")
     here = {_treatment(one, "r4") for one in agreements}
-    entries = trial.answer["bundle"]["entry"]
-    requests = [e["resource"] for e in entries if e["resource"]["resourceType"] == "MedicationRequest"]
+    given = trial.given(trial.holder).values()
+    requests = [one for one in given if one["resourceType"] == "MedicationRequest"]
     prove_equal(here ^ {_treatment(one, "stu3") for one in requests}, set(), "treatments of one side only")
     prove(bool(here), "the patient uses no medicines, so that nothing is compared")
     older = await trial.search(pharmacy, f"Patient?{urlencode({'identifier': trial.identifier})}")

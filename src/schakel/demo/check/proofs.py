@@ -94,8 +94,7 @@ async def sealed(trial: Trial) -> str:
 
 async def replayed(trial: Trial) -> str:
     """A decision of the exchange, taken again from what was stored, with the rules as they were."""
-    [holder] = trial.answer["holders"]
-    decision = str(holder["requests"][0]["decision"])
+    decision = str(trial.report(trial.holder)["requests"][0]["decision"])
     said = await _command(trial, "explain", decision, "--organisation", trial.holder.slug, "--replay")
     prove("same" in said, f"the replay does not say that it is the same: {said[-300:]}")
     return f"decision {decision} was taken again with the same result"

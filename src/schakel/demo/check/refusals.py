@@ -83,19 +83,19 @@ async def scope(trial: Trial) -> str:
 
 
 async def missing_ground(trial: Trial) -> str:
-    """A patient of whom the holder has a record, but never a ground for this requester."""
+    """A patient of whom the holder has a record, but never a ground for this requester, and no choice at Mitz."""
     bsn = await trial.stranger()
     prove(
         bool(await trial.search(trial.holder, f"Condition?{bsn_query(bsn)}")),
         "the holder has nothing to refuse",
     )
-    return await _refused_exchange(trial, trial.requester, bsn, "no-ground")
+    return await _refused_exchange(trial, trial.requester, bsn, "mitz-deny")
 
 
 async def ground_of_another(trial: Trial) -> str:
     """The patient has a ground, but for another organisation than the one that asks."""
     other = trial.parties[cast.GENERAL_PRACTICE.slug]
-    return await _refused_exchange(trial, other, await trial.patient(), "no-ground")
+    return await _refused_exchange(trial, other, await trial.patient(), "mitz-deny")
 
 
 async def ended_ground(trial: Trial) -> str:
@@ -119,7 +119,7 @@ async def ended_ground(trial: Trial) -> str:
     prove_equal(answer["status"], "complete", "the exchange under the ground")
     ended = await trial.internal("DELETE", trial.holder, f"/grounds/{ground}")
     prove_equal(ended.status, 200, f"ending the ground ({ended.said()})")
-    proof = await _refused_exchange(trial, other, bsn, "ground-ended")
+    proof = await _refused_exchange(trial, other, bsn, "mitz-deny")
     return f"complete under ground {ground}; after its end {proof}"
 
 
@@ -131,7 +131,7 @@ async def another_bsn(trial: Trial) -> str:
     prove_equal(allowed.status, 200, f"the patient with a ground ({allowed.said()})")
     prove(bool(allowed.json().get("entry")), "the patient with a ground has nothing")
     reply = await trial.guarded(f"Condition?{bsn_query(stranger)}", token)
-    event = await _refused(trial, reply, "no-ground")
+    event = await _refused(trial, reply, "mitz-deny")
     prove(stranger.encode() not in reply.body, "the answer has the BSN")
     prove_equal(identifier(event, "1"), stranger, "patient in the log")
     nobody = await trial.guarded(f"Condition?{bsn_query('999900006')}", token)

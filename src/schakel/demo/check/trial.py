@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import tomllib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 import orjson
 
 from schakel.demo import cast
 from schakel.demo.doors import Client, Reply
-from schakel.demo.stand_ins import ALLOWS, FORBIDS
+from schakel.demo.stand_ins import ALLOWS, FORBIDS, switch
 from schakel.exchanges.bgz import requests_for
 from schakel.fhir.json import Resource, parse
 from schakel.generic.identity import AssertionSigner, User
@@ -81,7 +82,9 @@ class Party:
 class Trial:
     """The check under way.
 
-    `answer` is what the exchange gave, for the patient with this `bsn`; `begun` the moment before it.
+    `requester` asks; `holder` is one of those that are asked, on which the steps for a single one are done. `answer` is
+    what the exchange with all holders gave, for the patient with this `bsn` and the professional of this `login`;
+    `begun` is the moment before it.
     """
 
     client: Client
@@ -94,6 +97,7 @@ class Trial:
     anchors: Path
     answer: dict[str, Any] = field(default_factory=dict)
     bsn: str = ""
+    login: str = ""
     begun: str = ""
 
     @classmethod
@@ -132,6 +136,16 @@ class Trial:
 
     # -- the patients ----------------------------------------------------------------------------------------
 
+    def chooser(self) -> str:
+        """The BSN of the named patient who chose at Mitz that hospitals and GPs may ask for it all."""
+        prove(len(self.named) >= ALLOWS, f"the region has fewer than {ALLOWS} named patients")
+        return str(self.named[ALLOWS - 1]["bsn"])
+
+    def known_at(self, bsn: str) -> list[Party]:
+        """Those who have data of a named patient, the requester left out."""
+        [slugs] = [one["known_at"] for one in self.named if one["bsn"] == bsn]
+        return [self.parties[slug] for slug in slugs if slug != self.requester.slug]
+
     async def patient(self) -> str:
         """The BSN of a named patient with a ground for the requester. Raises `NotProved` without one."""
         for bsn in self._known():
@@ -150,10 +164,10 @@ class Trial:
     def _known(self) -> list[str]:
         return [p["bsn"] for p in self.named if self.holder.slug in p["known_at"]]
 
-    async def grounds(self, bsn: str, *, active: bool) -> list[dict[str, Any]]:
-        """The grounds that the holder has for the requester and this patient."""
+    async def grounds(self, bsn: str, *, active: bool, holder: Party | None = None) -> list[dict[str, Any]]:
+        """The grounds that a holder (that of the check when None) has for the requester and this patient."""
         query = {"patient": bsn, "requester": self.requester.ura, "active": str(active).lower()}
-        reply = await self.internal("GET", self.holder, f"/grounds?{urlencode(query)}")
+        reply = await self.internal("GET", holder or self.holder, f"/grounds?{urlencode(query)}")
         prove_equal(reply.status, 200, f"listing grounds ({reply.said()})")
         found: list[dict[str, Any]] = reply.json()["grounds"]
         return found
@@ -168,20 +182,35 @@ class Trial:
         data = None if body is None else orjson.dumps(body)
         return await self.client.send(method, f"{party.internal}{path}", headers=headers, data=data)
 
-    async def fetch(self, requester: Party, bsn: str, login: str = "") -> dict[str, Any]:
-        """What the EHR of `requester` gets when it asks for the BgZ of a patient at the holder, for a professional who
-        logged in (`login`) or else one whom the EHR names."""
-        who: dict[str, Any] = {"login": login} if login else {"user": self.user(requester).json()}
-        ask = {
-            "patient": bsn,
-            "holders": [self.holder.ura],
-            **who,
-            "purpose": PURPOSE,
-            "treatment_relation": RELATION,
-        }
+    async def fetch(
+        self, requester: Party, bsn: str, login: str = "", holders: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """What the EHR of `requester` gets when it asks for the BgZ of a patient: at the holder of the check, at
+        `holders` (URAs), or, when there are none, at whoever has it; for a professional who logged in (`login`) or else
+        one whom the EHR names."""
+        asked = [self.holder.ura] if holders is None else list(holders)
+        ask = self.question(requester, bsn, login, asked)
         reply = await self.internal("POST", requester, "/exchanges/bgz", ask)
         prove_equal(reply.status, 200, f"the exchange at {requester.slug} ({reply.said()[:100]})")
         return parse(reply.body, max_depth=80)
+
+    def question(self, requester: Party, bsn: str, login: str, holders: Sequence[str]) -> dict[str, Any]:
+        """What an EHR says when it asks for a BgZ."""
+        who: dict[str, Any] = {"login": login} if login else {"user": self.user(requester).json()}
+        named = {"holders": list(holders)} if holders else {}
+        return {"patient": bsn, **named, **who, "purpose": PURPOSE, "treatment_relation": RELATION}
+
+    @asynccontextmanager
+    async def without(self, stand_in: str) -> AsyncIterator[None]:
+        """A stand-in is away until the end of the block."""
+        down, address = switch(self.folder, stand_in), urlsplit(self.stand_ins[stand_in])
+        down.touch()
+        try:
+            await _until_listening(address, False)
+            yield
+        finally:
+            down.unlink()
+            await _until_listening(address, True)
 
     def user(self, party: Party) -> User:
         """The professional in whose name is asked."""
@@ -254,10 +283,57 @@ class Trial:
             address = following[0] if following else ""
         return found
 
-    def directory(self) -> dict[str, dict[str, Any]]:
-        """The directory with which the requester's node was started, by URA."""
+    def report(self, party: Party) -> dict[str, Any]:
+        """What became of one holder in the exchange."""
+        prove(bool(self.answer), "the exchange has not been made")
+        return report(self.answer, party.ura)
+
+    def given(self, party: Party) -> dict[str, Resource]:
+        """What a holder gave in the exchange, by Type/id."""
+        prove(bool(self.answer), "the exchange has not been made")
+        base = f"{party.guarded}/"
+        return {
+            entry["fullUrl"].removeprefix(base): entry["resource"]
+            for entry in self.answer["bundle"].get("entry", [])
+            if entry["fullUrl"].startswith(base)
+        }
+
+    def givers(self) -> list[Party]:
+        """Those who gave something in the exchange."""
+        return [party for party in self.parties.values() if self.given(party)]
+
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """What the operator of the requester's node entered of organisations, by URA."""
         settings = tomllib.loads((self.folder / f"{self.requester.operator}.toml").read_text("utf-8"))
         return {one["ura"]: one for one in settings["directory"]}
+
+
+async def _until_listening(address: SplitResult, wanted: bool) -> None:
+    """Returns when a connection can be made, or cannot any more. Raises `NotProved`."""
+    for _ in range(200):
+        try:
+            _, writer = await asyncio.open_connection(address.hostname, address.port)
+            writer.close()
+            there = True
+        except OSError:
+            there = False
+        if there == wanted:
+            return
+        await asyncio.sleep(0.05)
+    prove(False, f"{address.netloc} is {'not there' if wanted else 'still there'} after 10 s")
+
+
+def report(answer: Mapping[str, Any], ura: str) -> dict[str, Any]:
+    """What became of one holder in the answer of an exchange."""
+    found: list[dict[str, Any]] = [one for one in answer["holders"] if one["ura"] == ura]
+    prove(len(found) == 1, f"{len(found)} reports of URA {ura}")
+    return found[0]
+
+
+def troubles(told: Mapping[str, Any]) -> str:
+    """Why a holder is not complete, as its report says."""
+    requests = [f"{r['number']}: {r['status']} {r['reason']}" for r in told["requests"] if r["reason"]]
+    return "; ".join([f"{told['status']} {told['reason']}", *requests])[:300]
 
 
 def bsn_query(bsn: str) -> str:

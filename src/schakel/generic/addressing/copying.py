@@ -80,6 +80,11 @@ def is_id(value: object) -> bool:
     return isinstance(value, str) and _REMOTE_ID.fullmatch(value) is not None
 
 
+def shown(text: object, most: int = 200) -> str:
+    """What another party wrote, fit to be kept and shown on a line."""
+    return "".join(one if one.isprintable() else "?" for one in str(text)[:most])
+
+
 def switched_off(resource: Resource) -> bool:
     """Whether its directory says that it is no longer used."""
     status = resource.get("status")

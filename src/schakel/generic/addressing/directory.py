@@ -107,8 +107,8 @@ class QueryDirectory:
             return None
 
     async def _provider(self, ura: str) -> Chain:
-        """The one organisation that has this URA by itself. Raises `NotFound`, `Conflict`, and `Busy` when it is only in
-        directories that were not read to their end yet: what these say may be half of it."""
+        """The one organisation that has this URA by itself. Raises `NotFound`, `Conflict`, and `Busy` when only
+        directories have it that were not read to their end yet: what these say may be half of it."""
         chains = await parties.by_ura(self._pool, self.tenant, ura)
         active = [chain for chain in chains if chain[0].held.active]
         alive = [chain for chain in active if chain[0].held.origin.read]

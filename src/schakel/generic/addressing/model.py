@@ -46,7 +46,8 @@ class Addresses(Protocol):
 
         Raises `NotFound` with code `holder-unknown` for an organisation that is not there and `no-endpoint` for one
         that has no endpoint for the exchange, `Conflict` with code `directory-conflict` when directories say different
-        things, and `Invalid` for an exchange that nobody knows.
+        things, `Busy` with code `directory-not-read` when the directory that has it was not read to its end yet, and
+        `Invalid` for an exchange that nobody knows.
         """
         ...
 

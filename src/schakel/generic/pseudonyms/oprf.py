@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 
-import rbcl  # type: ignore[import-untyped]
+import rbcl
 
 SIZE = 32
 """Bytes of a point and of a scalar."""

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from schakel.generic.addressing.copying import TYPES, copy, local_id
+from schakel.generic.addressing.copying import TYPES, copy, local_id, shown
 from schakel.generic.addressing.ledger import Cursor, Finding, Source
 from schakel.generic.addressing.replica import Applied, Change, Entry, Replica
 from schakel.generic.addressing.sync.authority import Known, refused
@@ -91,8 +91,8 @@ class RootFeeder(CentralFeeder):
         if resource is None:
             return change
         if change.type == "Endpoint" and _is_directory(resource):
-            return replace(change, called=str(resource.get("address", "")).rstrip("/"))
-        return replace(change, noted=True, called=str(resource.get("name", ""))[:500])
+            return replace(change, called=shown(resource.get("address", ""), 2000).rstrip("/"))
+        return replace(change, noted=True, called=shown(resource.get("name", ""), 500))
 
     def child(self, source: Source) -> AdministrationFeeder:
         """What follows a directory that this root named."""

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol, Self
 
+from schakel.generic.addressing.applying import age
 from schakel.generic.addressing.ledger import Cursor, Finding, Source
-from schakel.generic.addressing.replica import BATCH, Applied, Change, Replica, age
+from schakel.generic.addressing.replica import BATCH, Applied, Change, Replica
 from schakel.generic.addressing.sync.pages import Remote, SourceTrouble
 
 OpenRemote = Callable[[str], AbstractAsyncContextManager[Remote]]

@@ -22,7 +22,7 @@ from urllib.parse import quote, urlencode, urljoin
 from schakel.facilities import Answer, Facility, origin, send_with_token
 from schakel.facilities.tokens import TokenSource
 from schakel.fhir.json import Resource, parse
-from schakel.generic.addressing.copying import is_id
+from schakel.generic.addressing.copying import is_id, shown
 from schakel.generic.addressing.replica import Change
 from schakel.kernel.clock import instant, now
 from schakel.kernel.outcomes import Invalid, Upstream
@@ -136,7 +136,7 @@ class Remote:
     async def _page(self, kind: str, address: str, asked: set[str], contents: set[bytes]) -> Page:
         if address in asked:
             raise SourceTrouble(
-                f"the page {_short(address)} is given as the next one a second time: it would never end",
+                f"the page {shown(address)} is given as the next one a second time: it would never end",
                 code="page-repeats",
             )
         if len(asked) >= self.rules.pages:
@@ -155,7 +155,7 @@ class Remote:
             ).digest()
             if content in contents:
                 raise SourceTrouble(
-                    f"the page {_short(address)} has what a page before it had: it would never end",
+                    f"the page {shown(address)} has what a page before it had: it would never end",
                     code="page-repeats",
                 )
             contents.add(content)
@@ -167,9 +167,9 @@ class Remote:
         for link in links if isinstance(links, list) else ():
             if isinstance(link, dict) and link.get("relation") == "next" and isinstance(link.get("url"), str):
                 following: str = urljoin(address, link["url"])
-                if origin(following) != origin(self.base):
+                if origin(following) != origin(self.base) or not following.isprintable():
                     raise SourceTrouble(
-                        f"the page after {_short(address)} is at {_short(following)}, which is not the address of this "
+                        f"the page after {shown(address)} is at {shown(following)}, which is not the address of this "
                         "directory",
                         code="page-elsewhere",
                     )
@@ -184,7 +184,7 @@ class Remote:
         if answer.status == 200:
             return answer
         raise SourceTrouble(
-            f"{_short(address)} was answered with status {answer.status}{_said(answer)}",
+            f"{shown(address)} was answered with status {answer.status}{_said(answer)}",
             code="source-away" if answer.status >= 500 or answer.status == 429 else "source-refuses",
             status=answer.status,
             wait=_wait(answer),
@@ -197,12 +197,12 @@ def _bundle(answer: Answer, address: str) -> Resource:
     except Invalid as error:
         media = answer.headers.get("content-type", "no Content-Type")
         raise SourceTrouble(
-            f"the answer to {_short(address)} ({_short(media)}) is no FHIR JSON: {error.message}",
+            f"the answer to {shown(address)} ({shown(media)}) is no FHIR JSON: {error.message}",
             code="source-unclear",
         ) from None
     if bundle.get("resourceType") != "Bundle":
         kind = str(bundle.get("resourceType"))[:64]
-        raise SourceTrouble(f"the answer to {_short(address)} is no Bundle but {kind}", code="source-unclear")
+        raise SourceTrouble(f"the answer to {shown(address)} is no Bundle but {kind}", code="source-unclear")
     return bundle
 
 
@@ -234,7 +234,7 @@ def _change(entry: dict[str, Any], kind: str) -> Change | None:
             return None
         meta = resource.get("meta")
         if isinstance(meta, dict):
-            version = meta["versionId"] if isinstance(meta.get("versionId"), str) else version
+            version = shown(meta["versionId"], 64) if isinstance(meta.get("versionId"), str) else version
             updated = _time(meta.get("lastUpdated")) or updated
         return Change(
             str(resource.get("resourceType")), str(resource.get("id", "")), resource, version, updated
@@ -256,7 +256,7 @@ def _member(value: dict[str, Any], *names: str) -> Any:
 
 
 def _etag(value: Any) -> str:
-    return value.strip().removeprefix("W/").strip('"') if isinstance(value, str) else ""
+    return shown(value.strip().removeprefix("W/").strip('"'), 64) if isinstance(value, str) else ""
 
 
 def _time(value: Any) -> datetime | None:
@@ -301,9 +301,5 @@ def _said(answer: Answer) -> str:
         for issue in issues if isinstance(issues, list) else ():
             text = _member(issue, "diagnostics") or _member(issue, "details", "text")
             if isinstance(text, str):
-                return f" ({_short(text)})"
+                return f" ({shown(text)})"
     return ""
-
-
-def _short(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text[:200])

@@ -27,7 +27,7 @@ from schakel.generic.addressing.sync.feeder import Feeder
 from schakel.generic.addressing.sync.files import FileFeeder
 from schakel.generic.addressing.sync.pages import SourceTrouble
 from schakel.kernel.background import beside
-from schakel.kernel.outcomes import Outcome, Upstream
+from schakel.kernel.outcomes import Busy, Conflict, Outcome, Upstream
 from schakel.store.connection import AWAY
 
 _LOCK = 0x5C4A_4B13
@@ -168,6 +168,13 @@ class Following:
                 "directory-not-in-step", source=name, code=trouble.kind, failures=source.failures + 1
             )
             return Ran(name, Applied(), trouble.message)
+        except (Busy, Conflict):
+            raise  # Our own database is away, or another process has taken over.
+        except Exception as error:
+            why = f"this node failed on what the directory said ({type(error).__name__})"
+            await self._ledger.failed(source, why, _pause(source.failures, feeder.interval))
+            _log.error("directory-not-in-step", source=name, kind=type(error).__name__)
+            return Ran(name, Applied(), why)
         if applied.changed:
             await self._replica.judge()
         first = source.in_step is None

@@ -1,0 +1,197 @@
+"""Operators and the facilities of the asking side, with a middleman on every way between them.
+
+    async with ways(country, country.operator, OPERATOR) as way:
+        await central(country, way, known={HOLDER: "V6"})
+        settings = country.settings(**way.sections())
+        way.between["nvi"].behave = slow()
+
+Each operator is known by a certificate of its own, and has middlemen of its own, who ask with that certificate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from aiohttp import web
+from tests.certificates import Files
+from tests.fault.processes import toml
+from tests.middleman import Behaviour, Middleman, Passing, middleman, passes
+from tests.nation import INDEX, REFERRAL_SCOPE, Nation
+from tests.nodes import free_ports
+from tests.referring import SOURCE
+
+from schakel.generic.addressing.own.codes import ORGANISATION_TYPE
+from schakel.kernel.values import URA_SYSTEM
+
+FACILITIES = ("minvws-oauth", "prs", "nvi", "lrza")
+DIRECTORY = "lrza"
+"""What a node calls the central directory."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """The middlemen of an operator by facility; `shown` is the certificate by which the facilities know it, `oin` the
+    number in that."""
+
+    country: Nation
+    shown: Files
+    oin: str
+    between: Mapping[str, Middleman]
+
+    def at(self, name: str) -> str:
+        """The address of the middleman before a facility."""
+        return f"http://127.0.0.1:{self.between[name].port}"
+
+    @property
+    def pair(self) -> dict[str, str]:
+        """The settings of the certificate."""
+        return {"certificate": str(self.shown.certificate), "key": str(self.shown.key)}
+
+    def sections(self, seconds: float = 1, interval: float = 1, **addressing: Any) -> dict[str, Any]:
+        """Settings of a node that asks the PRS and the NVI, follows the directory every `interval` seconds, and
+        publishes there what its organisations say; an answer may take `seconds`."""
+        shown = {**self.pair, "ca": [str(self.country.anchors)]}
+        endpoint = f"{self.at('minvws-oauth')}/oauth/token"
+        central = {"base": f"{self.at('lrza')}/fhir", "seconds": seconds}
+        return {
+            "prs": {
+                "base": self.at("prs"),
+                "recipient": f"oin:{INDEX}",
+                "scope": REFERRAL_SCOPE,
+                "seconds": seconds,
+                "oauth": {
+                    "endpoint": endpoint,
+                    "organisation": self.oin,
+                    "audience": self.country.referral("prs"),
+                },
+                **shown,
+            },
+            "nvi": {
+                "base": f"{self.at('nvi')}/fhir",
+                "source": SOURCE,
+                "seconds": seconds,
+                "oauth": {
+                    "endpoint": endpoint,
+                    "source": SOURCE,
+                    "audience": self.country.referral("nvi"),
+                },
+                **shown,
+            },
+            "addressing": {
+                "sources": [{"name": DIRECTORY, "kind": "central", **central, "interval_seconds": interval}],
+                "publication": {**central, "every_seconds": 0.3},
+                **addressing,
+            },
+        }
+
+    def heal(self) -> None:
+        """Every middleman passes on what is said."""
+        for one in self.between.values():
+            one.behave = passes
+
+
+@asynccontextmanager
+async def ways(country: Nation, shown: Files, oin: str) -> AsyncIterator[Way]:
+    """The middlemen of an operator. The facilities behind `Nation.refer` are there already; `central` starts the
+    LRZa."""
+    async with AsyncExitStack() as stack:
+        between: dict[str, Middleman] = {}
+        for name in FACILITIES:
+            between[name] = await stack.enter_async_context(middleman(None, asking_as(country, shown)))
+            if name != "lrza":
+                between[name].target = country.referral(name)
+        yield Way(country, shown, oin, between)
+
+
+def asking_as(country: Nation, shown: Files) -> ssl.SSLContext:
+    """What asks with this certificate."""
+    context = ssl.create_default_context(cafile=str(country.anchors))
+    context.load_cert_chain(*shown.pair)
+    return context
+
+
+async def central(
+    country: Nation,
+    reader: Way,
+    *others: Way,
+    known: Mapping[str, str],
+    parties: Mapping[str, str],
+    page_size: int = 3,
+) -> None:
+    """Starts the LRZa, which gives the address of the middleman of `reader` as its own. It knows the organisations
+    `known` (type by URA) before they tell it anything; `parties` says for which of them (URA) the certificate with an
+    OIN writes."""
+    told = {
+        "seed": "lrza.ndjson",
+        "page_size": page_size,
+        "parties": [{"certificate": oin, "ura": ura} for ura, oin in parties.items()],
+    }
+    (country.folder / "lrza.toml").write_text(toml(told))
+    lines = [orjson.dumps(_organisation(ura, kind)) for ura, kind in known.items()]
+    (country.folder / "lrza.ndjson").write_bytes(b"\n".join(lines) + b"\n")
+    country.central = reader.between["lrza"]
+    [country.ports["lrza"]] = free_ports(1)
+    await country.start("lrza")
+    for other in others:
+        other.between["lrza"].target = country.central.target
+
+
+def _organisation(ura: str, kind: str) -> dict[str, Any]:
+    coding = {"system": ORGANISATION_TYPE, "code": kind}
+    return {
+        "resourceType": "Organization",
+        "id": f"organisation-{ura}",
+        "identifier": [{"system": URA_SYSTEM, "value": ura}],
+        "active": True,
+        "type": [{"coding": [coding]}],
+        "name": f"Organisation {ura}",
+    }
+
+
+class Gate:
+    """Holds up one request on its way: the one with this method, of which `number` - 1 came before.
+
+    async with Gate(between, "POST", after=True) as gate:
+        await gate.reached()
+
+    With `after` the facility has done what it was asked, and nobody heard of it. At the end of the block what was held
+    up is dropped, and whatever comes then passes.
+    """
+
+    def __init__(self, between: Middleman, method: str, *, after: bool = False, number: int = 1) -> None:
+        self._between = between
+        self._method = method
+        self._after = after
+        self._left = number
+        self._here, self._over = asyncio.Event(), asyncio.Event()
+        self._before: Behaviour = between.behave
+
+    async def __aenter__(self) -> Gate:
+        self._before, self._between.behave = self._between.behave, self._behave
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        self._between.behave = self._before
+        self._over.set()
+
+    async def reached(self, seconds: float = 30) -> None:
+        """Returns when the request is there."""
+        await asyncio.wait_for(self._here.wait(), seconds)
+
+    async def _behave(self, passing: Passing) -> web.StreamResponse:
+        if passing.request.method != self._method or self._here.is_set():
+            return await self._before(passing)
+        self._left -= 1
+        if self._left:
+            return await self._before(passing)
+        self._here.set()
+        if self._after:
+            await passing.passed()
+        await self._over.wait()
+        return web.Response(status=502)
