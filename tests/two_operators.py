@@ -231,7 +231,7 @@ class Two:
 
     async def _directory(self) -> None:
         """Each entry of the holder is in the central directory once, and the asker has what that has."""
-        there = await self._central()
+        there = await self.central()
         rows = await _rows(self.holder, "SELECT type, id, remote FROM publication")
         ours = Counter(
             one["value"]
@@ -254,7 +254,7 @@ class Two:
         assert Counter(numbers)[HOLDER] == 1
         assert await self._replica() == {key: _told(one) for key, one in there.items()}
 
-    async def _central(self) -> dict[tuple[str, str], dict[str, Any]]:
+    async def central(self) -> dict[tuple[str, str], dict[str, Any]]:
         """What the central directory has, by type and id, asked past both nodes."""
         found: dict[tuple[str, str], dict[str, Any]] = {}
         between = self.asking.between["lrza"]

@@ -15,6 +15,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
+from schakel.facilities.reach import allowed
 from schakel.generic.identity.credentials import (
     NotChecked,
     Refused,
@@ -25,7 +26,7 @@ from schakel.generic.identity.credentials import (
     document,
 )
 from schakel.generic.identity.credentials.did_web import ASSERTION, AUTHENTICATION, DidDocument, place
-from schakel.generic.identity.credentials.web import Unreachable, allowed
+from schakel.generic.identity.credentials.web import Unreachable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LOOPBACK = WebRules(seconds=0.5, most=10_000, http_on_loopback=True)

@@ -137,6 +137,7 @@ def own_event(
         action=action,
         outcome=outcome,
         requester=requester or organisation.ura,
+        requester_name="" if requester else organisation.name,
         holder=organisation.ura,
         holder_name=organisation.name,
         **members,

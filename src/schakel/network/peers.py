@@ -14,10 +14,10 @@ from urllib.parse import unquote, urlsplit
 
 import aiohttp
 
+from schakel.facilities.reach import is_loopback
 from schakel.fhir import definitions, json, structure
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
-from schakel.generic.identity.credentials.web import is_loopback
 from schakel.kernel import trace
 from schakel.kernel.outcomes import Forbidden, Invalid, Upstream
 

@@ -5,7 +5,7 @@ when nothing is permitted, and does not say which.
 
 Source: handbook "Open en gesloten autorisatievraag" 3.8.2; IHE XCPD, ITI-56 (Patient Location Query); SAML 2.0 core;
 WS-Security 1.0; IHE XUA for Role and PurposeOfUse. The handbook is not public in full: that the type of the asking
-organisation stands in `consulting-facility-type-code`, and that the Subject has no name (who asks is in the attributes),
+organisation stands in `consulting-facility-type-code`, and that the Subject has no name (the attributes say who asks),
 is how an open source connector to Mitz does it.
 """
 
