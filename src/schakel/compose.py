@@ -97,7 +97,8 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
                 timeout=settings.source_timeout,
                 tls=tls,
                 shows_certificate=one.tls_certificate is not None,
-                http_on_loopback=settings.trust.http_on_loopback,
+                reach=finding.reach(settings),
+                entered=finding.entered(settings.directory),
             )
             stack.push_async_callback(peers[one.slug].close)
         medmij = settings.medmij

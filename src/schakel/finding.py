@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,7 +10,8 @@ from datetime import timedelta
 import asyncpg
 
 from schakel.config import DirectorySource, Peer, Settings
-from schakel.facilities import Facility, FacilityRules, TokenSource
+from schakel.facilities import Facility, FacilityRules, TokenSource, origin
+from schakel.facilities.reach import Reach
 from schakel.fhir.search import SearchLimits
 from schakel.generic.addressing import (
     Address,
@@ -57,6 +58,18 @@ def configured(peers: tuple[Peer, ...]) -> ConfiguredDirectory:
         )
         for peer in peers
     )
+
+
+def reach(settings: Settings) -> Reach:
+    """How far an address that a directory or a holder names may lead."""
+    return Reach(private=settings.trust.private_networks, http_on_loopback=settings.trust.http_on_loopback)
+
+
+def entered(peers: Iterable[Peer]) -> Iterator[str]:
+    """The addresses of other organisations that the operator entered."""
+    for peer in peers:
+        yield from (one for one in (peer.issuer, peer.token_endpoint, peer.metadata) if one)
+        yield from peer.fhir.values()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,27 +128,34 @@ async def _feeder(settings: Settings, given: DirectorySource, stack: AsyncExitSt
         token_source(given.oauth, given, f"addressing.sources ({given.name}) ")
     )
     if given.kind == "central":
-        return CentralFeeder(given.name, given.base, _open(given, tokens, given.page_size or 0), interval)
+        return CentralFeeder(
+            given.name, given.base, _open(settings, given, tokens, given.page_size or 0), interval
+        )
     size = 100 if given.page_size is None else given.page_size
     ours = (
         settings.public_url,
         settings.internal_url,
         *((settings.back.public_url,) if settings.back else ()),
     )
-    return RootFeeder(given.name, given.base, _open(given, tokens, size), interval, ours)
+    return RootFeeder(given.name, given.base, _open(settings, given, tokens, size), interval, ours)
 
 
-def _open(given: DirectorySource, tokens: TokenSource | None, page_size: int) -> OpenRemote:
-    """What opens the directory, and for a root those that it names; only the directory itself gets a token."""
+def _open(
+    settings: Settings, given: DirectorySource, tokens: TokenSource | None, page_size: int
+) -> OpenRemote:
+    """What opens the directory, and for a root those that it names; only the directory itself gets a token, and only
+    its own host is asked wherever that is."""
     setting = f"addressing.sources ({given.name}) "
     context = tls.client(given.ca, given.certificate, given.key, setting=setting)
     rules = ReadingRules(page_size, given.pages, given.held)
     facility_rules = FacilityRules(timeout=given.seconds, most=given.bytes)
+    far = reach(settings)
 
     @asynccontextmanager
     async def opened(base: str) -> AsyncIterator[Remote]:
         name = f"the directory {given.name}" if base == given.base else f"the directory at {base}"
-        async with Facility.open(name, base, context, facility_rules) as facility:
+        within = None if origin(base) == origin(given.base or "") else far
+        async with Facility.open(name, base, context, facility_rules, within) as facility:
             yield Remote(facility, rules, tokens if base == given.base else None, given.scopes)
 
     return opened

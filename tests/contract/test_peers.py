@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schakel.facilities.reach import Reach
 from schakel.kernel.outcomes import Invalid, Outcome, Upstream
 from schakel.network.peers import Allowance, PeerRefused, Peers, Reply, same_base, searchset
 
@@ -37,7 +38,7 @@ async def holder(handler: Handler) -> AsyncIterator[str]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def peers() -> AsyncIterator[Peers]:
-    opened = Peers(timeout=2)
+    opened = Peers(timeout=2, reach=Reach(http_on_loopback=True))
     yield opened
     await opened.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from tests.certificates import Authority, Files, server_context
 
+from schakel.facilities.reach import Reach
 from schakel.kernel import tls
 from schakel.kernel.outcomes import Invalid, Upstream
 from schakel.network.peers import Allowance, Peers
@@ -57,7 +59,8 @@ class Case:
 
     def peers(self, own: bool = True) -> Peers:
         files = (self.own.certificate, self.own.key) if own else (None, None)
-        return Peers(timeout=3, tls=tls.client([self.ca], *files, setting="tls_"))
+        inside = Reach(private=(ip_network("127.0.0.0/8"),))
+        return Peers(timeout=3, tls=tls.client([self.ca], *files, setting="tls_"), reach=inside)
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ async def ask(
     """Asks a token, without a wallet."""
     (folder / "key.jwk").write_bytes(orjson.dumps(new_key()))
     forms = TokenForms(AssertionSigner("90000001", folder / "key.jwk"), "https://us.example")
-    peers = Peers(timeout=3, shows_certificate=certificate)
+    peers = Peers(timeout=3, shows_certificate=certificate, entered=[server.root])
     asker = TokenAsker(peers, forms)
     issuer = f"{server.root}/issuer" if issuer is None else issuer
     try:

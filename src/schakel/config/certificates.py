@@ -97,13 +97,15 @@ class CredentialTrust(Section):
     did_bytes: int = Field(64_000, description="bytes of a DID document", ge=1000)
     private_networks: tuple[IPvAnyNetwork, ...] = Field(
         (),
-        description="networks that are not of the public internet, such as 10.20.0.0/16, on which DID documents and "
-        "status lists may lie; without it a DID in a token cannot make this node ask an address inside",
+        description="networks that are not of the public internet, such as 10.20.0.0/16, on which DID documents, "
+        "status lists, and holders and directories that are found in a directory may lie; without it a DID in a "
+        "token or an address in a directory cannot make this node ask an address inside",
     )
     http_on_loopback: bool = Field(
         False,
-        description="DIDs on 127.0.0.1 or localhost are resolved, over http, for demo and tests; risk: whoever "
-        "presents something can make this node ask any port of its own machine",
+        description="DIDs and addresses in directories on 127.0.0.1 or localhost are asked, over http, for demo and "
+        "tests; risk: whoever presents something or is in a directory can make this node ask any port of its own "
+        "machine",
     )
 
     @property

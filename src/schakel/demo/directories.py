@@ -22,7 +22,7 @@ SOURCE = "lrza"
 """What nodes call the directory."""
 
 INTERVAL_SECONDS = 2
-STALE_SECONDS = 12
+STALE_SECONDS = 10
 """Short, so that a person sees both happen."""
 
 _SEED = "lrza.ndjson"

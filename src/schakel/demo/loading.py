@@ -2,8 +2,8 @@
 
 What an organisation holds in STU3 goes through its STU3 base, what it holds in R4 through its R4 base.
 
-Each organisation is loaded at its own pace; the two nodes work at the same time. The resources are made
-while others are under way.
+The named patients come first, so that they are registered while the others are loaded. Each node is loaded at its own
+pace; the resources are made while others are under way.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from schakel.demo import cast
 from schakel.demo.doors import FHIR_JSON, Client
-from schakel.demo.patients import NamedPatient, Region, versions_at
+from schakel.demo.patients import NamedPatient, Region, named_patients, versions_at
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource, dump
 from schakel.kernel.clock import instant, now
@@ -125,6 +125,7 @@ class _Loader:
         self._addresses = addresses
         self._keys = keys
         self._told = told
+        self._named = len(named_patients(region))
         self._charts = 0
         self._expected = sum(
             len(region.known_at(one.slug)) * len(versions_at(one.slug)) for one in cast.ORGANISATIONS
@@ -141,13 +142,16 @@ class _Loader:
             finally:
                 places.release()
 
+        holdings = list(self._holdings(operator))
         async with asyncio.TaskGroup() as group:
-            for slug, version in self._holdings(operator):
+            for slug, version in holdings:
                 if shared := list(self._region.shared(slug, version)):
                     await self._post(slug, version, 0, shared)
-                for charts, resources in self._batches(slug, version):
-                    await places.acquire()
-                    group.create_task(post(slug, version, charts, resources))
+            for named in (True, False):
+                for slug, version in holdings:
+                    for charts, resources in self._batches(slug, version, named):
+                        await places.acquire()
+                        group.create_task(post(slug, version, charts, resources))
 
     def _holdings(self, operator: cast.Operator) -> Iterator[tuple[str, Version]]:
         """The organisations of one node by slug, each with every version in which it holds something."""
@@ -156,10 +160,13 @@ class _Loader:
                 for version in versions_at(organisation.slug):
                     yield organisation.slug, version
 
-    def _batches(self, slug: str, version: Version) -> Iterator[tuple[int, list[Resource]]]:
-        """Whole charts together, up to about `MOST_RESOURCES`, with how many charts they are."""
+    def _batches(self, slug: str, version: Version, named: bool) -> Iterator[tuple[int, list[Resource]]]:
+        """Whole charts together, up to about `MOST_RESOURCES`, with how many charts they are: those of the named
+        patients, or of the others."""
         charts, waiting = 0, list[Resource]()
         for person in self._region.known_at(slug):
+            if (person.number <= self._named) is not named:
+                continue
             chart = self._region.chart(slug, person, version)
             if waiting and len(waiting) + len(chart) > MOST_RESOURCES:
                 yield charts, waiting

@@ -113,6 +113,7 @@ def settings(
             "base": f"{stand_in_address(doors, 'nvi')}/fhir",
             **shown,
             "source": _source(operator),
+            "parallel": 1,
             "oauth": {"endpoint": endpoint, "source": _source(operator)},
         },
     }

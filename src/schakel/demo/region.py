@@ -141,9 +141,11 @@ async def running(wanted: Wanted, screen: Screen) -> AsyncIterator[Running]:
         listeners = [address for one in all_doors for address in (one.front, one.internal)]
         await _await_ready(client, nodes, listeners)
         screen.progress("database and nodes are up", last=True)
+        in_step = asyncio.ensure_future(until_in_step(client, all_doors, folder.internal_keys))
+        undo.callback(in_step.cancel)
         await _guarded(nodes, _loaded(client, folder, all_doors, screen, where, named))
         screen.progress("bringing the directories in step, and registering the named patients")
-        await _guarded(nodes, until_in_step(client, all_doors, folder.internal_keys))
+        await _guarded(nodes, _awaited(in_step))
         await _guarded(nodes, until_registered(databases, named, subscriptions(named)))
         screen.progress("directories in step, named patients registered", last=True)
         published = await _describe(client, folder, all_doors, nodes, named)
@@ -217,6 +219,10 @@ async def _guarded(nodes: tuple[RegionProcess, ...], work: Coroutine[Any, Any, T
         for one in (task, *ended):
             one.cancel()
         await asyncio.gather(task, *ended, return_exceptions=True)
+
+
+async def _awaited(task: asyncio.Future[None]) -> None:
+    await task
 
 
 async def _loaded(

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import aiohttp
+from yarl import URL
 
 from schakel.facilities.breaker import Breaker
+from schakel.facilities.reach import OutOfReachError, Reach
 from schakel.kernel.outcomes import Upstream
 
 
@@ -68,13 +70,25 @@ class Facility:
         base: str,
         tls: ssl.SSLContext | None = None,
         rules: FacilityRules | None = None,
+        reach: Reach | None = None,
     ) -> AsyncIterator[Facility]:
         """The client, with its connections until the end of the block; `tls` has the certificates we trust and our
-        own, None for the system's trust and no certificate of ours."""
+        own, None for the system's trust and no certificate of ours. A base that the operator did not choose leads no
+        further than `reach`; raises `FacilityAway` for one that goes beyond."""
         rules = rules or FacilityRules()
+        if reach is not None:
+            try:
+                reach.check(URL(base))
+            except (OutOfReachError, ValueError) as error:
+                why = error.why if isinstance(error, OutOfReachError) else "its address cannot be read"
+                raise FacilityAway(name, why) from None
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=rules.connections, ssl=tls if tls is not None else True, keepalive_timeout=30
+                limit=rules.connections,
+                ssl=tls if tls is not None else True,
+                keepalive_timeout=30,
+                resolver=reach.resolver() if reach is not None else None,
+                use_dns_cache=reach is None,
             ),
             timeout=aiohttp.ClientTimeout(total=rules.timeout, connect=rules.timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -146,6 +160,8 @@ def _word(error: BaseException) -> str:
         error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError
     ):
         return "no trusted TLS"
+    if isinstance(error.__cause__, OutOfReachError):
+        return error.__cause__.why
     if isinstance(error, aiohttp.ClientConnectorError):
         return "not reachable"
     return type(error).__name__

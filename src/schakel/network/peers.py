@@ -8,13 +8,16 @@ from __future__ import annotations
 import json as plain_json
 import re
 import ssl
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
+from yarl import URL
 
-from schakel.facilities.reach import is_loopback
+from schakel.facilities import origin
+from schakel.facilities.reach import OutOfReachError, Reach
 from schakel.fhir import definitions, json, structure
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
@@ -68,8 +71,11 @@ class Peers:
     Each holder has connections of its own, also where several share an address: a slow one takes none of
     another's. `tls` has our certificate and the authorities that we trust; with it every address must be https, as
     our certificate proves us nowhere else. None for the system's authorities, and no certificate.
-    `shows_certificate` is whether there is one in it. With `http_on_loopback` a document may be read without TLS on
-    this machine (demo).
+    `shows_certificate` is whether there is one in it.
+
+    Addresses come from directories and from the metadata of holders, so they lead no further than `reach` says. Those
+    at the same scheme, host and port as one of `entered`, which the operator chose, lead where they lead; where `reach`
+    has http on this machine, a document may be read so even with `tls`.
     """
 
     def __init__(
@@ -79,33 +85,53 @@ class Peers:
         per_holder: int = 30,
         tls: ssl.SSLContext | None = None,
         shows_certificate: bool = False,
-        http_on_loopback: bool = False,
+        reach: Reach | None = None,
+        entered: Iterable[str] = (),
     ) -> None:
         self.shows_certificate = shows_certificate
         self._tls = tls
-        self._http_on_loopback = http_on_loopback
+        self._reach = reach or Reach()
+        self._entered = frozenset(origin(one) for one in entered)
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(timeout, 5))
         self._per_holder = per_holder
-        self._sessions: dict[str, aiohttp.ClientSession] = {}
+        self._sessions: dict[tuple[str, bool], aiohttp.ClientSession] = {}
 
     async def close(self) -> None:
         """Closes all connections."""
         for session in self._sessions.values():
             await session.close()
 
-    def _client(self, ura: str, url: str, plain: bool = False) -> aiohttp.ClientSession:
-        if self._tls is not None and not url.startswith("https://") and not plain:
-            raise Upstream("its address in the directory is not https", code="peer-not-https")
-        if ura not in self._sessions:
-            self._sessions[ura] = aiohttp.ClientSession(
+    def _client(self, ura: str, address: str, *, document: bool = False) -> aiohttp.ClientSession:
+        """The connections to holder `ura` by which `address` may be asked. Raises `Upstream` when it may not."""
+        entered = origin(address) in self._entered
+        try:
+            url = URL(address)
+            local = self._reach.plain(url.host or "")
+            open_to_http = (entered or local) if self._tls is None else (document and local)
+            if url.scheme != "https" and not (url.scheme == "http" and open_to_http):
+                raise Upstream("its address in the directory is not https", code="peer-not-https")
+            if url.user is not None or url.password is not None:
+                raise Upstream("its address has a name or a password in it", code="peer-address")
+            if not entered:
+                self._reach.check(url)
+        except OutOfReachError as error:
+            raise _out_of_reach(error) from None
+        except ValueError:
+            raise Upstream("its address cannot be read", code="peer-address") from None
+        if (session := self._sessions.get((ura, entered))) is None:
+            session = self._sessions[ura, entered] = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    limit=self._per_holder, keepalive_timeout=30, ssl=self._tls or True
+                    limit=self._per_holder,
+                    keepalive_timeout=30,
+                    ssl=self._tls or True,
+                    resolver=None if entered else self._reach.resolver(),
+                    use_dns_cache=entered,
                 ),
                 timeout=self._timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=True,
             )
-        return self._sessions[ura]
+        return session
 
     async def token(self, ura: str, endpoint: str, form: dict[str, str]) -> str:
         """An access token of holder `ura` for a token request. Raises `PeerRefused` and `Upstream`."""
@@ -131,9 +157,8 @@ class Peers:
 
     async def document(self, ura: str, url: str) -> dict[str, Any]:
         """The JSON object that holder `ura` publishes at `url`. Raises `Upstream`."""
-        plain = self._http_on_loopback and _on_this_machine(url)
         try:
-            async with self._client(ura, url, plain).get(
+            async with self._client(ura, url, document=True).get(
                 url, headers=trace.outgoing(), allow_redirects=False
             ) as response:
                 body = await _limited(response, _MAX_ERROR_BYTES, Allowance(_MAX_ERROR_BYTES))
@@ -167,13 +192,6 @@ class Peers:
         if not good:
             raise Upstream(f"answered {response.status}: {_diagnostics(body)}")
         return Reply(body, decision)
-
-
-def _on_this_machine(url: str) -> bool:
-    try:
-        return is_loopback(urlsplit(url).hostname or "")
-    except ValueError:
-        return False
 
 
 def same_base(url: str, base: str) -> bool:
@@ -260,4 +278,14 @@ def _silent(what: str, error: Exception) -> Upstream:
     """What is raised when no answer came: `what`, and why in a word."""
     if isinstance(error, TimeoutError):
         return PeerLate(f"{what}(time-out)")
+    if isinstance(cause := error.__cause__, OutOfReachError):
+        return _out_of_reach(cause)
     return Upstream(f"{what}({type(error).__name__})")
+
+
+def _out_of_reach(error: OutOfReachError) -> Upstream:
+    return Upstream(
+        f"it may not be asked at its address: {error.why} (setting trust.private_networks names networks inside that "
+        "may be)",
+        code="peer-out-of-reach",
+    )

@@ -6,8 +6,9 @@ import asyncio
 import time
 from typing import Any
 
+from schakel.demo import cast
 from schakel.demo.check.professionals import logged_in
-from schakel.demo.check.trial import Trial, identifier, prove, prove_equal
+from schakel.demo.check.trial import Trial, identifier, prove, prove_equal, report, troubles
 from schakel.demo.directories import INTERVAL_SECONDS, STALE_SECONDS
 from schakel.kernel.clock import instant, now
 
@@ -16,10 +17,10 @@ _BACK_SECONDS = 30.0
 
 
 async def without_mitz(trial: Trial) -> str:
-    """The index alone names holders, and the asker is told that Mitz was not asked; a holder that cannot ask Mitz gives
-    nothing that rests on it."""
+    """The index alone names holders, and the asker is told that Mitz was not asked. A holder that must ask Mitz gives
+    nothing, and says that it could not look, not that the patient forbids it; one with a ground of its own gives."""
     bsn = trial.chooser()
-    begun = instant(now())
+    begun, ground = instant(now()), trial.parties[cast.AMBULANCE.slug]
     async with trial.without("mitz"):
         answer = await trial.fetch(trial.requester, bsn, await logged_in(trial), ())
     try:
@@ -27,20 +28,19 @@ async def without_mitz(trial: Trial) -> str:
         prove_equal(said["nvi"][0], "answered", "the index")
         prove_equal(said["mitz"][0], "failed", "Mitz")
         prove(answer["status"] != "complete", "the whole is told as complete")
-        [held] = [one for one in answer["holders"] if one["ura"] == trial.holder.ura]
-        prove_equal(held["status"], "refused", f"{trial.holder.slug} without Mitz")
+        held, other = (report(answer, one.ura) for one in (trial.holder, ground))
+        prove_equal(held["status"], "failed", f"{trial.holder.slug} without Mitz ({troubles(held)})")
+        prove(not any(one["entries"] for one in held["requests"]), "something rested on a choice nobody read")
+        prove_equal(other["status"], "complete", f"{ground.slug}, which has a ground ({troubles(other)})")
         events = await trial.log(trial.holder, patient_in_identifier=bsn, date=f"ge{begun}", _count="1000")
-        reasons = {
-            str(e.get("outcomeDesc"))
-            for e in events
-            if identifier(e, "XrequestId").partition(".")[0] == answer["id"]
-        }
-        prove(reasons != {"mitz-deny"} and "" not in reasons, "the log says that the patient forbade it")
+        mine = [e for e in events if identifier(e, "XrequestId").partition(".")[0] == answer["id"]]
+        reasons = {(e["outcome"], e.get("outcomeDesc")) for e in mine}
+        prove_equal(reasons, {("8", "consent-unavailable")}, f"the log of {trial.holder.slug}")
     finally:
         await _again(trial, bsn)
     return (
-        f"told: {said['mitz'][1]}; {trial.holder.slug} refused, in its log: {', '.join(sorted(reasons))}; "
-        f"whole: {answer['status']}"
+        f"told: {said['mitz'][1]}; {trial.holder.slug} gave nothing (consent-unavailable); {ground.slug} gave "
+        f"under its own ground; the whole is {answer['status']}"
     )
 
 
