@@ -21,7 +21,7 @@ import orjson
 from aiohttp import web
 from tests.certificates import Files
 from tests.fault.processes import toml
-from tests.middleman import Behaviour, Middleman, Passing, middleman, passes
+from tests.middleman import Behaviour, Middleman, Passing, hangs_up, middleman, passes
 from tests.nation import INDEX, REFERRAL_SCOPE, Nation
 from tests.nodes import free_ports
 from tests.referring import SOURCE
@@ -155,20 +155,20 @@ def _organisation(ura: str, kind: str) -> dict[str, Any]:
 
 
 class Gate:
-    """Holds up one request on its way: the one with this method, of which `number` - 1 came before.
+    """Holds up requests with this method on their way, from the one on that is number `number`.
 
     async with Gate(between, "POST", after=True) as gate:
         await gate.reached()
 
-    With `after` the facility has done what it was asked, and nobody heard of it. At the end of the block what was held
-    up is dropped, and whatever comes then passes.
+    With `after` the facility has done what it was asked, and nobody heard of it. At the end of the block the connection
+    of what was held up is gone, and whatever comes then passes.
     """
 
     def __init__(self, between: Middleman, method: str, *, after: bool = False, number: int = 1) -> None:
         self._between = between
         self._method = method
         self._after = after
-        self._left = number
+        self._free = number - 1
         self._here, self._over = asyncio.Event(), asyncio.Event()
         self._before: Behaviour = between.behave
 
@@ -181,17 +181,17 @@ class Gate:
         self._over.set()
 
     async def reached(self, seconds: float = 30) -> None:
-        """Returns when the request is there."""
+        """Returns when the first that is held up is there."""
         await asyncio.wait_for(self._here.wait(), seconds)
 
     async def _behave(self, passing: Passing) -> web.StreamResponse:
-        if passing.request.method != self._method or self._here.is_set():
+        if passing.request.method != self._method:
             return await self._before(passing)
-        self._left -= 1
-        if self._left:
+        if self._free:
+            self._free -= 1
             return await self._before(passing)
-        self._here.set()
         if self._after:
             await passing.passed()
+        self._here.set()
         await self._over.wait()
-        return web.Response(status=502)
+        return await hangs_up(passing)

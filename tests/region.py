@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 
 PORTS = 30
-READY_SECONDS = 90.0
+READY_SECONDS = 150.0
 """Generous: the machine may be busy with other tests."""
 
 

@@ -204,8 +204,7 @@ class Two:
         for decision in self.given:
             await self.decision(decision)
         await asyncio.sleep(1.5)  # What the last second brought is sealed.
-        for site in (self.holder, self.asker):
-            code, said = await verified(site)
+        for code, said in await asyncio.gather(verified(self.holder), verified(self.asker)):
             assert code == 0 and "nothing is wrong" in said and "not sealed yet" not in said, said
         config = self.holder.config
         assert await asyncio.to_thread(lambda: reconcile(None, config, None, mend=False)) == 0
@@ -295,7 +294,9 @@ class Two:
             assert answer.status == 200, await answer.text()
             found = [one["resource"] for one in orjson.loads(await answer.read()).get("entry", [])]
         return [
-            one for one in found if not subtype or subtype in [code["code"] for code in one.get("subtype", [])]
+            one
+            for one in found
+            if not subtype or subtype in [code["code"] for code in one.get("subtype", [])]
         ]
 
     async def _logs(self, told: Told) -> None:
@@ -405,7 +406,10 @@ def _holder(country: Nation, way: Way, port: int, address: str) -> dict[str, Any
         "signing_key": "noord.jwk",
         "write_check": "lenient",
         "registrations": RULES,
-        "entries": {"publish": True, "locations": [{"key": "place-0", "name": "Hoofdgebouw", "type": [PLACE]}]},
+        "entries": {
+            "publish": True,
+            "locations": [{"key": "place-0", "name": "Hoofdgebouw", "type": [PLACE]}],
+        },
     }
     settings = country.settings(
         back={"port": port, "public_url": address},

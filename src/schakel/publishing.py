@@ -13,10 +13,8 @@ import asyncpg
 
 from schakel.config import Organisation, Settings
 from schakel.config.entries import Code as CodeSetting
-from schakel.config.entries import Entries, ExtraEndpoint, PublicationToken
+from schakel.config.entries import Entries, ExtraEndpoint
 from schakel.facilities import Facility, FacilityRules
-from schakel.facilities.tokens import Assertion, ClientCredentials, Form, Secret, TokenSource
-from schakel.facilities.tokens import Organisation as OrganisationForm
 from schakel.fhir.search import SearchLimits
 from schakel.generic.addressing.client_tokens import ClientTokens
 from schakel.generic.addressing.own import codes, serving
@@ -46,6 +44,7 @@ from schakel.store.parameters import ParameterRules, ParameterSets
 from schakel.store.resources import Limits, Store
 from schakel.store.tenants import DIRECTORY, tenant_of
 from schakel.store.writing import RidBlocks
+from schakel.token_sources import token_source
 
 ROOT_PART = "/root"
 """What names the tenant that holds the root directory of the node."""
@@ -292,51 +291,19 @@ async def _central(settings: Settings, organisation: Organisation) -> AsyncItera
     """The central directory, asked for one organisation."""
     given = settings.addressing.publication
     assert given.base is not None
-    context = tls.client(given.ca, given.certificate, given.key, setting="addressing.publication.")
-    rules = FacilityRules(timeout=given.seconds)
-    async with AsyncExitStack() as stack:
-        tokens: TokenSource | None = None
-        scopes = ""
-        if given.token is not None:
-            tokens = await stack.enter_async_context(
-                ClientCredentials.open(
-                    "the token server of the central directory",
-                    given.token.endpoint,
-                    _form(settings, organisation, given.token),
-                    given.token.audience,
-                    context,
-                    rules,
-                )
-            )
-            scopes = " ".join(given.token.scopes)
-        facility = await stack.enter_async_context(
-            Facility.open("the central directory", given.base, context, rules)
-        )
-        yield Central(facility, tokens, scopes)
-
-
-def _form(settings: Settings, organisation: Organisation, token: PublicationToken) -> Form:
-    given = settings.addressing.publication
-    if token.form == "organisation":
-        return OrganisationForm(organisation.ura)
-    if token.form == "secret":
-        assert token.secret is not None
-        try:
-            return Secret(token.client_id, token.secret.read_text("utf-8").strip())
-        except (OSError, UnicodeDecodeError) as error:
-            raise Invalid(
-                f"the file {token.secret} (setting addressing.publication.token.secret) cannot be read"
-            ) from error
-    certificate = organisation.uzi_certificate or given.certificate
-    key = organisation.uzi_key or given.key
-    if certificate is None or key is None:
-        raise Invalid(
-            f"tokens for the central directory are asked with an assertion: {organisation.slug} needs uzi_certificate "
-            "and uzi_key, or addressing.publication certificate and key",
-            code="publication-certificate",
-        )
-    setting = "uzi_" if organisation.uzi_certificate else "addressing.publication."
-    return Assertion.read(organisation.ura, certificate, key, bound=given.certificate, setting=setting)
+    setting = "addressing.publication."
+    context = tls.client(given.ca, given.certificate, given.key, setting=setting)
+    oauth = given.oauth
+    if oauth is not None and oauth.certificate is None and organisation.uzi_certificate is not None:
+        signs = {"certificate": organisation.uzi_certificate, "key": organisation.uzi_key}
+        oauth = oauth.model_copy(update=signs)
+    async with (
+        token_source(oauth, given, setting, organisation.ura) as tokens,
+        Facility.open(
+            "the central directory", given.base, context, FacilityRules(timeout=given.seconds)
+        ) as facility,
+    ):
+        yield Central(facility, tokens, given.scopes)
 
 
 def _signing(settings: Settings) -> Signing | None:

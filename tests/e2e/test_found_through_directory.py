@@ -51,7 +51,8 @@ async def asked(node: RunningNode) -> dict[str, Any]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def node(make_database: MakeDatabase) -> AsyncIterator[RunningNode]:
-    async with running_node(make_database, keys_only=True) as running:
+    local = {"http_on_loopback": True}
+    async with running_node(make_database, keys_only=True, trust=local) as running:
         patient: Resource = {
             "resourceType": "Patient",
             "id": "p1",

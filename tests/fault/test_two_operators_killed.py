@@ -99,8 +99,11 @@ async def test_a_holder_killed_while_it_publishes_has_each_entry_there_once(
 # -- the asker follows ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("after", [BEFORE, AFTER], ids=["asked", "answered"])
-@pytest.mark.parametrize("page", [1, 3, 6])
+@pytest.mark.parametrize(
+    ("page", "after"),
+    [(1, AFTER), (3, BEFORE), (5, AFTER)],
+    ids=["at the first page", "between pages", "when a later page was sent"],
+)
 async def test_an_asker_killed_between_pages_has_what_the_directory_has(
     two: Two, page: int, after: bool
 ) -> None:
@@ -138,7 +141,7 @@ async def asked_until_it_is_gone(two: Two, bsn: str) -> Told:
         ("holder", "POST", BEFORE, 1),
         ("holder", "POST", AFTER, 1),
         ("holder", "GET", BEFORE, 1),
-        ("holder", "GET", AFTER, ASKED // 2),
+        ("holder", "GET", AFTER, ASKED // 2 + 1),
         ("holder", "GET", AFTER, ASKED),
     ],
     ids=[
@@ -185,17 +188,19 @@ async def test_an_asker_killed_as_soon_as_it_told_who_was_found_agrees(two: Two)
 
 async def test_a_holder_killed_halfway_is_told_as_incomplete_and_its_answers_are_in_its_log(two: Two) -> None:
     bsn = await two.patient()
+    half = ASKED // 2
     before = len(two.given)
-    async with Gate(two.between, "GET", number=ASKED // 2) as gate:
+    async with Gate(two.between, "GET", number=half + 1) as gate:
         asking = asyncio.create_task(two.ask(bsn))
         await gate.reached()
-        while len(two.given) - before < ASKED - 1:
+        while len(two.given) - before < half:
             await asyncio.sleep(0.05)
         await two.holder.kill()
     told = await asking
     [holder] = told.holders
-    came = [one for one in holder["requests"] if one["status"] == "complete"]
-    assert (told.status, holder["status"], len(came)) == ("incomplete", "incomplete", ASKED - 1)
+    came = [one["decision"] for one in holder["requests"] if one["status"] == "complete"]
+    assert (told.status, holder["status"]) == ("incomplete", "incomplete")
+    assert sorted(came) == sorted(two.given[before:])
     await two.holder.start()
     await two.asked(bsn)
     await two.agree(bsn)
@@ -204,7 +209,7 @@ async def test_a_holder_killed_halfway_is_told_as_incomplete_and_its_answers_are
 @pytest.mark.parametrize(
     ("module", "name", "logged"),
     [
-        ("schakel.generic.identity.tokens.rows", "TokenRows", False),
+        ("schakel.generic.identity.tokens.rows", "digest", False),
         ("schakel.gateway.acts", "minimise", False),
         ("schakel.gateway.pipeline", "_with_decision", True),
     ],

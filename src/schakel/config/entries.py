@@ -9,6 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from schakel.config.base import Section, UraNumber, Url, paired
+from schakel.config.localisation import MinvwsOAuth
 
 Key = str
 _KEY = r"^[a-z0-9][a-z0-9._-]{0,62}$"
@@ -201,33 +202,6 @@ class UpdateClient(Section):
         return self
 
 
-class PublicationToken(Section):
-    """How tokens for the central directory are had: client credentials."""
-
-    endpoint: Url = Field(description="token endpoint")
-    form: Literal["assertion", "organisation", "secret"] = Field(
-        "assertion", description="how we say who we are, as the token server wants it"
-    )
-    client_id: str = Field("", description="our client id (form secret)")
-    secret: Path | None = Field(None, description="file with our secret (form secret)")
-    audience: str = Field("", description="for whom the token is (target_audience); not sent when empty")
-    scopes: tuple[str, ...] = Field(
-        (
-            "system/Organization.crus",
-            "system/Location.crus",
-            "system/HealthcareService.crus",
-            "system/Endpoint.crus",
-        ),
-        description="scopes",
-    )
-
-    @model_validator(mode="after")
-    def _has_a_secret(self) -> Self:
-        if self.form == "secret" and not (self.client_id and self.secret):
-            raise ValueError("form secret needs client_id and secret")
-        return self
-
-
 class Publication(Section):
     """Publishing entries in the central directory (LRZa) by ITI-130-NL."""
 
@@ -241,7 +215,13 @@ class Publication(Section):
         None, description="our PKIoverheid certificate with those above it (PEM file)"
     )
     key: Path | None = Field(None, description="its private key (PEM file)")
-    token: PublicationToken | None = Field(None, description="how we have tokens; none is sent without it")
+    oauth: MinvwsOAuth | None = Field(
+        None, description="how we have tokens, for the URA of each organisation; none is sent without it"
+    )
+    scopes: str = Field(
+        "system/Organization.crus system/Location.crus system/HealthcareService.crus system/Endpoint.crus",
+        description="scopes of a token, blanks between them",
+    )
     seconds: float = Field(10, description="seconds a request may take", gt=0)
     every_seconds: float = Field(
         30, description="seconds between two looks at what there is to publish", gt=0, le=3600

@@ -22,7 +22,7 @@ class TokenAsker:
     def __init__(self, peers: Peers, forms: TokenForms) -> None:
         self._peers = peers
         self._forms = forms
-        self._known: dict[str, tuple[float, AskedServer]] = {}
+        self._known: dict[tuple[str, str], tuple[float, AskedServer]] = {}
 
     async def token(self, ura: str, issuer: str, endpoint: str, errand: Errand, metadata: str = "") -> str:
         """A token of holder `ura`, whose server is `issuer`; `endpoint` is its token endpoint, '' when its metadata
@@ -50,17 +50,17 @@ class TokenAsker:
 
     async def _server(self, ura: str, issuer: str, metadata: str) -> AskedServer:
         """What the server offers. Raises `Upstream`, also when it says that it is another (RFC 8414, section 3.3)."""
-        until, server = self._known.get(issuer, (0.0, None))
-        if server is not None and time.monotonic() < until:
-            return server
         parts = urlsplit(issuer)
         path = f"/.well-known/oauth-authorization-server{parts.path.rstrip('/')}"
         address = metadata or f"{parts.scheme}://{parts.netloc}{path}"
+        until, server = self._known.get((issuer, address), (0.0, None))
+        if server is not None and time.monotonic() < until:
+            return server
         told = await self._peers.document(ura, address)
         server = AskedServer.read(told, with_certificate=self._peers.shows_certificate)
         if server.issuer != issuer:
             raise Upstream("the metadata of its authorisation server name another issuer")
         if len(self._known) >= _MOST_KNOWN:
             self._known.pop(next(iter(self._known)))
-        self._known[issuer] = time.monotonic() + _KNOWN_SECONDS, server
+        self._known[issuer, address] = time.monotonic() + _KNOWN_SECONDS, server
         return server

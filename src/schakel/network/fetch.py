@@ -29,6 +29,9 @@ Status = Literal["complete", "incomplete", "refused", "failed", "late"]
 MAX_PAGES = 200
 MAX_HOLDER_BYTES = 40_000_000
 _LARGE = 100_000
+_MANY = 1_000
+"""Bytes of an answer and resources of a holder from which on they are worked on beside the event loop."""
+
 _log = structlog.get_logger("schakel.network")
 
 
@@ -104,16 +107,21 @@ async def fetch_holder(
     patient: str,
     request_id: str,
     timeout: float,
+    most: int = MAX_HOLDER_BYTES,
 ) -> HolderResult:
-    """Runs `queries` (relative searches) at the FHIR base of one holder, within `timeout` seconds."""
+    """Runs `queries` (relative searches) at the FHIR base of one holder, within `timeout` seconds; it may send `most`
+    bytes."""
     results = [RequestResult(number, query) for number, query in enumerate(queries, 1)]
-    holder = _Holder(peers, ura, base, token, version)
+    holder = _Holder(peers, ura, base, token, version, Allowance(most))
     tasks = [asyncio.create_task(_one(holder, r, f"{request_id}.{r.number}")) for r in results]
     _, late = await asyncio.wait(tasks, timeout=timeout)
     for task in late:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    _apply_rule(results, version, patient)
+    if sum(len(one.items) for one in results) < _MANY:
+        _apply_rule(results, version, patient)
+    else:
+        await asyncio.to_thread(_apply_rule, results, version, patient)
     out = HolderResult(ura, overall([r.status for r in results]), results)
     for result in results:
         for found in result.items:
@@ -130,16 +138,17 @@ class _Holder:
     base: str
     token: str
     version: Version
-    allowance: Allowance = field(default_factory=lambda: Allowance(MAX_HOLDER_BYTES))
+    allowance: Allowance
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def page(self, url: str, request_id: str) -> tuple[_Page, str]:
         """The page at `url` and the holder's decision id."""
         reply = await self.peers.get(self.ura, url, self.token, self.version, request_id, self.allowance)
         if len(reply.body) < _LARGE:
-            return _read(reply.body, self.version, self.base), reply.decision
+            return _read(reply.body, self.version, self.base, self.allowance), reply.decision
         async with self.reading:
-            return await asyncio.to_thread(_read, reply.body, self.version, self.base), reply.decision
+            page = await asyncio.to_thread(_read, reply.body, self.version, self.base, self.allowance)
+            return page, reply.decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +201,9 @@ class PageTrouble(Outcome):
     status, issue, code = 502, "transient", "page-trouble"
 
 
-def _read(body: bytes, version: Version, base: str) -> _Page:
-    """A page in the bytes of an answer. Raises `Invalid`."""
-    bundle = searchset(body, version)
+def _read(body: bytes, version: Version, base: str, allowance: Allowance) -> _Page:
+    """A page in the bytes of an answer. Raises `Invalid` and `Upstream`."""
+    bundle = searchset(body, version, allowance)
     items = []
     for number, entry in enumerate(bundle.get("entry", ())):
         resource = entry.get("resource")

@@ -20,8 +20,11 @@ from schakel.generic.identity import Errand
 from schakel.kernel.outcomes import Outcome
 from schakel.kernel.values import Bsn
 from schakel.network.asking import TokenAsker
-from schakel.network.fetch import HolderResult, RequestResult, Status, fetch_holder
+from schakel.network.fetch import MAX_HOLDER_BYTES, HolderResult, RequestResult, Status, fetch_holder
 from schakel.network.peers import PeerLate, PeerRefused, Peers
+
+MAX_BYTES = 200_000_000
+"""Bytes that all holders of one question may send together: each an equal share, and no more than one may alone."""
 
 _MOST_BREAKERS = 10_000
 _log = structlog.get_logger("schakel.network")
@@ -62,7 +65,9 @@ class Holders:
     async def ask(self, question: Question, holders: Iterable[str]) -> AsyncGenerator[HolderResult, None]:
         """The result of each holder, by URA, as soon as it is there. What is under way is given up when the caller
         goes."""
-        tasks = [asyncio.create_task(self._one(question, ura)) for ura in holders]
+        named = tuple(holders)
+        share = min(MAX_HOLDER_BYTES, MAX_BYTES // max(len(named), 1))
+        tasks = [asyncio.create_task(self._one(question, ura, share)) for ura in named]
         try:
             for done in asyncio.as_completed(tasks):
                 yield await done
@@ -71,13 +76,13 @@ class Holders:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _one(self, question: Question, ura: str) -> HolderResult:
+    async def _one(self, question: Question, ura: str, share: int) -> HolderResult:
         breaker = self._breaker(ura)
         if breaker.resting:
             return _nothing(question, ura, "failed", "not asked: it gave no answer several times in a row")
         with breaker.attempt():
             try:
-                result = await self._asked(question, ura)
+                result = await self._asked(question, ura, share)
             except Exception as error:
                 _log.error("holder", kind=type(error).__name__)
                 result = _nothing(question, ura, "failed", "what this holder answered could not be processed")
@@ -87,7 +92,7 @@ class Holders:
                 breaker.failed(result.status)
         return result
 
-    async def _asked(self, question: Question, ura: str) -> HolderResult:
+    async def _asked(self, question: Question, ura: str, share: int) -> HolderResult:
         until = time.monotonic() + self._rules.seconds
         address: Address | None = None
         try:
@@ -118,6 +123,7 @@ class Holders:
             patient=question.patient,
             request_id=question.id,
             timeout=max(until - time.monotonic(), 0.0),
+            most=share,
         )
         result.address, result.answered = address, True
         return result

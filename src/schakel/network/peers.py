@@ -25,6 +25,9 @@ from schakel.kernel import trace
 from schakel.kernel.outcomes import Forbidden, Invalid, Upstream
 
 MAX_PAGE_BYTES = 10_000_000
+MAX_RESOURCES = 50_000
+"""Resources that one holder may send during one exchange."""
+
 _MAX_ERROR_BYTES = 65_536
 _RELEASES = {"stu3": "3.0", "r4": "4.0"}
 
@@ -42,15 +45,22 @@ class Reply:
 
 @dataclass(slots=True)
 class Allowance:
-    """The bytes that one holder may still send during one exchange, over all its answers."""
+    """The bytes and the resources that one holder may still send during one exchange, over all its answers."""
 
     left: int
+    resources: int = MAX_RESOURCES
 
     def spend(self, size: int) -> None:
-        """Raises `Upstream` when that is more than was left."""
+        """Raises `Upstream` when that is more bytes than were left."""
         self.left -= size
         if self.left < 0:
             raise Upstream("the holder sends more than one exchange may bring")
+
+    def take(self, number: int) -> None:
+        """Raises `Upstream` when that is more resources than were left."""
+        self.resources -= number
+        if self.resources < 0:
+            raise Upstream(f"the holder sends more resources than one exchange may bring: {MAX_RESOURCES}")
 
 
 class PeerRefused(Forbidden):
@@ -205,14 +215,16 @@ def same_base(url: str, base: str) -> bool:
     return below and (one.scheme, one.netloc) == (other.scheme, other.netloc)
 
 
-def searchset(body: bytes, version: Version) -> Resource:
-    """The searchset Bundle in an answer. Raises `Invalid`.
+def searchset(body: bytes, version: Version, allowance: Allowance | None = None) -> Resource:
+    """The searchset Bundle in an answer. Raises `Invalid`, and `Upstream` when it has more than `allowance` has left.
 
     The resources may be as lenient as the published test data need; the Bundle around them may not.
     """
     bundle = json.parse(body, max_depth=json.MAX_DEPTH + 8)  # The Bundle stands around the resources.
     if bundle.get("resourceType") != "Bundle" or bundle.get("type") != "searchset":
         raise Invalid("the answer is no searchset Bundle")
+    if allowance is not None and isinstance(entries := bundle.get("entry"), list):
+        allowance.take(len(entries))  # Before the checks, which cost more than reading.
     known = definitions(version)
     issues = structure.check(bundle, known, lenient=True)
     errors = [issue for issue in issues if issue.severity == "error"]

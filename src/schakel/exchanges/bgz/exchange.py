@@ -7,8 +7,10 @@ is in our own log before it is told. Nothing is stored.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 from schakel.exchanges.bgz.answer import bundle, entries, holder_report
@@ -23,6 +25,7 @@ from schakel.generic.logging.events import Outcome as LogOutcome
 from schakel.kernel.clock import new_id
 from schakel.kernel.outcomes import Invalid, Outcome
 from schakel.network import (
+    Asked,
     HolderResult,
     Holders,
     Located,
@@ -36,6 +39,10 @@ from schakel.network.fetch import Status, overall
 
 _VERSION: Version = "stu3"
 _SCOPE = "bgz"
+_MANY = 1_000
+"""Resources from which on they are put in order beside the event loop."""
+
+_LEFT_OUT = f"{{}} of those it names are not asked: one question goes to {MAX_HOLDERS} at most"
 _OUTCOMES: dict[Status, LogOutcome] = {
     "complete": "0",
     "incomplete": "4",
@@ -81,7 +88,7 @@ class BgzExchange:
         async with aclosing(self._results(ask, exchange, located)) as coming:
             async for result in coming:
                 results.append(result)
-        body = self._whole(exchange, located, results)
+        body = await self._whole(exchange, located, results)
         return dump({**body, "bundle": bundle(exchange, _ordered(located, results))})
 
     async def told(self, ask: Ask) -> AsyncGenerator[Told, None]:
@@ -105,7 +112,7 @@ class BgzExchange:
                 results.append(result)
                 report = holder_report(result, located.holders[result.ura])
                 yield Told("holder", {**report, "entry": list(entries(result))})
-        yield Told("assembled", self._whole(exchange, located, results))
+        yield Told("assembled", await self._whole(exchange, located, results))
 
     async def _located(self, ask: Ask, exchange: str) -> Located:
         """Those that the EHR names and, when it asks for that, those that the national facilities know."""
@@ -122,7 +129,7 @@ class BgzExchange:
         holders = dict(named)
         for ura, reasons in located.holders.items():
             holders[ura] = (*holders.get(ura, ()), *reasons)
-        found = Located(dict(list(holders.items())[:MAX_HOLDERS]), located.asked)
+        found = _asked_at_once(holders, located.asked)
         await self._log.write(self._localised(ask, exchange, found))
         return found
 
@@ -135,7 +142,9 @@ class BgzExchange:
                 await self._log.write(self._fetched(ask, exchange, result))
                 yield result
 
-    def _whole(self, exchange: str, located: Located, results: Sequence[HolderResult]) -> dict[str, Any]:
+    async def _whole(
+        self, exchange: str, located: Located, results: Sequence[HolderResult]
+    ) -> dict[str, Any]:
         ordered = _ordered(located, results)
         statuses = [result.status for result in ordered]
         if not located.whole:
@@ -145,7 +154,9 @@ class BgzExchange:
             "status": overall(statuses) if statuses else "complete",
             "localised": [asked.report() for asked in located.asked],
             "holders": [holder_report(result, located.holders[result.ura]) for result in ordered],
-            "sections": assemble(ordered, titles()),
+            "sections": await asyncio.to_thread(assemble, ordered, titles())
+            if sum(len(result.resources) for result in ordered) > _MANY
+            else assemble(ordered, titles()),
         }
 
     async def _name_of(self, ura: str) -> str:
@@ -196,6 +207,21 @@ class BgzExchange:
             holder_address=result.address.fhir.get(_VERSION, "") if result.address else "",
             resources=tuple(_version(r) for r in result.resources.values()),
         )
+
+
+def _asked_at_once(holders: Mapping[str, tuple[Reason, ...]], asked: Sequence[Asked]) -> Located:
+    """As many of the organisations as one question may go to; who named others is told to be known in part."""
+    kept = dict(list(holders.items())[:MAX_HOLDERS])
+    beyond = Counter(reason.by for ura, reasons in holders.items() if ura not in kept for reason in reasons)
+    return Located(
+        kept,
+        tuple(
+            replace(one, reason="; ".join(filter(None, (one.reason, _LEFT_OUT.format(beyond[one.by])))))
+            if beyond[one.by]
+            else one
+            for one in asked
+        ),
+    )
 
 
 def _ordered(located: Located, results: Sequence[HolderResult]) -> list[HolderResult]:
