@@ -32,11 +32,11 @@ async def asked(
     place: Place, requests: Sequence[bytes], clients: int, seconds: float, expect: bytes = b""
 ) -> Asked:
     """Sends `requests` in turn from so many clients. Raises `RuntimeError` when an answer is not right."""
-    backends = await _backends(place)
+    serving = await backends(place.dsn)
     plan = Plan(place.internal_port, requests, clients, seconds, _WARM_UP, expect, place.pid)
-    before = _used(backends)
+    before = used(serving)
     found = await asyncio.to_thread(measure, plan)
-    spent = (_used(await _backends(place) | backends) - before) * found.seconds / (found.seconds + _WARM_UP)
+    spent = (used(await backends(place.dsn) | serving) - before) * found.seconds / (found.seconds + _WARM_UP)
     return Asked(
         found.rate,
         found.p50,
@@ -53,9 +53,9 @@ def middle(runs: Sequence[Asked]) -> Asked:
     return sorted(runs, key=lambda one: one.rate)[len(runs) // 2]
 
 
-async def _backends(place: Place) -> set[int]:
-    """The processes of the database that serve this node."""
-    connection = await asyncpg.connect(place.dsn)
+async def backends(dsn: str) -> set[int]:
+    """The processes that serve a database."""
+    connection = await asyncpg.connect(dsn)
     try:
         rows = await connection.fetch(
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -65,6 +65,6 @@ async def _backends(place: Place) -> set[int]:
     return {row["pid"] for row in rows}
 
 
-def _used(processes: set[int]) -> float:
+def used(processes: set[int]) -> float:
     """Processor time they have used, in seconds."""
     return sum(served_seconds(pid) for pid in processes)

@@ -136,7 +136,7 @@ async def running() -> AsyncIterator[Pair]:
         server = await EmbeddedServer.start(folder / "postgres")
         undo.push_async_callback(server.stop)
         session = await undo.enter_async_context(aiohttp.ClientSession())
-        facilities = Facilities(folder, _free_row(len(FACILITIES)))
+        facilities = Facilities(folder, free_row(len(FACILITIES)))
         await facilities.start_authority(undo, session)
         bare_port, bare_tls_port, *ports = _free_ports(8)
         places = []
@@ -249,7 +249,7 @@ def _free_ports(number: int) -> list[int]:
             one.close()
 
 
-def _free_row(number: int) -> int:
+def free_row(number: int) -> int:
     """The first of so many ports in a row that were free a moment ago."""
     while True:
         [first] = _free_ports(1)

@@ -235,12 +235,13 @@ class Nation:
             saved = await browser.post("/choices", data={"secret": secret[1], "GGC002-RPZAC001": word})
             assert 'role="status"' in saved.text
 
-    async def refer(self, also: Mapping[str, str] | None = None) -> None:
-        """Starts the token server, the PRS and the NVI, for the operator's certificate and the organisation HOLDER;
-        `also` are further organisations (URA) and the OIN of the operator of each. Their addresses are those of
-        `referral`; nobody stands between."""
+    async def refer(self, also: Mapping[str, str] | None = None, seconds: int = 300) -> None:
+        """Starts the token server, whose tokens last so many seconds, the PRS and the NVI, for the operator's certificate
+        and the organisation HOLDER; `also` are further organisations (URA) and the OIN of the operator of each. Their
+        addresses are those of `referral`; nobody stands between."""
         self.ports |= dict(zip(_REFERRALS, free_ports(len(_REFERRALS)), strict=True))
-        (self.folder / "minvws-oauth.toml").write_text(self._registered({HOLDER: OPERATOR, **(also or {})}))
+        told = self._registered({HOLDER: OPERATOR, **(also or {})})
+        (self.folder / "minvws-oauth.toml").write_text(toml({"seconds": seconds, **told}))
         (self.folder / "prs.toml").write_text(_prs_toml())
         (self.folder / "nvi.toml").write_text(toml({"recipient": f"oin:{INDEX}", "scope": REFERRAL_SCOPE}))
         for name in _REFERRALS:
@@ -250,7 +251,7 @@ class Nation:
         """The address of a facility that nobody stands before; '' of another."""
         return f"https://127.0.0.1:{self.ports[name]}" if name in _DIRECT else ""
 
-    def _registered(self, operators: Mapping[str, str]) -> str:
+    def _registered(self, operators: Mapping[str, str]) -> dict[str, Any]:
         index = ["nvi:create", "nvi:read", "nvi:delete", "nvi:localize"]
         targets = [
             {"audience": self.referral("nvi"), "subject": "ura", "scopes": index},
@@ -265,7 +266,7 @@ class Nation:
             {"oin": oin, "common_name": "127.0.0.1", "organisations": organisations}
             for oin, organisations in clients.items()
         ]
-        return toml({"targets": targets, "clients": told})
+        return {"targets": targets, "clients": told}
 
     def _tls(self, name: str) -> Tls:
         hosts = ("localhost", "127.0.0.1")

@@ -1,0 +1,315 @@
+"""A Nuts knooppunt as the client of our directories: the requests of its update components, spelled as it spells them,
+and what it does with the answers (facts of its `mcsd` component, generation A, and of its `lrza` component).
+
+It takes a directory or leaves it: one type that it cannot read ends its run of that directory, and what it cannot lead
+to the URA of the directory it does not take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import httpx
+import pytest
+import pytest_asyncio
+from tests.directories import OPEN, own_base, query_base, root_base, telling_node
+from tests.lrza import DIRECTORY, HOSPITAL, URA, created, directory, endpoint, organisation, put, service, to
+from tests.nodes import MakeDatabase, RunningNode
+
+Resource = dict[str, Any]
+
+ROOT_TYPES = ("Organization", "Endpoint")
+TYPES = ("Organization", "Endpoint", "Location", "HealthcareService", "PractitionerRole", "Practitioner")
+CAPABILITIES = (
+    "http://nuts-foundation.github.io/nl-generic-functions-ig/CodeSystem/nl-gf-data-exchange-capabilities"
+)
+MOST = 1000
+"""Entries of a type, after which it stops with an error."""
+
+HEADERS = {"Accept": "application/fhir+json", "Cache-Control": "no-cache", "User-Agent": "Go-http-client/1.1"}
+
+
+@dataclass
+class Knooppunt:
+    """One directory as its update component reads it: what it holds of it, and `since`, which it sends back as it came."""
+
+    client: httpx.AsyncClient
+    base: str
+    since: str = ""
+    held: dict[str, Resource] = field(default_factory=dict)
+    urls: dict[str, str] = field(default_factory=dict)
+
+    async def update(self, types: Sequence[str] = TYPES, **more: str) -> set[str]:
+        """One run of `mcsd`: what was written or deleted, as Type/id. Organizations are always read from the start."""
+        changed: set[str] = set()
+        first = ""
+        for kind in types:
+            asked = {
+                "_count": "100",
+                **({"_since": self.since} if self.since and kind != "Organization" else {}),
+            }
+            pages = [page async for page in self.pages(f"{kind}/_history", {**asked, **more})]
+            first = first or pages[0]["meta"]["lastUpdated"]
+            changed |= self._take(one for page in pages for one in page.get("entry", ()))
+        self.since = first
+        return changed
+
+    async def pages(self, path: str, asked: dict[str, str]) -> AsyncIterator[Resource]:
+        """The pages of a search or a history; the parameters in the order in which Go writes them."""
+        url, entries = f"{self.base}/{path}?{urlencode(sorted(asked.items()))}", 0
+        while url:
+            answer = await self.client.get(url, headers=HEADERS)
+            assert answer.status_code == 200, answer.text
+            page = answer.json()
+            entries += len(page.get("entry", ()))
+            assert entries < MOST
+            yield page
+            url = next((link["url"] for link in page.get("link", ()) if link["relation"] == "next"), "")
+            assert not url or urlsplit(url).netloc == urlsplit(self.base).netloc
+
+    async def parents(self) -> dict[str, Resource]:
+        """The organisations as they are, by which it finds the URA that a department belongs to."""
+        pages = [page async for page in self.pages("Organization", {"_count": "100"})]
+        found = [entry["resource"] for page in pages for entry in page.get("entry", ())]
+        return {f"Organization/{one['id']}": one for one in found}
+
+    def _take(self, entries: Iterator[Resource]) -> set[str]:
+        """Of each resource the first entry, which it takes to be the newest."""
+        seen: set[str] = set()
+        for entry in entries:
+            method, url = entry["request"]["method"], entry["request"]["url"]
+            key = "/".join(url.split("/")[:2]) if method == "DELETE" else self._key(entry["resource"])
+            if key in seen:
+                continue
+            seen.add(key)
+            self.urls[key] = entry["fullUrl"]
+            if method == "DELETE":
+                self.held.pop(key, None)
+            else:
+                self.held[key] = entry["resource"]
+        return seen
+
+    @staticmethod
+    def _key(resource: Resource) -> str:
+        return f"{resource['resourceType']}/{resource['id']}"
+
+    def directories(self) -> dict[str, str]:
+        """The directories that a root tells of, address by URA: endpoints of the right payload type, which an
+        Organization with a URA refers to."""
+        found = {}
+        for one in self.held.values():
+            for link in one.get("endpoint", ()) if one["resourceType"] == "Organization" else ():
+                target = self.held.get(link["reference"], {})
+                codings = [c for kind in target.get("payloadType", ()) for c in kind.get("coding", ())]
+                if any((c.get("system"), c.get("code")) == (CAPABILITIES, DIRECTORY) for c in codings):
+                    found.update(dict.fromkeys(uras(one), target["address"]))
+        return found
+
+    def refused(self, authority: str, parents: dict[str, Resource]) -> list[str]:
+        """What does not lead to the URA of the directory."""
+
+        def leads(reference: str) -> bool:
+            for _ in range(10):
+                held = parents.get(reference, {})
+                if uras(held):
+                    return uras(held) == [authority]
+                reference = held.get("partOf", {}).get("reference", "")
+            return False
+
+        owner = {"HealthcareService": "providedBy", "Location": "managingOrganization"}
+        kept = {
+            key
+            for key, one in self.held.items()
+            if (one["resourceType"] == "Organization" and leads(key))
+            or leads(one.get(owner.get(one["resourceType"], ""), {}).get("reference", ""))
+        }
+        linked = {link["reference"] for key in kept for link in self.held[key].get("endpoint", ())}
+        return sorted(set(self.held) - kept - linked)
+
+
+def uras(organization: Resource) -> list[str]:
+    return [one["value"] for one in organization.get("identifier", ()) if one.get("system") == URA]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def node(make_database: MakeDatabase) -> AsyncIterator[RunningNode]:
+    async with telling_node(make_database, None, OPEN) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as opened:
+        yield opened
+
+
+# -- our administration directory ------------------------------------------------------------------------------------
+
+
+async def test_it_finds_our_directory_in_our_root_and_takes_all_of_it(
+    node: RunningNode, client: httpx.AsyncClient
+) -> None:
+    root = Knooppunt(client, root_base(node))
+    await root.update(ROOT_TYPES)
+    assert root.directories() == {node["a"].ura: own_base(node)}
+    ours = Knooppunt(client, own_base(node))
+    changed = await ours.update()
+    assert {key.partition("/")[0] for key in changed} == {
+        "Organization",
+        "Endpoint",
+        "Location",
+        "HealthcareService",
+    }
+    assert all(url == f"{own_base(node)}/{key}" for key, url in ours.urls.items())
+    assert ours.refused(node["a"].ura, await ours.parents()) == []
+
+
+async def test_a_second_run_brings_nothing_but_what_changed(
+    node: RunningNode, client: httpx.AsyncClient
+) -> None:
+    ours = Knooppunt(client, own_base(node))
+    await ours.update()
+    before = dict(ours.held)
+    changed = await ours.update()
+    assert ours.held == before
+    assert {"Organization"} <= {key.partition("/")[0] for key in changed}, (
+        "organisations are read from the start"
+    )
+
+
+async def test_its_time_with_a_zone_is_a_time_here_too(node: RunningNode, client: httpx.AsyncClient) -> None:
+    ours = Knooppunt(client, own_base(node))
+    for since in ("2026-01-01T10:00:00+01:00", "2026-01-01T10:00:00Z", "2026-01-01T10:00:00.123456789+01:00"):
+        ours.since = since
+        assert "Location" in {key.partition("/")[0] for key in await ours.update()}
+
+
+async def test_it_reads_our_root_with_every_type_as_older_ones_do(
+    node: RunningNode, client: httpx.AsyncClient
+) -> None:
+    root = Knooppunt(client, root_base(node))
+    await root.update()
+    assert root.directories() == {node["a"].ura: own_base(node)}
+
+
+async def test_its_lrza_component_reads_it_newest_first_too(
+    node: RunningNode, client: httpx.AsyncClient
+) -> None:
+    ours = Knooppunt(client, own_base(node))
+    for kind in TYPES:
+        [page] = [one async for one in ours.pages(kind, {"_count": "100", "_sort": "-_lastUpdated"})]
+        assert page["type"] == "searchset" and page["meta"]["lastUpdated"]
+    await ours.update(_sort="-_lastUpdated")
+    assert ours.refused(node["a"].ura, await ours.parents()) == []
+
+
+async def test_what_it_is_told_is_newest_first_and_pages_lead_on(
+    node: RunningNode, client: httpx.AsyncClient
+) -> None:
+    asked = Knooppunt(client, own_base(node)).pages("Endpoint/_history", {"_count": "2"})
+    entries = [entry async for page in asked for entry in page.get("entry", ())]
+    times = [entry["resource"]["meta"]["lastUpdated"] for entry in entries]
+    assert len(entries) > 2 and times == sorted(times, reverse=True)
+
+
+async def test_the_strict_directory_gives_the_types_of_the_guide_and_no_others(node: RunningNode) -> None:
+    """Where generation A is followed as it stands, PractitionerRole ends the run: such a client is given the base of
+    the update client."""
+    async with node["a"].back(node["b"]) as client:
+        strict = Knooppunt(client, f"{node['a'].back_root}/a/administration/fhir/r4")
+        await strict.update(("Organization", "Endpoint", "Location", "HealthcareService"))
+        assert strict.refused(node["a"].ura, await strict.parents()) == []
+        answer = await client.get(f"{strict.base}/PractitionerRole/_history?_count=100")
+    assert answer.status_code == 404
+    assert "PractitionerRole" in answer.json()["issue"][0]["diagnostics"]
+
+
+async def test_a_secret_in_the_header_is_not_known_and_in_the_form_it_is(
+    make_database: MakeDatabase, tmp_path: Path
+) -> None:
+    """Its OAuth library tries the header first and then the form (RFC 6749, section 2.3.1)."""
+    secret = tmp_path / "secret"
+    secret.write_text("a secret of at least thirty-two characters")
+    told = {"client_id": "knooppunt", "secret": secret, "writes": False, "access": "token"}
+    async with (
+        telling_node(make_database, {}, told) as node,
+        httpx.AsyncClient(trust_env=False) as client,
+    ):
+        endpoint_at = f"{node['a'].front_root}/directory/update-client/oauth2/token"
+        form = {"grant_type": "client_credentials"}
+        by_header = await client.post(endpoint_at, data=form, auth=("knooppunt", secret.read_text()))
+        by_form = await client.post(
+            endpoint_at, data={**form, "client_id": "knooppunt", "client_secret": secret.read_text()}
+        )
+        token = by_form.json()["access_token"]
+        ours = Knooppunt(client, own_base(node))
+        client.headers["Authorization"] = f"Bearer {token}"
+        await ours.update()
+    assert by_header.status_code == 401
+    assert f"Organization/{next(iter(ours.held)).partition('/')[2]}" in ours.held
+
+
+async def test_nobody_reads_patients_there(node: RunningNode, client: httpx.AsyncClient) -> None:
+    for base in (own_base(node), root_base(node), query_base(node)):
+        answer = await client.get(f"{base}/Patient/_history?_count=100", headers=HEADERS)
+        assert answer.status_code == 404
+
+
+# -- the stand-in of the LRZa ----------------------------------------------------------------------------------------
+
+
+async def test_its_lrza_component_follows_the_stand_in(tmp_path: Path) -> None:
+    with directory(tmp_path, "page_size = 100\nseven_types = true") as lrza:
+        async with lrza.client(HOSPITAL) as client:
+            hospital = await created(client, organisation(HOSPITAL))
+            await created(client, service(to(hospital)))
+            peer = Knooppunt(client, "/fhir")
+            peer.base = "https://lrza.example/fhir"
+            found = []
+            for kind in TYPES:
+                asked = {"_count": "100", "_sort": "-_lastUpdated"}
+                pages = [page async for page in peer.pages(kind, asked)]
+                found += [entry["resource"] for page in pages for entry in page.get("entry", ())]
+                peer.since = peer.since or pages[0]["meta"]["lastUpdated"]
+            assert {one["resourceType"] for one in found} == {"Organization", "HealthcareService"}
+            assert (await put(client, {**hospital, "active": False})).status_code == 200
+            since = peer.since
+            changed = set()
+            for kind in TYPES:
+                asked = {"_count": "100", "_sort": "-_lastUpdated", "_since": since}
+                pages = [page async for page in peer.pages(f"{kind}/_history", asked)]
+                changed |= peer._take(entry for page in pages for entry in page.get("entry", ()))
+            assert f"Organization/{hospital['id']}" in changed
+            assert peer.held[f"Organization/{hospital['id']}"]["active"] is False
+
+
+async def test_with_the_five_types_of_the_guide_it_stops_at_the_first_that_is_not_there(
+    tmp_path: Path,
+) -> None:
+    """As at the LRZa of the guide: its setting of types must then leave the two out."""
+    with directory(tmp_path) as lrza:
+        async with lrza.client(HOSPITAL) as client:
+            statuses = [
+                (
+                    await client.get(f"/fhir/{kind}?_count=100&_sort=-_lastUpdated", headers=HEADERS)
+                ).status_code
+                for kind in TYPES
+            ]
+    assert statuses == [200, 200, 200, 200, 404, 404]
+
+
+async def test_as_a_root_the_stand_in_tells_of_directories(tmp_path: Path) -> None:
+    with directory(tmp_path, "seven_types = true") as lrza:
+        async with lrza.client(HOSPITAL) as client:
+            hospital = await created(client, organisation(HOSPITAL))
+            payload = {"coding": [{"system": CAPABILITIES, "code": DIRECTORY}]}
+            address = "https://care.example/administration/fhir"
+            at = await created(client, endpoint(to(hospital), payloadType=[payload], address=address))
+            assert (await put(client, {**hospital, "endpoint": [to(at)]})).status_code == 200
+            root = Knooppunt(client, "https://lrza.example/fhir")
+            await root.update(ROOT_TYPES)
+    assert root.directories() == {HOSPITAL: address}
