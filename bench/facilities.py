@@ -120,11 +120,15 @@ class Facilities:
 
 
 async def answering(
-    session: aiohttp.ClientSession, process: RegionProcess, url: str, shown: ssl.SSLContext | None = None
+    session: aiohttp.ClientSession,
+    process: RegionProcess,
+    url: str,
+    shown: ssl.SSLContext | None = None,
+    seconds: float = 60,
 ) -> None:
-    """Returns when `url` answers with 200. Raises the error of a process that died, and `RuntimeError` after a
-    minute."""
-    end = time.monotonic() + 60
+    """Returns when `url` answers with 200. Raises the error of a process that died, and `RuntimeError` after so many
+    seconds."""
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
         if not process.running:
             raise process.died()
@@ -135,4 +139,4 @@ async def answering(
         except aiohttp.ClientError:
             pass
         await asyncio.sleep(0.05)
-    raise RuntimeError(f"{url} was not ready within a minute")
+    raise RuntimeError(f"{url} was not ready within {seconds:.0f} seconds")

@@ -29,7 +29,7 @@ from yarl import URL
 from bench.credentials import Credentials
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_MOST_SECONDS = 60
+_MOST_SECONDS = 120
 _ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -89,8 +89,9 @@ def request(method: str, path: str, headers: dict[str, str] | None = None, body:
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def measure(plan: Plan | Rounds) -> Measured:
-    """Runs a plan in a generator process. Raises `RuntimeError` when an answer was not right."""
+def measure(plan: Plan | Rounds, *, strict: bool = True) -> Measured:
+    """Runs a plan in a generator process. Raises `RuntimeError` when an answer was not right and that may not be
+    (`strict`)."""
     done = subprocess.run(
         [sys.executable, "-m", "bench.generator"],
         input=pickle.dumps(plan),
@@ -100,7 +101,7 @@ def measure(plan: Plan | Rounds) -> Measured:
         timeout=_MOST_SECONDS,
     )
     found = Measured(**json.loads(done.stdout))
-    if found.failures:
+    if strict and found.failures:
         raise RuntimeError(f"{found.failures} of {found.failures + found.answers} failed: {found.wrong}")
     return found
 

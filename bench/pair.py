@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 import socket
 import sys
@@ -250,10 +251,11 @@ def _free_ports(number: int) -> list[int]:
 
 
 def free_row(number: int) -> int:
-    """The first of so many ports in a row that were free a moment ago."""
+    """The first of so many ports in a row that were free a moment ago, below those that the system gives to connections
+    which go out (on Linux from 32768)."""
     while True:
-        [first] = _free_ports(1)
-        if first + number <= 65_536 and all(_free(port) for port in range(first, first + number)):
+        first = random.randrange(12_000, 32_000 - number)
+        if all(_free(port) for port in range(first, first + number)):
             return first
 
 

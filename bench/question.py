@@ -252,14 +252,15 @@ async def _at_once(asking: _Asking) -> list[Figure]:
     rounds = []
     for _ in range(_ROUNDS):
         plan = Plan(asking.internal_port, asking.requests(_AT_ONCE), _AT_ONCE, expect=_RIGHT)
-        rounds.append(await asyncio.to_thread(measure, plan))
+        rounds.append(await asyncio.to_thread(measure, plan, strict=False))
     found = sorted(rounds, key=lambda one: one.seconds)[len(rounds) // 2]
+    failures = sum(one.failures for one in rounds)
     what = f"{_AT_ONCE} at once"
     return [
         Figure(_NAME, f"{what}: until the last is answered", found.seconds, "s", "less"),
-        Figure(_NAME, f"{what}: questions a second", found.rate, "/s", "more"),
         Figure(_NAME, f"{what}: p50", found.p50 / 1000, "s", "less"),
-        Figure(_NAME, f"{what}: not complete, of {_ROUNDS} rounds", 0, "questions", "less", goal=1),
+        Figure(_NAME, f"{what}: p95", found.p95 / 1000, "s", "less"),
+        Figure(_NAME, f"{what}: not complete in {_ROUNDS} rounds", failures, "questions", "less", goal=1),
     ]
 
 
@@ -279,9 +280,9 @@ def main() -> None:
     """Runs this scenario alone."""
     parser = argparse.ArgumentParser(prog="bench.question", description="A question over three holders.")
     parser.add_argument("--patients", type=int, default=PATIENTS, metavar="N")
+    options = parser.parse_args()
     machine = hardware()
-    figures = asyncio.run(questions(parser.parse_args().patients))
-    print(f"\n{machine}\n\n{table(figures)}")
+    print(f"\n{machine}\n\n{table(asyncio.run(questions(options.patients)))}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import partial
 from itertools import count
 from typing import Any, Literal
 
@@ -50,14 +51,26 @@ def patient(name: str, *numbers: str) -> Write:
 def data(kind: str, name: str, about: str, **members: Any) -> Write:
     """A resource about the Patient `about`."""
     reference = {"reference": f"Patient/{about}"}
-    where = "patient" if kind in ("AllergyIntolerance", "Consent", "Immunization") else "subject"
+    where = (
+        "patient"
+        if kind in ("AllergyIntolerance", "Consent", "Immunization", "VisionPrescription")
+        else "subject"
+    )
     return Write("PUT", kind, name, {"resourceType": kind, "id": name, where: reference, **members})
 
 
-def observation(name: str, about: str, category: str = "laboratory") -> Write:
+def observation(name: str, about: str, category: str = "laboratory", **members: Any) -> Write:
     """An Observation of this category, as R4 writes it."""
     coding = [{"system": OBSERVATION_CATEGORY, "code": category}]
-    return data("Observation", name, about, category=[{"coding": coding}], code={"text": "x"})
+    return data("Observation", name, about, category=[{"coding": coding}], code={"text": "x"}, **members)
+
+
+def in_error(kind: str, name: str, about: str) -> Write:
+    """A resource of this type that was entered in error, as R4 says it of that type."""
+    if kind in ("AllergyIntolerance", "Condition"):
+        return data(kind, name, about, verificationStatus={"coding": [{"code": "entered-in-error"}]})
+    make = observation if kind == "Observation" else partial(data, kind)
+    return make(name, about, status="entered-in-error")
 
 
 def gone(kind: str, name: str) -> Write:

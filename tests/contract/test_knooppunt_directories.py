@@ -7,14 +7,14 @@ to the URA of the directory it does not take.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 import httpx
-import pytest
 import pytest_asyncio
 from tests.directories import OPEN, own_base, query_base, root_base, telling_node
 from tests.lrza import DIRECTORY, HOSPITAL, URA, created, directory, endpoint, organisation, put, service, to
@@ -35,7 +35,7 @@ HEADERS = {"Accept": "application/fhir+json", "Cache-Control": "no-cache", "User
 
 @dataclass
 class Knooppunt:
-    """One directory as its update component reads it: what it holds of it, and `since`, which it sends back as it came."""
+    """One directory as its update component reads it: what it holds of it, and `since`, sent back as it came."""
 
     client: httpx.AsyncClient
     base: str
@@ -106,7 +106,7 @@ class Knooppunt:
                 target = self.held.get(link["reference"], {})
                 codings = [c for kind in target.get("payloadType", ()) for c in kind.get("coding", ())]
                 if any((c.get("system"), c.get("code")) == (CAPABILITIES, DIRECTORY) for c in codings):
-                    found.update(dict.fromkeys(uras(one), target["address"]))
+                    found.update(dict.fromkeys(uras(one), str(target["address"])))
         return found
 
     def refused(self, authority: str, parents: dict[str, Resource]) -> list[str]:
@@ -216,10 +216,15 @@ async def test_what_it_is_told_is_newest_first_and_pages_lead_on(
     assert len(entries) > 2 and times == sorted(times, reverse=True)
 
 
-async def test_the_strict_directory_gives_the_types_of_the_guide_and_no_others(node: RunningNode) -> None:
+async def test_the_strict_directory_gives_the_types_of_the_guide_and_no_others(
+    make_database: MakeDatabase,
+) -> None:
     """Where generation A is followed as it stands, PractitionerRole ends the run: such a client is given the base of
     the update client."""
-    async with node["a"].back(node["b"]) as client:
+    async with (
+        telling_node(make_database, None, OPEN, organisations=("a", "b"), over_back=True) as node,
+        node["a"].back(node["b"]) as client,
+    ):
         strict = Knooppunt(client, f"{node['a'].back_root}/a/administration/fhir/r4")
         await strict.update(("Organization", "Endpoint", "Location", "HealthcareService"))
         assert strict.refused(node["a"].ura, await strict.parents()) == []
@@ -228,29 +233,44 @@ async def test_the_strict_directory_gives_the_types_of_the_guide_and_no_others(n
     assert "PractitionerRole" in answer.json()["issue"][0]["diagnostics"]
 
 
-async def test_a_secret_in_the_header_is_not_known_and_in_the_form_it_is(
+async def test_its_secret_may_be_in_the_header_or_in_the_form(
     make_database: MakeDatabase, tmp_path: Path
 ) -> None:
     """Its OAuth library tries the header first and then the form (RFC 6749, section 2.3.1)."""
-    secret = tmp_path / "secret"
-    secret.write_text("a secret of at least thirty-two characters")
-    told = {"client_id": "knooppunt", "secret": secret, "writes": False, "access": "token"}
+    secret, client_id = "a secret: of % at least thirty-two signs", "knooppunt"
+    (tmp_path / "secret").write_text(secret)
+    told = {"client_id": client_id, "secret": tmp_path / "secret", "writes": False, "access": "oauth2"}
+    in_form = {"client_id": client_id, "client_secret": secret}
+
+    def header(value: str) -> dict[str, str]:
+        pair = f"{quote_plus(client_id)}:{quote_plus(value)}"
+        return {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
+
     async with (
         telling_node(make_database, {}, told) as node,
         httpx.AsyncClient(trust_env=False) as client,
     ):
-        endpoint_at = f"{node['a'].front_root}/directory/update-client/oauth2/token"
-        form = {"grant_type": "client_credentials"}
-        by_header = await client.post(endpoint_at, data=form, auth=("knooppunt", secret.read_text()))
-        by_form = await client.post(
-            endpoint_at, data={**form, "client_id": "knooppunt", "client_secret": secret.read_text()}
-        )
-        token = by_form.json()["access_token"]
-        ours = Knooppunt(client, own_base(node))
-        client.headers["Authorization"] = f"Bearer {token}"
-        await ours.update()
-    assert by_header.status_code == 401
-    assert f"Organization/{next(iter(ours.held)).partition('/')[2]}" in ours.held
+
+        async def asked(form: dict[str, str], headers: dict[str, str]) -> httpx.Response:
+            where = f"{node['a'].front_root}/directory/update-client/oauth2/token"
+            return await client.post(
+                where, data={"grant_type": "client_credentials", **form}, headers=headers
+            )
+
+        for form, headers in (({}, header(secret)), (in_form, {}), (in_form, {"Authorization": ""})):
+            answer = await asked(form, headers)
+            assert answer.status_code == 200, answer.text
+            client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+            ours = Knooppunt(client, own_base(node))
+            await ours.update()
+            assert ours.held
+        for form, headers, status in (
+            ({}, header("another secret of thirty-two signs!!"), 401),
+            ({}, {"Authorization": "Basic !"}, 401),
+            (in_form, header(secret), 400),
+            ({}, {"Authorization": ""}, 401),
+        ):
+            assert (await asked(form, headers)).status_code == status
 
 
 async def test_nobody_reads_patients_there(node: RunningNode, client: httpx.AsyncClient) -> None:

@@ -259,6 +259,21 @@ async def test_asking_and_registering_are_logged_and_nothing_of_it_is_in_the_tec
     assert bsn not in str(technical) and "nvi-identifier" not in str(technical)
 
 
+async def test_the_capability_statement_says_just_what_the_door_does(place: Place) -> None:
+    base = place.base.removesuffix("/List")
+    answer = await place.client.get(f"{base}/metadata")
+    assert answer.status_code == 200
+    [rest] = answer.json()["rest"]
+    [told] = rest["resource"]
+    assert answer.json()["implementation"]["url"] == base and "interaction" not in rest
+    assert (told["type"], told["versioning"]) == ("List", "no-version")
+    assert {one["code"] for one in told["interaction"]} == {"create", "read", "delete", "search-type"}
+    assert {one["name"] for one in told["searchParam"]} == {"patient", "subject", "code", "source"}
+    assert not {"searchInclude", "searchRevInclude", "operation"} & set(told)
+    for method, path in (("PUT", "List/x"), ("GET", "Patient/x"), ("GET", "List/x/_history")):
+        assert (await place.client.request(method, f"{base}/{path}")).status_code in (404, 405)
+
+
 async def test_an_index_that_is_away_is_no_empty_answer(place: Place) -> None:
     await place.country.stop("nvi")
     try:

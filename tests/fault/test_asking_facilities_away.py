@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Iterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,12 +108,17 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def log() -> Any:
+def log() -> Iterator[io.StringIO]:
     """The technical log, as an operator has it."""
     out = io.StringIO()
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    root.handlers.clear()
     technical_log.configure("info", out)
     yield out
     structlog.reset_defaults()
+    root.handlers[:] = before
+    root.setLevel(level)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -122,19 +128,17 @@ async def place(
     folder = tmp_path_factory.mktemp("nation")
     regional = folder / "regional.json"
     regional.write_bytes(bundle())
-    async with nation(folder) as country, ways(country, country.operator, OPERATOR) as unready:
-        unready.between.clear() if False else None
+    async with nation(folder) as country:
         await country.refer({B: OPERATOR}, seconds=TOKEN_SECONDS)
-        for name, one in unready.between.items():
-            one.target = country.referral(name) if name != "lrza" else ""
-        known = {A: "Z3", B: "V6", C: "V6"}
-        await central(country, unready, known=known, parties={B: OPERATOR, C: OPERATOR})
-        subscribed = Subscription("", ALLOWS, C, "V6", "https://127.0.0.1:1/", "x", "urn:oid:1.2", "urn:oid:1.3")
-        register(folder, Told({})).subscribe(subscribed)
-        async with node_of(cluster, country, unready, regional) as node:
-            made = Place(country, unready, node, log, regional)
-            await made.eventually_whole()
-            yield made
+        async with ways(country, country.operator, OPERATOR) as way:
+            known = {A: "Z3", B: "V6", C: "V6"}
+            await central(country, way, known=known, parties={B: OPERATOR, C: OPERATOR})
+            named = Subscription("", ALLOWS, C, "V6", "https://127.0.0.1:1/", "x", "urn:oid:1.2", "urn:oid:1.3")
+            register(folder, Told({})).subscribe(named)
+            async with node_of(cluster, country, way, regional) as node:
+                made = Place(country, way, node, log, regional)
+                await made.eventually_whole()
+                yield made
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from tests.registering import (
     World,
     data,
     gone,
+    in_error,
     observation,
     patient,
     rule,
@@ -24,10 +25,13 @@ from tests.registering import (
 )
 
 from schakel.facilities import Answer, FacilityAway
-from schakel.generic.localisation import status
+from schakel.fhir.definitions import VERSIONS, definitions
+from schakel.generic.localisation import CATEGORIES, RegistrationWork, status
+from schakel.generic.localisation.categories import STATUS_NOT_INDEXED, STATUSES
 from schakel.generic.localisation.register import Rule
 from schakel.kernel.outcomes import Conflict, Forbidden, Invalid
 from schakel.kernel.values import Bsn
+from schakel.localising import Index, registering
 from schakel.store.database import connect, disconnect
 from schakel.store.embedded import EmbeddedServer
 
@@ -90,6 +94,18 @@ async def test_nobody_follows_what_is_written_without_a_rule(world: World) -> No
     await world.settle()
     await world.write(patient("p", BSN), data("Condition", "c", "p"))
     assert await world.pool.fetchval("SELECT count(*) FROM outbox WHERE tenant = $1", world.tenant) == 0
+
+
+async def test_a_node_that_no_longer_asks_the_index_keeps_nothing_for_it(world: World) -> None:
+    world.restart(rule("Condition"))
+    await world.settle()
+    kept = "SELECT count(*) FROM outbox WHERE tenant = $1"
+    async with registering(Index(world.pool, {}, RegistrationWork(world.pool, {})), [world.tenant]):
+        await world.write(patient("p", BSN), data("Condition", "c", "p"))
+        assert await world.pool.fetchval(kept, world.tenant) == 0
+    world.restart(rule("Condition"))
+    await world.settle()
+    assert await world.states() == {"Condition": "active"}, "what was missed is looked at again"
 
 
 @pytest.mark.parametrize(
@@ -157,6 +173,55 @@ async def test_the_last_data_of_the_last_category_withdraws(world: World) -> Non
     await world.write(gone("Observation", "o"))
     await world.settle()
     assert world.index.records == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "category"),
+    [
+        ("Condition", "Condition"),
+        ("AllergyIntolerance", "AllergyIntolerance"),
+        ("Observation", "ObservationLaboratory"),
+        ("Flag", "Alert"),
+        ("DeviceUseStatement", "Device"),
+        ("VisionPrescription", "Request"),
+    ],
+)
+async def test_what_was_entered_in_error_is_no_data(world: World, kind: str, category: str) -> None:
+    world.restart(rule(category))
+    await world.settle()
+    await world.write(patient("p", BSN), in_error(kind, "1", "p"))
+    await world.settle()
+    assert world.index.asked == [] and await world.rows() == {}
+    right = observation("2", "p") if kind == "Observation" else data(kind, "2", "p")
+    await world.write(right)
+    await world.settle()
+    assert await world.states() == {category: "active"}
+    await world.write(in_error(kind, "2", "p"))
+    await world.settle()
+    assert await world.states() == {category: "withdrawn"} and world.index.records == {}
+
+
+async def test_what_stu3_says_was_entered_in_error_is_no_data(world: World) -> None:
+    world.restart(rule("Condition", "Request", "Alert"))
+    wrong = {"code": "entered-in-error"}
+    await world.write(
+        patient("p", BSN),
+        data("Condition", "c", "p", verificationStatus=wrong["code"]),
+        data("ProcedureRequest", "r", "p", status=wrong["code"], intent="order", code={"text": "x"}),
+        data("Flag", "f", "p", status=wrong["code"], code={"text": "x"}),
+        version="stu3",
+    )
+    await world.settle()
+    assert world.index.asked == [] and await world.rows() == {}
+
+
+def test_of_every_type_that_can_be_entered_in_error_it_is_known() -> None:
+    for version in VERSIONS:
+        known = definitions(version)
+        for kind in {kind.type for kinds in CATEGORIES.values() for kind in kinds} & known.resource_types:
+            told = [name for name in STATUSES if name in known.types[kind].elements]
+            indexed = [STATUSES[name] in known.search_parameters(kind) for name in told]
+            assert all(indexed) or (kind in STATUS_NOT_INDEXED and told == ["status"]), kind
 
 
 async def test_an_index_that_keeps_categories_gets_a_record_for_each(world: World) -> None:

@@ -14,7 +14,19 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.nvi import away
-from tests.registering import BSN, OTHER_BSN, URA, World, data, gone, observation, patient, rule, yesterday
+from tests.registering import (
+    BSN,
+    OTHER_BSN,
+    URA,
+    World,
+    data,
+    gone,
+    in_error,
+    observation,
+    patient,
+    rule,
+    yesterday,
+)
 
 from schakel.facilities import Answer
 from schakel.store.database import connect, disconnect
@@ -64,6 +76,7 @@ _people, _kinds = st.sampled_from(["p", "p", "p", "q", "r"]), st.sampled_from(so
 _numbers = st.sampled_from(["1", "1", "1", "2"])
 _write = st.tuples(st.just("write"), _kinds, _numbers, _people)
 _delete = st.tuples(st.just("delete"), _kinds, _numbers)
+_error = st.tuples(st.just("error"), _kinds, _numbers, _people)
 _rarely: list[Step] = [
     ("rules", frozenset()),
     ("rules", frozenset(["Condition"])),
@@ -73,7 +86,7 @@ _rarely: list[Step] = [
     ("object",),
     ("agree",),
 ]
-_change = st.one_of(_write, _write, _delete, _delete, st.sampled_from(_rarely))
+_change = st.one_of(_write, _write, _delete, _error, st.sampled_from(_rarely))
 _faults = st.sampled_from(["none", "none", "before", "after", "after", "killed"])
 _work = st.tuples(st.just("work"), st.integers(1, 4), _faults, st.sampled_from([1, 1, 2, 3]))
 _round = st.tuples(st.lists(_change, min_size=1, max_size=3), _work)
@@ -134,6 +147,9 @@ async def _done(world: World, model: Model, what: object, *given: object) -> Non
                 observation(number, about) if kind == "Observation" else data(kind, number, about)
             )
             model.data[kind, number] = about
+        case "error", (str(kind), str(number), str(about)):
+            await world.write(in_error(kind, number, about))
+            model.data.pop((kind, number), None)
         case "delete", (str(kind), str(number)):
             await world.write(gone(kind, number))
             model.data.pop((kind, number), None)

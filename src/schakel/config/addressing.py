@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from schakel.config.base import Section
 from schakel.config.entries import Publication, UpdateClient
 from schakel.config.sources import DirectorySource
+from schakel.generic.addressing.receiving import UPDATE_CLIENT
 
 
 class Addressing(Section):
@@ -20,7 +21,8 @@ class Addressing(Section):
     authority: tuple[str, ...] = Field(
         (),
         description="names of directories that are believed when several have an active organisation with the same "
-        "URA, the first before the second; without it such a conflict is reported and nobody is believed",
+        "URA, the first before the second, a root in what the directories that it names say (update-client is what the "
+        "ministry's update client wrote); without it such a conflict is reported and nobody is believed",
     )
     stale_hours: float = Field(
         24,
@@ -38,4 +40,18 @@ class Addressing(Section):
         names = [one.name for one in self.sources]
         if len(set(names)) < len(names):
             raise ValueError("two sources share a name")
+        if UPDATE_CLIENT in names:
+            raise ValueError(f"no source is named {UPDATE_CLIENT}: that is what the update client writes")
+        read: dict[tuple[str, str], str] = {}
+        for one in self.sources:
+            if (
+                one.base
+                and (other := read.setdefault((one.kind, one.base.rstrip("/")), one.name)) != one.name
+            ):
+                raise ValueError(f"the sources {other} and {one.name} are the same directory: {one.base}")
+        for name in self.authority:
+            if name not in (*names, UPDATE_CLIENT):
+                raise ValueError(
+                    f"authority names {name!r}, which is no source: {', '.join(names) or 'there is none'}"
+                )
         return self

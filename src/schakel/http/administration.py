@@ -6,7 +6,10 @@ requests of its update client (`gfmodules-mcsd-update-client` of June 2026).
 
 from __future__ import annotations
 
+from base64 import b64decode
+from collections.abc import Mapping
 from dataclasses import replace
+from urllib.parse import unquote_plus
 
 import structlog
 from starlette.requests import Request as HttpRequest
@@ -14,7 +17,7 @@ from starlette.responses import Response
 
 from schakel.fhir.moments import interval
 from schakel.fhir.search import encode, pairs_of
-from schakel.generic.identity.errors import InvalidClientError, UnsupportedGrantTypeError
+from schakel.generic.identity.errors import InvalidClientError, InvalidRequestError, UnsupportedGrantTypeError
 from schakel.http.errors import fhir_error
 from schakel.http.fhir import Fhir
 from schakel.http.node import Node, UpdateClientDoors
@@ -89,7 +92,8 @@ class UpdateClient(Fhir):
                 raise UnsupportedGrantTypeError(
                     f"grant_type {kind[:40]!r} is not taken here: client_credentials is", code="grant-unknown"
                 )
-            if not tokens.known(form.get("client_id", ""), form.get("client_secret", "")):
+            client, secret = _client(request.headers.get("authorization", ""), form)
+            if not tokens.known(client, secret):
                 _log.warning("update-client-refused")
                 raise InvalidClientError(
                     "client_id and client_secret are not those of the client here", code="client-unknown"
@@ -121,6 +125,25 @@ class UpdateClient(Fhir):
             return asked  # It is refused by name where histories are read.
         changed = ((name, moment.isoformat() if name == "_since" else value) for name, value in pairs)
         return replace(asked, query=encode(tuple(changed)))
+
+
+def _client(header: str, form: Mapping[str, str]) -> tuple[str, str]:
+    """The id and the secret of a client, in its header or in the form (RFC 6749, section 2.3.1). Raises
+    `InvalidClientError` for a header that cannot be read, `InvalidRequestError` for both at once."""
+    scheme, _, told = header.partition(" ")
+    if scheme.lower() != "basic":
+        return form.get("client_id", ""), form.get("client_secret", "")
+    if "client_secret" in form:
+        raise InvalidRequestError(
+            "the client proves itself in the header Authorization or in the form, not in both",
+            code="client-twice",
+            expression="client_secret",
+        )
+    try:
+        client, _, secret = b64decode(told.strip(), validate=True).decode().partition(":")
+    except ValueError:
+        raise InvalidClientError("the header Authorization cannot be read", code="client-unknown") from None
+    return unquote_plus(client), unquote_plus(secret)
 
 
 def _of(service: FhirService | None) -> FhirService:

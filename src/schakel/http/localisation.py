@@ -36,12 +36,21 @@ from schakel.http.node import OrganisationServices
 from schakel.kernel.clock import instant
 from schakel.kernel.outcomes import Invalid, NotFound, NotSupported, Outcome, naming
 from schakel.kernel.values import BSN_SYSTEM, Bsn
-from schakel.server import Answer, Request
+from schakel.server import Answer, Request, capabilities
 from schakel.server.bodies import read_body
+from schakel.server.offer import Offer, Searches
 
 _PROFILE = f"{GUIDE}/StructureDefinition/nl-gf-localization-list"
 _PATIENT = ("patient:identifier", "subject:identifier")
-_KNOWN = {*_PATIENT, "code", "source:identifier", "_format", "_pretty"}
+_SEARCHED = frozenset({*_PATIENT, "code", "source:identifier"})
+_KNOWN = _SEARCHED | {"_format", "_pretty"}
+OFFER = Offer(
+    types=frozenset({"List"}),
+    interactions=frozenset({"create", "read", "delete", "search-type"}),
+    searches=(Searches("List", _SEARCHED),),
+    versioned=False,
+)
+"""What the door does, as its CapabilityStatement says it."""
 _ABSENT = ("contained", "identifier", "title", "date", "entry", "note", "encounter", "orderedBy")
 
 _Handler: TypeAlias = Callable[[OrganisationServices, HttpRequest, Request], Awaitable[Answer]]
@@ -49,6 +58,10 @@ _Handler: TypeAlias = Callable[[OrganisationServices, HttpRequest, Request], Awa
 
 class Localisation(Fhir):
     """Handlers of the door for localisation."""
+
+    async def metadata(self, request: HttpRequest) -> Response:
+        """What the door for localisation does (CapabilityStatement)."""
+        return await self._answered(request, self._capabilities)
 
     async def lists(self, request: HttpRequest) -> Response:
         """Records of localisation: who has data of a patient (GET), and registering that we have (POST).
@@ -77,6 +90,14 @@ class Localisation(Fhir):
         except Exception as error:
             return fhir_error(request, error, "r4")
 
+    async def _capabilities(
+        self, organisation: OrganisationServices, _request: HttpRequest, _asked: Request
+    ) -> Answer:
+        return Answer(200, capabilities.statement("r4", self._base(organisation), OFFER))
+
+    def _base(self, organisation: OrganisationServices) -> str:
+        return f"{self._url}/{organisation.slug}/localisation/fhir/r4"
+
     # -- asking --------------------------------------------------------------------------------------------
 
     async def _search(
@@ -93,14 +114,13 @@ class Localisation(Fhir):
             raise
         own = await registrations.of(patient)
         await organisation.log.write(_localised(organisation, patient, "0", f"{len(found.records)} records"))
-        base = f"{self._url}/{organisation.slug}/localisation/fhir/r4"
         lists = [
             (name, resource)
             for name, category, source, resource in _shown(organisation, found, own, patient)
             if (not categories or not category or category in categories)
             and (not sources or source in sources)
         ]
-        return Answer(200, _bundle(base, request.url.query, lists, found.unreadable))
+        return Answer(200, _bundle(self._base(organisation), request.url.query, lists, found.unreadable))
 
     async def _read(
         self, organisation: OrganisationServices, request: HttpRequest, _asked: Request
@@ -122,7 +142,7 @@ class Localisation(Fhir):
         assert organisation.registrations is not None
         patient, category = _read_list(organisation, read_body(asked))
         made, fresh = await organisation.registrations.register(patient, category)
-        where = f"{self._url}/{organisation.slug}/localisation/fhir/r4/List/{made.id}"
+        where = f"{self._base(organisation)}/List/{made.id}"
         return Answer(201 if fresh else 200, dump(_own(organisation, made)), {"Location": where})
 
     async def _delete(

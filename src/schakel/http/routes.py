@@ -99,11 +99,12 @@ def _consent(node: Node) -> list[BaseRoute]:
 
 
 def _localisation(localisation: Localisation) -> list[BaseRoute]:
-    base = "/{organisation}/localisation/fhir/r4/List"
+    base = "/{organisation}/localisation/fhir/r4"
     return [
-        Route(base, localisation.lists, methods=["GET", "POST"]),
-        Route(f"{base}/_search", localisation.search, methods=["POST"]),
-        Route(f"{base}/{{id}}", localisation.one, methods=["GET", "DELETE"]),
+        Route(f"{base}/metadata", localisation.metadata, methods=["GET"]),
+        Route(f"{base}/List", localisation.lists, methods=["GET", "POST"]),
+        Route(f"{base}/List/_search", localisation.search, methods=["POST"]),
+        Route(f"{base}/List/{{id}}", localisation.one, methods=["GET", "DELETE"]),
     ]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from hashlib import blake2b
 
@@ -16,6 +16,7 @@ import orjson
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import dump
 from schakel.fhir.search import Pairs, Query, encode
+from schakel.kernel.clock import instant
 from schakel.kernel.outcomes import Issue, Outcome
 from schakel.sources import Found, Stored
 
@@ -97,10 +98,17 @@ def search_path(query: Query) -> str:
 
 
 def searchset(
-    version: Version, base: str, found: Found, asked: Query, path: str = "", also: Pairs = ()
+    version: Version,
+    base: str,
+    found: Found,
+    asked: Query,
+    path: str = "",
+    also: Pairs = (),
+    moment: datetime | None = None,
 ) -> bytes:
     """A searchset Bundle; `base` is the FHIR base of the door, `asked` the query as it came in (for a page the link),
-    `path` where an operation was called that answers with one, `also` what the links to its other pages say beside.
+    `path` where an operation was called that answers with one, `also` what the links to its other pages say beside,
+    `moment` the time of the answer where that is told.
 
     Parameters that were left out are named in an OperationOutcome.
     """
@@ -111,7 +119,10 @@ def searchset(
         if found.query.format:
             pairs.append(("_format", found.query.format))
         links.append({"relation": "next", "url": _address(base, path or search_path(found.query), pairs)})
-    head: dict[str, object] = {"resourceType": "Bundle", "type": "searchset"}
+    head: dict[str, object] = {"resourceType": "Bundle"}
+    if moment is not None:
+        head["meta"] = {"lastUpdated": instant(moment)}
+    head["type"] = "searchset"
     if found.total is not None:
         head["total"] = found.total
     head["link"] = links

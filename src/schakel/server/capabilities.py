@@ -150,7 +150,7 @@ def _offered(table: Definitions, offer: Offer) -> dict[str, Any]:
         entry: dict[str, Any] = {
             "type": kind,
             "interaction": [{"code": code} for code in sorted(offer.interactions)],
-            "versioning": "versioned-update",
+            "versioning": "versioned-update" if offer.versioned else "no-version",
         }
         limit = offer.searches_on(kind)
         if limit is not None:

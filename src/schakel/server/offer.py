@@ -66,7 +66,8 @@ class Offer:
     `_search`, and `_cascade=delete` on a delete. No reference keeps a resource here from being deleted, so that the
     latter has nothing to do; what refers to it is deleted by its own request.
 
-    `searches` says what a search of each type may ask; without any, all that the standard knows.
+    `searches` says what a search of each type may ask; without any, all that the standard knows. What a door gives that
+    keeps no versions is not `versioned`.
     """
 
     types: frozenset[str]
@@ -74,6 +75,7 @@ class Offer:
     system: frozenset[str] = frozenset()
     hapi_forms: bool = False
     searches: tuple[Searches, ...] = ()
+    versioned: bool = True
 
     def searches_on(self, kind: str) -> Searches | None:
         """What a search on a type may ask; None when that is not limited."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Literal
 
 from schakel.fhir import definitions, json, structure
@@ -28,7 +29,7 @@ from schakel.server.offer import Offer
 from schakel.server.operations import Call, operation_of
 from schakel.server.reach import ReachLimits
 from schakel.server.writing import Planned, answered, planned
-from schakel.sources import Found, Source, Stored
+from schakel.sources import Found, HistoryQuery, Source, Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,9 @@ class FhirService:
             case "history":
                 return await self._history(interaction, request, base)
             case "search" | "search-compartment" | "search-system":
-                return self.render(base, interaction, await self.search(interaction, caller))
+                followed = await self._followed_from(interaction)
+                found = await self.search(interaction, caller)
+                return self.render(base, interaction, found, followed)
             case "create" | "update" | "patch" | "delete":
                 plan = self.planned(interaction, request, bare_id=bare_id)
                 [written] = await self.source.write(interaction.version, [plan.write])
@@ -148,8 +151,22 @@ class FhirService:
         assert interaction.query is not None
         return await self.source.search(interaction.version, interaction.query, caller)
 
-    def render(self, base: str, interaction: Interaction, found: Found) -> Answer:
-        """A search answer as a searchset Bundle. `_elements` is not about what was included."""
+    async def _followed_from(self, interaction: Interaction) -> datetime | None:
+        """For the first page of a search at a door that offers histories: the moment from which a history has all that
+        is not in the answer. Whoever copies a directory goes on from it (ITI-90-NL, initial load)."""
+        query = interaction.query
+        if self.offer is None or "history-type" not in self.offer.interactions:
+            return None
+        if query is None or query.page is not None or not query.type:
+            return None
+        changes = await self.source.history(interaction.version, HistoryQuery(query.type, count=1))
+        return changes.settled
+
+    def render(
+        self, base: str, interaction: Interaction, found: Found, followed: datetime | None = None
+    ) -> Answer:
+        """A search answer as a searchset Bundle; `followed` is its moment (see `answer.searchset`). `_elements` is not
+        about what was included."""
         assert interaction.query is not None
         version, query = interaction.version, found.query
         asked, included = Subset(query.summary, query.elements), Subset(query.summary)
@@ -161,7 +178,7 @@ class FhirService:
                     replace(item, stored=_shown(item.stored, version, included)) for item in found.included
                 ),
             )
-        return Answer(200, answer.searchset(version, base, found, interaction.query))
+        return Answer(200, answer.searchset(version, base, found, interaction.query, moment=followed))
 
     async def _history(self, interaction: Interaction, request: Request, base: str) -> Answer:
         assert interaction.history is not None

@@ -23,7 +23,7 @@ async def localise(trial: Trial) -> str:
     among them that have a subscription and may release; nobody is named without a reason."""
     trial.bsn, trial.login = trial.chooser(), await logged_in(trial)
     trial.begun = instant(now())
-    answer = await trial.fetch(trial.requester, trial.bsn, trial.login, ())
+    trial.answer = answer = await trial.fetch(trial.requester, trial.bsn, trial.login, ())
     expected = {one.ura for one in trial.known_at(trial.bsn)}
     asked = {one["by"]: (one["status"], one["reason"]) for one in answer["localised"]}
     prove_equal(asked, {"nvi": ("answered", ""), "mitz": ("answered", "")}, "facilities that were asked")
@@ -36,7 +36,6 @@ async def localise(trial: Trial) -> str:
     looked = [event for event in events if "localised" in _kinds(event)]
     prove_equal(len(looked), 1, "events of looking for this patient in the requester's log")
     prove_equal(identifier(looked[0], "1"), trial.bsn, "patient in the requester's log")
-    trial.answer = answer
     return f"the index: {_slugs(trial, named['nvi'])}; Mitz too: {_slugs(trial, named['mitz'])}"
 
 

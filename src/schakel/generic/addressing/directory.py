@@ -38,8 +38,8 @@ _BASES = tuple(one for one in EXCHANGES if one.data)
 @dataclass(frozen=True, slots=True)
 class DirectoryRules:
     """`authority` are the directories that are believed when several have an active organisation with the same URA, the
-    first before the second; without any of those nobody is. A directory that was not in step for longer than `stale` is
-    told as stale."""
+    first before the second, a root in what the directories say that it names; without any of those nobody is. A
+    directory that was not in step for longer than `stale` is told as stale."""
 
     authority: tuple[str, ...] = ()
     stale: timedelta = timedelta(hours=24)
@@ -131,7 +131,7 @@ class QueryDirectory:
     def _believed(self, tops: Sequence[Chain]) -> list[Chain]:
         """Those of the first directory in the setting that has any; all of them when it names none of theirs."""
         for source in self._rules.authority:
-            if found := [chain for chain in tops if source in chain[0].held.origin.sources]:
+            if found := [chain for chain in tops if chain[0].held.origin.by(source)]:
                 return found
         return list(tops)
 

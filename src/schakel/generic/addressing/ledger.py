@@ -48,8 +48,10 @@ class Source:
 
     @property
     def key(self) -> str:
-        """What the ids here are made of: two organisations with one directory have nothing in common."""
-        return f"{self.base}|{self.authority}" if self.authority else self.base
+        """What the ids here are made of: two organisations with one directory have nothing in common, and neither have
+        two roots that name one, nor a directory that is read in two ways."""
+        told = (self.base, "" if self.kind == "central" else self.kind, self.authority, self.parent)
+        return "|".join(part for part in told if part)
 
 
 @dataclass(frozen=True, slots=True)

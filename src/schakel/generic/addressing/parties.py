@@ -78,6 +78,10 @@ class Origin:
         """Whether what they say was here as a whole at some moment."""
         return self.as_of is not None or not self.sources
 
+    def by(self, directory: str) -> bool:
+        """Whether it is from this directory, or from one that this root names (its name begins with the root's)."""
+        return any(one == directory or one.startswith(f"{directory} ") for one in self.sources)
+
     def joined(self, other: Origin) -> Origin:
         """That of two resources together."""
         moments = (self.as_of, other.as_of)

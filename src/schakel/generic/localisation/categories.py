@@ -1,7 +1,8 @@
 """Categories of data: what counts as data of each.
 
 Source: the ministry's guide on generic functions, code system of data categories (FHIR query scope of each code). The
-categories that are about no patient (CareServiceEntities, Definitional, Practitioner) have no place in the index.
+categories that are about no patient (CareServiceEntities, Definitional, Practitioner) have no place in the index. What
+was entered in error is no data: FHIR says of it that it should never have been there.
 """
 
 from __future__ import annotations
@@ -17,6 +18,13 @@ _TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
 OBSERVATION = (f"{_TERMINOLOGY}/observation-category", "http://hl7.org/fhir/observation-category")
 """The code system of R4, and its name in STU3."""
 CONSENT = (f"{_TERMINOLOGY}/consentcategorycodes", "http://hl7.org/fhir/consentcategorycodes")
+
+
+ENTERED_IN_ERROR = "entered-in-error"
+STATUSES = {"status": "status", "verificationStatus": "verification-status"}
+"""Elements that can say so, and the search parameter under which they stand in the index of the store."""
+STATUS_NOT_INDEXED = frozenset({"DeviceUseStatement", "Flag", "VisionPrescription"})
+"""Types that have the element `status` without a search parameter for it, in one of the versions or in both."""
 
 
 @dataclass(frozen=True, slots=True)

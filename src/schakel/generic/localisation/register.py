@@ -15,10 +15,18 @@ from uuid import UUID
 
 import asyncpg
 
-from schakel.generic.localisation.categories import CATEGORIES, Kind
+from schakel.fhir import json
+from schakel.generic.localisation.categories import (
+    CATEGORIES,
+    ENTERED_IN_ERROR,
+    STATUS_NOT_INDEXED,
+    STATUSES,
+    Kind,
+)
 from schakel.kernel.outcomes import Invalid
 from schakel.kernel.values import BSN_SYSTEM, Bsn
 from schakel.store.connection import Connection
+from schakel.store.database import unpack
 
 State = Literal["waiting", "active", "withdrawing", "withdrawn", "refused"]
 COLUMNS = (
@@ -251,25 +259,57 @@ async def of_patient(connection: Connection, tenant: int, patient: str) -> list[
 
 
 async def present(connection: Connection, tenant: int, patient: str, categories: Iterable[str]) -> set[str]:
-    """Those of these categories of which there are data of the patient here, in any version."""
+    """Those of these categories of which there are data of the patient here, in any version, that were not entered in
+    error. Asked in a transaction."""
     kinds = [(category, kind) for category in categories for kind in _expanded(CATEGORIES[category])]
+    indexed = [(category, kind) for category, kind in kinds if kind.type not in STATUS_NOT_INDEXED]
     rows = await connection.fetch(
         "SELECT DISTINCT k.category FROM localisation_subject s "
         "CROSS JOIN unnest($3::text[], $4::text[], $5::text[], $6::text[]) AS k (category, type, code, system) "
         "WHERE s.tenant = $1 AND s.patient = $2 AND CASE "
         "WHEN k.type = 'Patient' THEN true "
         "WHEN k.code = '' THEN EXISTS (SELECT FROM resource r WHERE r.tenant = $1 AND r.fhir = s.fhir "
-        "AND r.type = k.type AND r.patient = s.id AND NOT r.deleted) "
+        f"AND r.type = k.type AND r.patient = s.id AND NOT r.deleted AND {_RIGHT.format('r')}) "
         "ELSE EXISTS (SELECT FROM index_token t WHERE t.tenant = $1 AND t.fhir = s.fhir AND t.type = k.type "
-        "AND t.patient = s.id AND t.param = 'category' AND t.code = k.code AND t.system = k.system) END",
+        "AND t.patient = s.id AND t.param = 'category' AND t.code = k.code AND t.system = k.system "
+        f"AND {_RIGHT.format('t')}) END",
         tenant,
         patient,
-        [category for category, _ in kinds],
-        [kind.type for _, kind in kinds],
-        [kind.code for _, kind in kinds],
-        [system for _, kind in kinds for system in kind.systems or ("",)],
+        [category for category, _ in indexed],
+        [kind.type for _, kind in indexed],
+        [kind.code for _, kind in indexed],
+        [system for _, kind in indexed for system in kind.systems or ("",)],
+        list(STATUSES.values()),
+        ENTERED_IN_ERROR,
     )
-    return {row["category"] for row in rows}
+    found = {str(row["category"]) for row in rows}
+    for category, kind in kinds:
+        read = kind.type in STATUS_NOT_INDEXED and category not in found
+        if read and await _read(connection, tenant, patient, kind.type):
+            found.add(category)
+    return found
+
+
+_RIGHT = (
+    "NOT EXISTS (SELECT FROM index_token e WHERE e.tenant = $1 AND e.rid = {}.rid AND e.param = ANY ($7) "
+    "AND e.code = $8)"
+)
+"""That a resource, by the key of its row, was not entered in error, as far as the index says."""
+
+
+async def _read(connection: Connection, tenant: int, patient: str, kind: str) -> bool:
+    """Whether the patient has a resource of this type, of which the status stands in the resource alone."""
+    bodies = connection.cursor(
+        "SELECT r.body FROM localisation_subject s JOIN resource r ON r.tenant = $1 AND r.fhir = s.fhir "
+        "AND r.type = $3 AND r.patient = s.id AND NOT r.deleted WHERE s.tenant = $1 AND s.patient = $2",
+        tenant,
+        patient,
+        kind,
+    )
+    async for row in bodies:
+        if json.parse(unpack(row["body"]), max_depth=json.STORED_DEPTH).get("status") != ENTERED_IN_ERROR:
+            return True
+    return False
 
 
 def _expanded(kinds: Iterable[Kind]) -> list[Kind]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from schakel.http.openapi.parts import FHIR_JSON, FHIR_XML, FORM, Json, body, fhir, parameter, ref, table
 
-_BASE = "/{organisation}/localisation/fhir/r4/List"
+_DOOR = "/{organisation}/localisation/fhir/r4"
+_BASE = f"{_DOOR}/List"
 _FOUND = {
     "responses": {"200": fhir(ref("Bundle"), "A searchset of Lists, one for each record and category.")}
 }
@@ -17,6 +18,9 @@ _SEARCH = {
 }
 
 OPERATIONS: dict[tuple[str, str], Json] = {
+    ("GET", f"{_DOOR}/metadata"): {
+        "responses": {"200": fhir(ref("CapabilityStatement"), "The CapabilityStatement.")}
+    },
     ("GET", _BASE): {
         "parameters": [parameter(name, "query", about) for name, about in _SEARCH.items()],
         **_FOUND,

@@ -18,8 +18,9 @@ ADMINISTRATION = Offer(frozenset(TYPES), _READ)
 UPDATE_CLIENT = Offer(_ALL, _READ | {"history-instance"}, frozenset({"batch"}), hapi_forms=True)
 """The same for the ministry's update client: two more types, and histories of single resources in batches."""
 
-ROOT = Offer(frozenset({"Organization", "Endpoint"}), _READ, hapi_forms=True)
-"""Where that client finds out which directories there are."""
+ROOT = Offer(_ALL, _READ, hapi_forms=True)
+"""Where that client finds out which directories there are, and a Nuts knooppunt, of which some versions ask a root for
+the histories of all types."""
 
 QUERY_DIRECTORY = Offer(
     _ALL,

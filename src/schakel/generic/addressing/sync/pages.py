@@ -24,11 +24,14 @@ from schakel.facilities.tokens import TokenSource
 from schakel.fhir.json import Resource, parse
 from schakel.generic.addressing.copying import is_id, shown
 from schakel.generic.addressing.replica import Change
+from schakel.generic.addressing.sync.salvage import salvage
 from schakel.kernel.clock import instant, now
 from schakel.kernel.outcomes import Invalid, Upstream
 
 _MARGIN = timedelta(seconds=2)
 """What is taken off a moment that is not the one of the Bundle itself."""
+_AHEAD = timedelta(hours=1)
+"""A version that is further ahead of our clock than this tells no time: nothing that follows could be newer."""
 _LONGEST_WAIT = 86_400
 _ABSENT = frozenset({404, 405, 501})
 _ACCEPT = "application/fhir+json"
@@ -195,11 +198,14 @@ def _bundle(answer: Answer, address: str) -> Resource:
     try:
         bundle = parse(answer.body)
     except Invalid as error:
-        media = answer.headers.get("content-type", "no Content-Type")
-        raise SourceTrouble(
-            f"the answer to {shown(address)} ({shown(media)}) is no FHIR JSON: {error.message}",
-            code="source-unclear",
-        ) from None
+        salvaged = salvage(answer.body)  # What is wrong with one of its resources is not that of the others.
+        if salvaged is None:
+            media = answer.headers.get("content-type", "no Content-Type")
+            raise SourceTrouble(
+                f"the answer to {shown(address)} ({shown(media)}) is no FHIR JSON: {error.message}",
+                code="source-unclear",
+            ) from None
+        bundle = salvaged
     if bundle.get("resourceType") != "Bundle":
         kind = str(bundle.get("resourceType"))[:64]
         raise SourceTrouble(f"the answer to {shown(address)} is no Bundle but {kind}", code="source-unclear")
@@ -227,7 +233,7 @@ def _change(entry: dict[str, Any], kind: str) -> Change | None:
     deleted = _member(entry, "request", "method") == "DELETE"
     version, updated = (
         _etag(_member(entry, "response", "etag")),
-        _time(_member(entry, "response", "lastModified")),
+        _past(_member(entry, "response", "lastModified")),
     )
     if isinstance(resource, dict) and not deleted:
         if resource.get("resourceType") == "OperationOutcome":
@@ -235,7 +241,7 @@ def _change(entry: dict[str, Any], kind: str) -> Change | None:
         meta = resource.get("meta")
         if isinstance(meta, dict):
             version = shown(meta["versionId"], 64) if isinstance(meta.get("versionId"), str) else version
-            updated = _time(meta.get("lastUpdated")) or updated
+            updated = _past(meta.get("lastUpdated")) or updated
         return Change(
             str(resource.get("resourceType")), str(resource.get("id", "")), resource, version, updated
         )
@@ -260,24 +266,33 @@ def _etag(value: Any) -> str:
 
 
 def _time(value: Any) -> datetime | None:
-    """The moment in a FHIR instant; None when it is none."""
+    """The moment in a FHIR instant; None when it is none, or has no place in the calendar of UTC."""
     if not isinstance(value, str):
         return None
     try:
         found = datetime.fromisoformat(value)
-    except ValueError:
+        return found.astimezone(UTC) if found.tzinfo is not None else None
+    except (ValueError, OverflowError):
         return None
-    return found if found.tzinfo is not None else None
+
+
+def _past(value: Any) -> datetime | None:
+    """As `_time`, for when a version came; None when that is still to come."""
+    found = _time(value)
+    return found if found is not None and found <= now() + _AHEAD else None
 
 
 def _moment(bundle: Resource, answer: Answer, before: datetime) -> str:
     """The server's time of a page as it wrote it: of the Bundle, else a little before that of the answer, else a little
-    before we asked."""
+    before we asked. That last one too when its clock is ahead of ours: were it set right, what came meanwhile would
+    never be asked for."""
     said = _member(bundle, "meta", "lastUpdated")
-    if _time(said) is not None:
+    moment = _time(said)
+    if moment is not None and moment <= now():
         return str(said)
-    with suppress(ValueError, TypeError, KeyError):
-        before = parsedate_to_datetime(answer.headers["date"])
+    if moment is None:
+        with suppress(ValueError, TypeError, KeyError):
+            before = min(before, parsedate_to_datetime(answer.headers["date"]))
     return instant(before - _MARGIN)
 
 
