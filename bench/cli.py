@@ -23,6 +23,7 @@ from bench import (
     pair,
     patient,
     publish,
+    question,
     reading,
     report,
     searching,
@@ -47,6 +48,7 @@ SCENARIOS = (
     "lastn",
     "mp9",
     "directory",
+    "question",
 )
 
 
@@ -171,6 +173,9 @@ async def _run(only: str | None, patients: int, resources: int, events: int, org
     if only in (None, "directory"):
         _say(f"a directory of {organisations:,} organisations")
         figures += await directory.at_size(organisations)
+    if only in (None, "question"):
+        _say("a question over three holders that it does not name")
+        figures += await question.questions()
     if only in (None, "log"):
         _say(f"a log of {events:,} events")
         figures += await log.at_size(events)

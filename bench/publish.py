@@ -25,6 +25,11 @@ SHOWN = (
     "search: patient + code, 4 clients: p50",
     "search: patient + code, 4 clients: growth of p50",
     "search: patient + code, 16 clients",
+    "directory: first load of # organisations with an endpoint",
+    "directory: a run after # changes",
+    "directory: p50 of finding an endpoint, of #",
+    "question: p50 of # over three holders, # kB",
+    "question: # at once: until the last is answered",
     "memory: idle worker",
 )
 """What README shows: names without how much was measured."""

@@ -236,9 +236,9 @@ class Nation:
             assert 'role="status"' in saved.text
 
     async def refer(self, also: Mapping[str, str] | None = None, seconds: int = 300) -> None:
-        """Starts the token server, whose tokens last so many seconds, the PRS and the NVI, for the operator's certificate
-        and the organisation HOLDER; `also` are further organisations (URA) and the OIN of the operator of each. Their
-        addresses are those of `referral`; nobody stands between."""
+        """Starts the token server, whose tokens last so many seconds, the PRS and the NVI, for the operator's
+        certificate and the organisation HOLDER; `also` are further organisations (URA) and the OIN of the operator of
+        each. Their addresses are those of `referral`; nobody stands between."""
         self.ports |= dict(zip(_REFERRALS, free_ports(len(_REFERRALS)), strict=True))
         told = self._registered({HOLDER: OPERATOR, **(also or {})})
         (self.folder / "minvws-oauth.toml").write_text(toml({"seconds": seconds, **told}))

@@ -133,7 +133,7 @@ async def central(
         "parties": [{"certificate": oin, "ura": ura} for ura, oin in parties.items()],
     }
     (country.folder / "lrza.toml").write_text(toml(told))
-    lines = [orjson.dumps(_organisation(ura, kind)) for ura, kind in known.items()]
+    lines = [orjson.dumps(organisation(ura, kind)) for ura, kind in known.items()]
     (country.folder / "lrza.ndjson").write_bytes(b"\n".join(lines) + b"\n")
     country.central = reader.between["lrza"]
     [country.ports["lrza"]] = free_ports(1)
@@ -142,7 +142,8 @@ async def central(
         other.between["lrza"].target = country.central.target
 
 
-def _organisation(ura: str, kind: str) -> dict[str, Any]:
+def organisation(ura: str, kind: str = "V6") -> dict[str, Any]:
+    """An organisation as a directory knows it before it told anything."""
     coding = {"system": ORGANISATION_TYPE, "code": kind}
     return {
         "resourceType": "Organization",

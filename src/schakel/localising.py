@@ -26,6 +26,7 @@ from schakel.generic.localisation import (
     RegistrationWork,
     Rule,
 )
+from schakel.generic.localisation.registration import leave
 from schakel.generic.localisation.registrations import told_of
 from schakel.generic.localisation.telling import Witness
 from schakel.generic.logging import AuditLog, Event
@@ -109,8 +110,10 @@ async def index(settings: Settings, pool: asyncpg.Pool) -> AsyncIterator[Index]:
 @asynccontextmanager
 async def registering(index: Index, tenants: Collection[int]) -> AsyncIterator[None]:
     """Registers for the organisations that have an office, until the end of the block. A node that does not ask the
-    index any more, and told it of patients of these `tenants` before, says so in the technical log."""
+    index any more no longer follows what these `tenants` write, and says in the technical log when it told the index of
+    patients of theirs before."""
     if not index.registrars:
+        await leave(index.pool, tenants)
         if left := await told_of(index.pool, tenants):
             _log.warning("registrations-left-at-the-index", number=left, setting="nvi.base")
         yield

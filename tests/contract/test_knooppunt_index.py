@@ -13,7 +13,6 @@ from base64 import b64encode, urlsafe_b64encode
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -39,6 +38,7 @@ URA = "90000901"
 
 RECIPIENT = Recipient(f"ura:{URA}", "nationale-verwijsindex")
 PATIENT, OTHER = Bsn("999911120"), Bsn("999990019")
+THIRD, FOURTH = Bsn("999229588"), Bsn("999990032")
 EPD = ["epd:read", "epd:write"]
 SOURCE = "urn:uuid:5c0f1f6e-0000-4000-8000-000000000001"
 
@@ -169,8 +169,10 @@ def told(country: Nation) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any
     return oauth, prs, {"recipient": RECIPIENT.name, "scope": RECIPIENT.scope}
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def peers(tmp_path: Path) -> AsyncIterator[Peers]:
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def peers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Peers]:
+    """See the module; each test has patients of its own."""
+    tmp_path = tmp_path_factory.mktemp("peers")
     async with nation(tmp_path) as country, AsyncExitStack() as stack:
         await country.refer()
         names = ("minvws-oauth", "prs", "nvi")
@@ -207,13 +209,13 @@ async def test_what_either_registers_both_find(peers: Peers) -> None:
 
 
 async def test_what_both_register_is_there_once_and_is_deleted_by_its_id(peers: Peers) -> None:
-    assert (await peers.register(PATIENT)).status_code == 201
-    assert await peers.ours.create(PATIENT, "Condition") is None
-    assert (await peers.register(PATIENT)).status_code == 409
-    await peers.ours.create(OTHER, "Condition")
-    [own] = (await peers.ours.own(PATIENT)).records
+    assert (await peers.register(THIRD)).status_code == 201
+    assert await peers.ours.create(THIRD, "Condition") is None
+    assert (await peers.register(THIRD)).status_code == 409
+    await peers.ours.create(FOURTH, "Condition")
+    [own] = (await peers.ours.own(THIRD)).records
     assert await peers.ours.delete(own.id) and not await peers.ours.delete(own.id)
-    assert (await peers.holders(PATIENT), await peers.holders(OTHER)) == ([], [HOLDER])
+    assert (await peers.holders(THIRD), await peers.holders(FOURTH)) == ([], [HOLDER])
 
 
 @pytest.mark.parametrize("scope", ["epd:read epd:write", "epd:write nvi:create"])

@@ -221,6 +221,15 @@ async def test_a_search_names_one_patient_and_nothing_unknown(place: Place, quer
     assert answer.status_code == 400 and answer.json()["resourceType"] == "OperationOutcome"
 
 
+async def test_a_search_is_the_same_in_every_form(place: Place) -> None:
+    """R4, search: what stands in the address and in the form counts together; HEAD is GET without its content."""
+    patient = {"patient:identifier": f"{BSN_SYSTEM}|999900018"}
+    assert (await place.client.head(place.base, params=patient)).status_code == 200
+    assert (await place.client.post(f"{place.base}/_search", data=patient)).status_code == 200
+    both = await place.client.post(f"{place.base}/_search", params={"code": "Secrets"}, data=patient)
+    assert both.status_code == 400 and both.json()["issue"][0]["expression"] == ["code"]
+
+
 async def test_who_objects_is_not_registered_by_the_ehr_either(place: Place) -> None:
     bsn = "999900043"
     objection = await place.client.post(

@@ -364,3 +364,14 @@ async def test_an_id_of_64_characters_is_kept(node: RunningNode) -> None:
         answer = await client.post("", json={**bundle(put(long)), "id": "urn:uuid:not-an-id"})
         assert answer.status_code == 200
         assert (await client.get(f"/Organization/{'d' * 64}")).status_code == 200
+
+
+async def test_who_only_searches_is_not_in_step(make_database: MakeDatabase) -> None:
+    async with telling_node(make_database) as running:
+        moments = "SELECT count(*) FROM directory_source WHERE name = 'update-client' AND in_step IS NOT NULL"
+        async with update_client(query_base(running)) as client:
+            form = {"Content-Type": "application/x-www-form-urlencoded"}
+            assert (await client.post("/Organization/_search", headers=form, content="")).status_code == 200
+            assert await running.node.pool.fetchval(moments) == 0
+            assert (await client.post("", json=bundle(kind="batch"))).status_code == 200
+            assert await running.node.pool.fetchval(moments) == 1

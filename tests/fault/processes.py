@@ -33,7 +33,7 @@ KEY = "the-key-of-the-ehr-of-noord"
 URA, REQUESTER = "90000001", "90000002"
 BSN, NAME = "999229588", "Achterberg"
 DOCTOR = User("900000008", "Jan Jansen", "01.015")
-STARTS_WITHIN = 20.0
+STARTS_WITHIN = 60.0
 OBSERVATION = {
     "resourceType": "Observation",
     "status": "final",

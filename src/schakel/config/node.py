@@ -267,6 +267,14 @@ class Settings(BaseSettings):
         3, description="exchanges in a row without any sign of life after which a holder is left alone", ge=1
     )
     source_pause: float = Field(30, description="seconds that it is then left alone", gt=0)
+    source_parallel: int = Field(
+        4,
+        description="exchanges that an organisation has under way with one holder at once; more take turns",
+        ge=1,
+    )
+    source_wait: float = Field(
+        30, description="seconds that an exchange waits for its turn with a holder", gt=0
+    )
     token_lifetime: int = Field(300, description="seconds an access token is valid", ge=30, le=3600)
     tokens: Tokens = Field(Tokens(), description="tokens for other organisations")
     medmij: MedMij = Field(MedMij(), description="taking part in MedMij")

@@ -15,7 +15,6 @@ from schakel.demo import cast, certificates, toml
 from schakel.demo.doors import Doors, stand_in_address
 from schakel.demo.folder import DemoFolder
 from schakel.fhir.json import Resource
-from schakel.generic.addressing.own import codes
 from schakel.kernel.values import URA_SYSTEM
 
 SOURCE = "lrza"
@@ -25,6 +24,7 @@ INTERVAL_SECONDS = 2
 STALE_SECONDS = 10
 """Short, so that a person sees both happen."""
 
+ORGANISATION_TYPE = "http://nictiz.nl/fhir/NamingSystem/organization-type"
 _SEED = "lrza.ndjson"
 _SNOMED = "http://snomed.info/sct"
 _PLACES = "http://terminology.hl7.org/CodeSystem/v3-RoleCode"
@@ -61,7 +61,7 @@ def write(folder: DemoFolder, home: str) -> None:
 
 def _known(one: cast.Organisation) -> Resource:
     """An organisation as the directory has it before it told anything."""
-    kind = {"system": codes.ORGANISATION_TYPE, "code": one.type_code, "display": one.type_name}
+    kind = {"system": ORGANISATION_TYPE, "code": one.type_code, "display": one.type_name}
     return {
         "resourceType": "Organization",
         "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{one.site}/{one.ura}")),

@@ -33,7 +33,7 @@ from schakel.store import cluster_folder
 from schakel.store.cluster_folder import User
 
 MARKER = "region.json"
-_FORMAT = 1
+_FORMAT = 2
 _PREFIX = "schakel-demo-"
 _ME = User(None, None)
 

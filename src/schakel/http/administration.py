@@ -76,7 +76,8 @@ class UpdateClient(Fhir):
                 raise NotFound("the query directory is not written here (setting addressing.update_client)")
             base = f"{self._url}/directory/update-client/fhir/r4"
             response = await self._answer(request, received.service, base)
-            if request.method == "POST" and response.status_code == 200:
+            bundle = request.method == "POST" and not request.path_params.get("path")  # No search is one.
+            if bundle and response.status_code == 200:
                 await received.in_step()
             return response
         except Exception as error:

@@ -103,7 +103,8 @@ class Localisation(Fhir):
     async def _search(
         self, organisation: OrganisationServices, request: HttpRequest, asked: Request
     ) -> Answer:
-        text = asked.query if request.method == "GET" else asked.body.decode("latin-1")
+        form = asked.body.decode("latin-1") if asked.method == "POST" else ""
+        text = "&".join(part for part in (asked.query, form) if part)
         patient, categories, sources = _read_search(pairs_of(text))
         localiser, registrations = organisation.localiser, organisation.registrations
         assert localiser is not None and registrations is not None

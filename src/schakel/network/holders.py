@@ -1,7 +1,8 @@
 """One question to many holders at once: address, token, requests, for each within its own time.
 
 What goes wrong with a holder is its own failure. One that gave no sign of life a few times in a row is left alone for
-a while, and told as that.
+a while, and told as that. Questions to one holder take turns, a few at a time in the order in which they came: many at
+once would otherwise use up each other's time.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from schakel.network.peers import PeerLate, PeerRefused, Peers
 MAX_BYTES = 200_000_000
 """Bytes that all holders of one question may send together: each an equal share, and no more than one may alone."""
 
-_MOST_BREAKERS = 10_000
+_MOST_KNOWN = 10_000
 _log = structlog.get_logger("schakel.network")
 
 
@@ -45,11 +46,22 @@ class Question:
 @dataclass(frozen=True, slots=True)
 class HolderRules:
     """`seconds` for one holder, from its address to its last page; after `failures` exchanges without any sign of life
-    it is left alone for `pause` seconds."""
+    it is left alone for `pause` seconds. So many questions are asked of it at once (`parallel`), another waits for its
+    turn for at most `wait` seconds."""
 
     seconds: float
     failures: int = 3
     pause: float = 30.0
+    parallel: int = 4
+    wait: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is remembered of a holder."""
+
+    breaker: Breaker
+    turns: asyncio.Semaphore
 
 
 class Holders:
@@ -60,7 +72,7 @@ class Holders:
         self._asker = asker
         self._peers = peers
         self._rules = rules
-        self._breakers: dict[str, Breaker] = {}
+        self._known: dict[str, _Known] = {}
 
     async def ask(self, question: Question, holders: Iterable[str]) -> AsyncGenerator[HolderResult, None]:
         """The result of each holder, by URA, as soon as it is there. What is under way is given up when the caller
@@ -77,9 +89,23 @@ class Holders:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _one(self, question: Question, ura: str, share: int) -> HolderResult:
-        breaker = self._breaker(ura)
+        holder = self._holder(ura)
+        if holder.breaker.resting:
+            return _left_alone(question, ura)
+        try:
+            async with asyncio.timeout(self._rules.wait):
+                await holder.turns.acquire()
+        except TimeoutError:
+            reason = f"not asked: {self._rules.parallel} other questions to it were under way all the time"
+            return _nothing(question, ura, "late", reason)
+        try:
+            return await self._in_turn(question, ura, share, holder.breaker)
+        finally:
+            holder.turns.release()
+
+    async def _in_turn(self, question: Question, ura: str, share: int, breaker: Breaker) -> HolderResult:
         if breaker.resting:
-            return _nothing(question, ura, "failed", "not asked: it gave no answer several times in a row")
+            return _left_alone(question, ura)
         with breaker.attempt():
             try:
                 result = await self._asked(question, ura, share)
@@ -128,12 +154,17 @@ class Holders:
         result.address, result.answered = address, True
         return result
 
-    def _breaker(self, ura: str) -> Breaker:
-        if ura not in self._breakers:
-            if len(self._breakers) >= _MOST_BREAKERS:
-                self._breakers.pop(next(iter(self._breakers)))
-            self._breakers[ura] = Breaker(f"holder {ura}", self._rules.failures, self._rules.pause)
-        return self._breakers[ura]
+    def _holder(self, ura: str) -> _Known:
+        if ura not in self._known:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.pop(next(iter(self._known)))
+            breaker = Breaker(f"holder {ura}", self._rules.failures, self._rules.pause)
+            self._known[ura] = _Known(breaker, asyncio.Semaphore(self._rules.parallel))
+        return self._known[ura]
+
+
+def _left_alone(question: Question, ura: str) -> HolderResult:
+    return _nothing(question, ura, "failed", "not asked: it gave no answer several times in a row")
 
 
 def _nothing(

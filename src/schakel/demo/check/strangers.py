@@ -4,32 +4,22 @@ and published in the national directory as any other."""
 
 from __future__ import annotations
 
-import asyncio
-import secrets
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from aiohttp import web
 
-from schakel.demo import cast, certificates
-from schakel.demo.check.finding import looked_up
+from schakel.demo import cast
+from schakel.demo.check import newcomers
 from schakel.demo.check.professionals import logged_in
 from schakel.demo.check.trial import Trial, prove, prove_equal, report, troubles
-from schakel.demo.doors import FHIR_JSON, HOST, Client
+from schakel.demo.doors import FHIR_JSON, HOST
 from schakel.fhir.json import Resource, dump
-from schakel.generic.addressing.own import codes
-from schakel.generic.addressing.own.entries import ended, entries
-from schakel.generic.addressing.own.model import Code, OwnOrganisation
-from schakel.generic.addressing.own.serving import Addresses, accesses
 from schakel.kernel import tls
 from schakel.kernel.values import BSN_SYSTEM
 
-_SECONDS = 30.0
 _OTHER = "999900006"
 """A patient (BSN) of nobody."""
 
@@ -39,8 +29,8 @@ Searchset = Callable[[web.Request, str], web.Response]
 
 async def dead(trial: Trial) -> str:
     """A holder at which nobody listens is told as failed, and hides nothing of the others."""
-    organisation = _organisation("Praktijk De Stilte")
-    async with _published(trial, organisation, "https://127.0.0.1:1"):
+    organisation = newcomers.newcomer("Praktijk De Stilte")
+    async with newcomers.published(trial, organisation, "https://127.0.0.1:1"):
         told = await _beside_the_others(trial, organisation)
     prove_equal(told["status"], "failed", f"the dead holder ({troubles(told)})")
     return f"the others are complete; of this one is told: {told['reason']}"
@@ -66,8 +56,11 @@ async def lying(trial: Trial) -> str:
         kind = request.path.rpartition("/")[2]
         return _searchset(base, *(one for one in (patient, problem) if one["resourceType"] == kind))
 
-    organisation = _organisation("Praktijk De Vergissing")
-    async with _listening(trial, organisation, answer) as address, _published(trial, organisation, address):
+    organisation = newcomers.newcomer("Praktijk De Vergissing")
+    async with (
+        _listening(trial, organisation, answer) as address,
+        newcomers.published(trial, organisation, address),
+    ):
         told = await _beside_the_others(trial, organisation, _OTHER)
     held = [one for request in told["requests"] for one in request["held_back"]]
     prove(
@@ -87,8 +80,11 @@ async def wrong_version(trial: Trial) -> str:
         reply.headers["Content-Type"] = f"{FHIR_JSON}; fhirVersion=4.0"
         return reply
 
-    organisation = _organisation("Praktijk De Toekomst")
-    async with _listening(trial, organisation, answer) as address, _published(trial, organisation, address):
+    organisation = newcomers.newcomer("Praktijk De Toekomst")
+    async with (
+        _listening(trial, organisation, answer) as address,
+        newcomers.published(trial, organisation, address),
+    ):
         told = await _beside_the_others(trial, organisation)
     reasons = {request["reason"] for request in told["requests"]}
     prove_equal(told["status"], "failed", f"the holder of another version ({troubles(told)})")
@@ -110,20 +106,14 @@ async def _beside_the_others(
     return report(answer, organisation.ura)
 
 
-# -- the organisation ------------------------------------------------------------------------------------------
-
-
-def _organisation(name: str) -> cast.Organisation:
-    """An organisation that nobody knows yet: what was once in the directory stays there, and is never used again."""
-    ura = f"992{secrets.randbelow(100_000):05d}"
-    return replace(cast.GENERAL_PRACTICE, slug=f"ura-{ura}", name=name, ura=ura)
+# -- its server -----------------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
 async def _listening(trial: Trial, organisation: cast.Organisation, answer: Searchset) -> AsyncIterator[str]:
     """Serves an authorisation server and a FHIR base for the organisation; the address."""
     with TemporaryDirectory() as folder:
-        pair = await _certificate(trial, organisation, folder)
+        pair = await newcomers.certificate(trial, organisation, folder)
         context = tls.server(pair.certificate, pair.key, setting="")
     runner = web.AppRunner(_application(answer), access_log=None)
     await runner.setup()
@@ -172,87 +162,3 @@ def _searchset(base: str, *found: Resource) -> web.Response:
             for one in found
         ]
     return web.Response(body=dump(bundle), content_type=FHIR_JSON)
-
-
-async def _certificate(trial: Trial, organisation: cast.Organisation, folder: str) -> certificates.Pair:
-    """A new UZI server certificate of the organisation, in files."""
-    given = await certificates.asked(trial.client, trial.stand_ins["uzi-ca"], organisation)
-    pair = certificates.Pair(Path(folder, "c.pem"), Path(folder, "c.key"))
-    pair.certificate.write_text(given.certificate)
-    pair.key.write_bytes(given.key)
-    return pair
-
-
-@asynccontextmanager
-async def _published(trial: Trial, organisation: cast.Organisation, address: str) -> AsyncIterator[None]:
-    """The organisation says in the national directory where it is (ITI-130), and ends that afterwards; the node of the
-    requester knows it in between."""
-    kind = Code(codes.ORGANISATION_TYPE, organisation.type_code, organisation.type_name)
-    own = OwnOrganisation(
-        organisation.ura,
-        organisation.name,
-        (kind,),
-        accesses=accesses(["bgz"], Addresses(address, f"{address}/fhir")),
-    )
-    async with AsyncExitStack() as stack:
-        with TemporaryDirectory() as folder:
-            pair = await _certificate(trial, organisation, folder)
-            context = tls.client([trial.anchors], pair.certificate, pair.key, setting="")
-        client = await stack.enter_async_context(Client(tls=context))
-        made = await _transaction(trial, client, [({"method": "POST"}, one) for one in entries(own).values()])
-        try:
-            await _until(trial, organisation, f"{address}/fhir/stu3")
-            yield
-        finally:
-            closed = [
-                (
-                    {
-                        "method": "PUT",
-                        "url": f"{one['resourceType']}/{one['id']}",
-                        "ifMatch": f'W/"{one["meta"]["versionId"]}"',
-                    },
-                    ended(one),
-                )
-                for one in made
-            ]
-            await _transaction(trial, client, closed)
-            await _until(trial, organisation, None)
-
-
-async def _transaction(
-    trial: Trial, client: Client, wanted: list[tuple[dict[str, str], Resource]]
-) -> list[Resource]:
-    """What the directory made of all of these."""
-    names = {f"{one['resourceType']}/{one['id']}": f"urn:uuid:{one['id']}" for _, one in wanted}
-    entry = [
-        {
-            "fullUrl": f"urn:uuid:{one['id']}",
-            "resource": _referring(one, names) if request["method"] == "POST" else one,
-            "request": {"url": one["resourceType"], **request},
-        }
-        for request, one in wanted
-    ]
-    body = dump({"resourceType": "Bundle", "type": "transaction", "entry": entry})
-    reply = await client.send(
-        "POST", f"{trial.stand_ins['lrza']}/fhir", headers={"Content-Type": FHIR_JSON}, data=body
-    )
-    prove_equal(reply.status, 200, f"publishing ({reply.said()})")
-    return [one["resource"] for one in reply.json()["entry"]]
-
-
-def _referring(value: Any, names: Mapping[str, str]) -> Any:
-    """A copy of `value` whose references are to what is sent along."""
-    if isinstance(value, dict):
-        return {
-            name: names.get(one, one) if name == "reference" else _referring(one, names)
-            for name, one in value.items()
-        }
-    return [_referring(one, names) for one in value] if isinstance(value, list) else value
-
-
-async def _until(trial: Trial, organisation: cast.Organisation, wanted: str | None) -> None:
-    """Returns when the requester's node finds the organisation at that address, or nowhere any more."""
-    end = time.monotonic() + _SECONDS
-    while (found := (await looked_up(trial, trial.requester, organisation.ura)).get("endpoint")) != wanted:
-        prove(time.monotonic() < end, f"{_SECONDS:.0f} s later {organisation.name} is at {found}")
-        await asyncio.sleep(0.2)

@@ -8,7 +8,6 @@ A question about a patient has its pseudonym in the address: addresses are never
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +20,6 @@ from schakel.generic.localisation import lists
 from schakel.generic.localisation.model import Found, NviRefused, NviUnclear, PatientTokens, Record
 from schakel.kernel.values import Bsn
 
-_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
-_DEAD = frozenset({".", ".."})
 _TYPE = "application/fhir+json"
 _PAGES = 1000
 """Pages of an answer that are followed, at most."""
@@ -190,7 +187,7 @@ def _doubts_pseudonym(answer: Answer) -> bool:
 
 def _checked(record: str) -> str:
     """`record` as a part of a path: an id that is none would name another address."""
-    if not _ID.fullmatch(record) or record in _DEAD:
+    if not lists.is_id(record):
         raise ValueError("not the id of a record")
     return record
 

@@ -7,6 +7,7 @@ the index itself refuses, and errors have the member resource_type.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,6 +21,8 @@ GUIDE = "http://minvws.github.io/generiekefuncties-docs"
 SUBJECT_SYSTEM = f"{GUIDE}/NamingSystem/nvi-identifier"
 CUSTODIAN = f"{GUIDE}/StructureDefinition/nl-gf-localization-custodian"
 EMPTY_REASON = "http://terminology.hl7.org/CodeSystem/list-empty-reason"
+_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
 _SHOWN = 200
 
 
@@ -75,8 +78,8 @@ def read(resource: Mapping[str, Any]) -> Record | str:
     if resource.get("resourceType") != "List":
         return "there is no List"
     name = resource.get("id")
-    if not isinstance(name, str) or not name:
-        return "a record has no id"
+    if not isinstance(name, str) or not is_id(name):
+        return "a record has no id, or one that is none"
     ura = custodian_of(resource)
     if not ura:
         return f"record {name[:64]} names no care provider"
@@ -88,8 +91,13 @@ def read(resource: Mapping[str, Any]) -> Record | str:
         ura,
         _text(identifier, "value"),
         category_of(resource),
-        registered if isinstance(registered, str) else "",
+        registered if isinstance(registered, str) and _INSTANT.fullmatch(registered) else "",
     )
+
+
+def is_id(name: str) -> bool:
+    """Whether it can be the id of a record: what cannot would name another address."""
+    return _ID.fullmatch(name) is not None and name not in (".", "..")
 
 
 def custodian_of(resource: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ messages, the pass through the patients and each patient are taken by locked row
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
@@ -160,6 +160,14 @@ class RegistrationWork:
             registrar = self._registrars[claimed.tenant]
             rows = await judge(connection, claimed, _today(registrar), registrar.objecting)
         return Telling(self._pool, registrar.client, registrar.witness, claimed, rows, self._lease)
+
+
+async def leave(pool: asyncpg.Pool, tenants: Collection[int]) -> None:
+    """Nobody registers for these tenants any more: what they write is kept for nobody. Who begins again goes through
+    all patients."""
+    async with acquire(pool) as connection, connection.transaction():
+        for tenant in sorted(tenants):
+            await outbox.unfollow(connection, tenant, CONSUMER)
 
 
 def _today(registrar: Registrar) -> dict[str, str]:

@@ -59,7 +59,8 @@ class Central:
         self._scopes = scopes
 
     async def find(self, kind: str, system: str, value: str) -> There | None:
-        """The entry with this identifier; None when there is none. Raises `CentralError`, also for several."""
+        """The entry with this identifier; None when there is none. Raises `CentralError`, also for several. What came
+        with it and does not have the identifier was not asked for."""
         answer = await self._asked("GET", f"/{kind}?{urlencode({'identifier': f'{system}|{value}'})}")
         entries = _bundle(answer).get("entry", [])
         found = [
@@ -68,6 +69,7 @@ class Central:
             if isinstance(entry, dict)
             and isinstance(entry.get("resource"), dict)
             and entry["resource"].get("resourceType") == kind
+            and _has(entry["resource"], system, value)
         ]
         if len(found) > 1:
             raise CentralError("refused", f"{len(found)} entries of type {kind} have the identifier {value}")
@@ -76,7 +78,7 @@ class Central:
     async def read(self, kind: str, logical_id: str) -> There:
         """The entry with this id there. Raises `CentralError`."""
         answer = await self._asked("GET", f"/{kind}/{logical_id}")
-        return _there(kind, answer, _resource(answer))
+        return _there(kind, answer, _resource(answer), logical_id)
 
     async def create(self, resource: Resource) -> There:
         """The new entry. Raises `CentralError`."""
@@ -145,8 +147,17 @@ def _wait(answer: Answer) -> timedelta | None:
         return None
 
 
+def _has(resource: Resource, system: str, value: str) -> bool:
+    identifiers = resource.get("identifier")
+    found = identifiers if isinstance(identifiers, list) else ()
+    return any(
+        isinstance(one, dict) and (one.get("system"), one.get("value")) == (system, value) for one in found
+    )
+
+
 def _there(kind: str, answer: Answer, resource: Resource, known: str = "") -> There:
-    """Raises `CentralError` for an answer that does not say which entry it is, or in which version."""
+    """`known` is the id that was asked for. Raises `CentralError` for an answer that does not say which entry it is, or
+    in which version, and for another entry."""
     meta = resource.get("meta")
     version = meta.get("versionId") if isinstance(meta, dict) else None
     where = answer.headers.get("location", "").split("?")[0].rstrip("/").split("/")
@@ -156,6 +167,8 @@ def _there(kind: str, answer: Answer, resource: Resource, known: str = "") -> Th
     version = version or tag or (parts[2] if parts[1:2] == ["_history"] and len(parts) > 2 else "")
     if not isinstance(logical_id, str) or not logical_id or not isinstance(version, str) or not version:
         raise CentralError("answer-broken", "an answer without the id or the version of the entry")
+    if known and logical_id != known:
+        raise CentralError("answer-broken", f"another entry than the one that was asked for ({kind}/{known})")
     return There(logical_id, version, resource)
 
 

@@ -126,16 +126,15 @@ class PublicationWork:
         entry = json.parse(stored.body)
         known = await self.ledger.known(row.tenant)
         ours = rendered(entry, known)
+        found = None if row.remote else await self._found(row, entry, publisher.ura)
+        if not row.remote and found is None and _is_ended(entry):
+            await self.ledger.keep(row, state="published", finding="", detail="")  # It never was there.
+            return
         if ours.missing:
             detail = f"waits until {', '.join(ours.missing)} is there"
             await self.ledger.keep(row, finding="waits", detail=detail, wait=_pause(row.attempts))
             return
-        if not row.remote:
-            found = await self._found(row, entry, publisher.ura)
-            if found is None and _is_ended(entry):
-                await self.ledger.keep(row, state="published", finding="", detail="")  # It never was there.
-                return
-            row = await self._adopted(row, ours, found) if found else row
+        row = await self._adopted(row, ours, found) if found else row
         there = await self._brought(row, ours, frozenset(known.values()))
         seen = written(there.resource) or written(ours.resource)
         await self.ledger.note(
