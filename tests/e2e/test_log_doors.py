@@ -214,6 +214,7 @@ async def test_the_page_tells_the_ground_and_why_it_was_refused(node: RunningNod
         ({"ground_kind": "mitz", "ground": new_id()}, "U hebt toestemming gegeven in Mitz."),
         ({"ground_kind": "referral", "ground": new_id()}, "U bent naar deze zorgverlener verwezen."),
         ({"outcome": "4", "reason": "objection"}, "Geweigerd, omdat u dit niet wilt."),
+        ({"outcome": "4", "reason": "mitz-deny"}, "omdat u hiervoor in Mitz geen toestemming gaf."),
         ({"outcome": "8", "reason": "facility-away"}, "Dit is niet gelukt."),
         ({"purpose": "COC"}, "Om uw zorg samen te regelen."),
     ):

@@ -106,7 +106,7 @@ async def test_without_a_yes_in_mitz_nothing_is_given(
     assert (told["shown"], told["ground"]) == ([], None)
     assert [check["name"] for check in told["checks"]] == STEPS[:3]
     assert await explained(node, answer) == 0
-    assert "the patient said no in Mitz (mitz-deny)" in capsys.readouterr().out
+    assert "the patient gave no permission in Mitz (mitz-deny)" in capsys.readouterr().out
 
 
 async def test_a_choice_that_is_changed_on_the_page_of_mitz_counts_at_once(

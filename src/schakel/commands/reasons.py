@@ -142,7 +142,7 @@ REASONS: dict[str, str] = {
     "token-refused": "a national facility, or its token server, does not take what we are known by",
     "pseudonym-refused": "the PRS does not make pseudonyms for the recipient and scope of this node",
     "objection": "the patient objected, as the organisation recorded",
-    "mitz-deny": "the patient said no in Mitz",
+    "mitz-deny": "the patient gave no permission in Mitz",
     "mitz-no-choice": "the patient has made no choice in Mitz that applies",
     "mitz-off": "this node does not ask Mitz",
     "mitz-purpose-missing": "Mitz cannot be asked without a purpose of use that it knows",

@@ -129,7 +129,7 @@ class ConsentDesk:
         if not objected and said.answer is not None and self._acute_applies(question):
             return _acute(said.answer)
         if objected:
-            refusal = ConsentRefused("mitz-deny", "the patient said no in Mitz")
+            refusal = ConsentRefused("mitz-deny", "the patient gave no permission in Mitz")
             return await self._in_emergency(question, refusal, "no in Mitz")
         return await self._in_emergency(question, await self._why_not(question, said), "", said)
 
