@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import io
 import shutil
+import sys
 import time
 import tomllib
 from collections.abc import Sequence
@@ -255,6 +256,8 @@ async def _at_once(asking: _Asking) -> list[Figure]:
         rounds.append(await asyncio.to_thread(measure, plan, strict=False))
     found = sorted(rounds, key=lambda one: one.seconds)[len(rounds) // 2]
     failures = sum(one.failures for one in rounds)
+    if failures:
+        print(f"... not complete: {next(one.wrong for one in rounds if one.failures)}", file=sys.stderr)
     what = f"{_AT_ONCE} at once"
     return [
         Figure(_NAME, f"{what}: until the last is answered", found.seconds, "s", "less"),

@@ -264,6 +264,15 @@ async def test_an_address_that_is_not_https_is_not_followed(region: Region) -> N
     assert [one.finding.code for one in await region.node.ledger.findings("root")] == ["directory-address"]
 
 
+async def test_what_was_not_right_with_a_directory_is_resolved_when_it_is_mended(region: Region) -> None:
+    region.root.put("d1", endpoint("ftp://noord.example/fhir", DIRECTORY))
+    await region.run()
+    assert ("", NORTH) in await region.node.findings()
+    region.root.put("d1", endpoint(region.north.base, DIRECTORY))
+    await region.run()
+    assert await region.node.findings() == {}
+
+
 async def test_a_directory_with_five_types_is_followed_all_the_same(region: Region) -> None:
     async def behave(request: web.Request) -> web.StreamResponse | None:
         return refusal(404) if "Practitioner" in request.path else None

@@ -79,7 +79,9 @@ async def until_registered(
                 "WHERE state = 'active' AND patient = ANY ($1)",
                 [one.bsn for one in named],
             )
-            known = await _count(connections, "SELECT count(*) FROM mitz_subscription WHERE state = 'active'")
+            known = await _count(
+                connections, "SELECT count(tenant) FROM mitz_subscription WHERE state = 'active'"
+            )
             if registered >= expected and known >= subscribed:
                 return
             if time.monotonic() > end:

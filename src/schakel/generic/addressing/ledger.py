@@ -210,11 +210,13 @@ class Ledger:
                 report,
                 wait,
             )
+            # Of the source itself, what this run did not find again.
             await connection.execute(
                 "UPDATE directory_finding SET resolved = now() WHERE tenant = $1 AND source = $2 AND type = '' "
-                "AND code = 'source-failed' AND resolved IS NULL",
+                "AND last_seen < $3 AND resolved IS NULL",
                 self.tenant,
                 source.name,
+                source.tried,
             )
 
     async def failed(self, source: Source, why: str, wait: timedelta) -> None:

@@ -188,7 +188,9 @@ async def claim(
     """The patient who waited longest, or this one, whether anything is due or not; None when there is none. In a
     transaction, in which the patient is then judged; the row stays locked until then."""
     # Of each tenant the first by the index, so that a long row of patients costs no more than a short one.
-    due = "w.run_after <= statement_timestamp() AND $2 = '' ORDER BY w.run_after LIMIT 1 FOR UPDATE SKIP LOCKED"
+    due = (
+        "w.run_after <= statement_timestamp() AND $2 = '' ORDER BY w.run_after LIMIT 1 FOR UPDATE SKIP LOCKED"
+    )
     row = await connection.fetchrow(
         "WITH one AS MATERIALIZED (SELECT first.tenant, first.patient FROM unnest($1::integer[]) AS asked (tenant) "
         "CROSS JOIN LATERAL (SELECT w.tenant, w.patient, w.run_after FROM localisation_patient w "
