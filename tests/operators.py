@@ -20,16 +20,19 @@ from typing import Any
 import orjson
 from aiohttp import web
 from tests.certificates import Files
-from tests.fault.processes import toml
+from tests.fault.processes import KEY, toml
 from tests.middleman import Behaviour, Middleman, Passing, hangs_up, middleman, passes
-from tests.nation import INDEX, REFERRAL_SCOPE, Nation
+from tests.nation import HOLDER, INDEX, REFERRAL_SCOPE, REQUESTER, Nation
 from tests.nodes import free_ports
 from tests.referring import SOURCE
 
 from schakel.generic.addressing.own.codes import ORGANISATION_TYPE
+from schakel.generic.identity.keys import read_key
 from schakel.kernel.values import URA_SYSTEM
 
 FACILITIES = ("minvws-oauth", "prs", "nvi", "lrza")
+RULES = [{"ground": "law", "categories": ["Condition"], "start": "2026-01-01"}]
+PLACE = {"system": "http://terminology.hl7.org/CodeSystem/v3-RoleCode", "code": "HOSP"}
 DIRECTORY = "lrza"
 """What a node calls the central directory."""
 
@@ -153,6 +156,66 @@ def organisation(ura: str, kind: str = "V6") -> dict[str, Any]:
         "type": [{"coding": [coding]}],
         "name": f"Organisation {ura}",
     }
+
+
+def holding(country: Nation, way: Way, port: int, address: str) -> dict[str, Any]:
+    """Settings of the node of HOLDER, whose back listener is on `port` and known at `address`."""
+    public = read_key(country.folder / "gp.jwk").as_dict(private=False)
+    asker = {"ura": REQUESTER, "name": "Huisartsen Oost", "type_code": "Z3", "jwks": {"keys": [public]}}
+    organisation = {
+        "slug": "noord",
+        "ura": HOLDER,
+        "name": "Ziekenhuis Noord",
+        "type_code": "V6",
+        "internal_key": KEY,
+        "signing_key": "noord.jwk",
+        "write_check": "lenient",
+        "registrations": RULES,
+        "entries": {
+            "publish": True,
+            "locations": [{"key": "main", "name": "Hoofdgebouw", "type": [PLACE]}],
+        },
+    }
+    settings = country.settings(
+        back={"port": port, "public_url": address},
+        organisations=[organisation],
+        directory=[asker],
+        **way.sections(sources=[]),
+    )
+    del settings["mitz"], settings["dezi"]
+    return settings
+
+
+def asking_by(country: Nation, way: Way) -> dict[str, Any]:
+    """Settings of the node of REQUESTER, which asks."""
+    shown = country.requester.certificate
+    organisation = {
+        "slug": "zuid",
+        "ura": REQUESTER,
+        "name": "Huisartsen Oost",
+        "type_code": "Z3",
+        "internal_key": KEY,
+        "signing_key": str(country.folder / "gp.jwk"),
+        "tls_certificate": str(shown.certificate),
+        "tls_key": str(shown.key),
+    }
+    return {
+        "organisations": [organisation],
+        "directory": [],
+        "peer_ca": [str(country.anchors)],
+        "trust": {"http_on_loopback": True},
+        "source_timeout": 15,
+        **way.sections(),
+    }
+
+
+def served(country: Nation) -> ssl.SSLContext:
+    """What listens as the operator of the holder and wants a certificate."""
+    served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    served.load_cert_chain(*country.operator.pair)
+    served.load_verify_locations(country.anchors)
+    served.verify_mode = ssl.CERT_REQUIRED
+    return served
 
 
 class Gate:

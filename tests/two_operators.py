@@ -8,7 +8,6 @@ and asks without naming anybody. `Two.agree` proves that what index, directory a
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -20,7 +19,7 @@ from typing import Any
 import aiohttp
 import asyncpg
 import orjson
-from tests.fault.processes import KEY, Site, ehr, free_port, running_site, toml
+from tests.fault.processes import Site, ehr, free_port, running_site, toml
 from tests.fault.test_kill_during_sealing import verified
 from tests.followed import Follower
 from tests.guarded import condition, patient
@@ -28,14 +27,13 @@ from tests.lrza import URA as URA_SYSTEM
 from tests.middleman import Middleman, Passing, middleman
 from tests.nation import HOLDER, OPERATOR, REQUESTER, Nation, nation
 from tests.nodes import DOCTOR
-from tests.operators import DIRECTORY, Way, asking_as, central, ways
+from tests.operators import DIRECTORY, PLACE, Way, asking_as, asking_by, central, holding, served, ways
 
 from schakel.commands.addressing import findings, sync
 from schakel.commands.localisation import reconcile
 from schakel.commands.published import published
 from schakel.generic.addressing.ledger import Ledger
 from schakel.generic.addressing.replica import Replica
-from schakel.generic.identity.keys import read_key
 from schakel.kernel.outcomes import Invalid
 from schakel.kernel.values import Bsn
 from schakel.store.database import connect, disconnect
@@ -47,8 +45,6 @@ ASKING_OPERATOR = "00000099000000020000"
 THIRD = "90000077"
 """Another organisation, for which the asking operator writes in the central directory."""
 
-RULES = [{"ground": "law", "categories": ["Condition"], "start": "2026-01-01"}]
-PLACE = {"system": "http://terminology.hl7.org/CodeSystem/v3-RoleCode", "code": "HOSP"}
 TYPES = ("Organization", "Location", "HealthcareService", "Endpoint", "OrganizationAffiliation")
 SETTLED = 90.0
 """Seconds in which everything is made good after a kill: a lease of a quarter of a minute, and a slow machine."""
@@ -384,72 +380,15 @@ async def two_operators(open_folder: Path, folder: Path) -> AsyncIterator[Two]:
         await central(country, asking, registering, known=known, parties=parties)
         back = free_port()
         between = await stack.enter_async_context(
-            middleman(_served(country), asking_as(country, country.requester.certificate))
+            middleman(served(country), asking_as(country, country.requester.certificate))
         )
         between.target = f"https://127.0.0.1:{back}"
-        settings = _holder(country, registering, back, country.at(between))
+        settings = holding(country, registering, back, country.at(between))
         holder, _ = await stack.enter_async_context(running_site(open_folder, **settings))
-        asker, _ = await stack.enter_async_context(running_site(open_folder, **_asker(country, asking)))
+        asker, _ = await stack.enter_async_context(running_site(open_folder, **asking_by(country, asking)))
         client = await stack.enter_async_context(ehr())
         made = Two(country, holder, asker, registering, asking, between, client)
         between.behave = made.passes
         await made.published()
         await made.in_step()
         yield made
-
-
-def _holder(country: Nation, way: Way, port: int, address: str) -> dict[str, Any]:
-    public = read_key(country.folder / "gp.jwk").as_dict(private=False)
-    asker = {"ura": REQUESTER, "name": "Huisartsen Oost", "type_code": "Z3", "jwks": {"keys": [public]}}
-    organisation = {
-        "slug": "noord",
-        "ura": HOLDER,
-        "name": "Ziekenhuis Noord",
-        "type_code": "V6",
-        "internal_key": KEY,
-        "signing_key": "noord.jwk",
-        "write_check": "lenient",
-        "registrations": RULES,
-        "entries": {
-            "publish": True,
-            "locations": [{"key": "main", "name": "Hoofdgebouw", "type": [PLACE]}],
-        },
-    }
-    settings = country.settings(
-        back={"port": port, "public_url": address},
-        organisations=[organisation],
-        directory=[asker],
-        **way.sections(sources=[]),
-    )
-    del settings["mitz"], settings["dezi"]
-    return settings
-
-
-def _asker(country: Nation, way: Way) -> dict[str, Any]:
-    shown = country.requester.certificate
-    organisation = {
-        "slug": "zuid",
-        "ura": REQUESTER,
-        "name": "Huisartsen Oost",
-        "type_code": "Z3",
-        "internal_key": KEY,
-        "signing_key": str(country.folder / "gp.jwk"),
-        "tls_certificate": str(shown.certificate),
-        "tls_key": str(shown.key),
-    }
-    return {
-        "organisations": [organisation],
-        "directory": [],
-        "peer_ca": [str(country.anchors)],
-        "trust": {"http_on_loopback": True},
-        "source_timeout": 15,
-        **way.sections(),
-    }
-
-
-def _served(country: Nation) -> ssl.SSLContext:
-    served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    served.load_cert_chain(*country.operator.pair)
-    served.load_verify_locations(country.anchors)
-    served.verify_mode = ssl.CERT_REQUIRED
-    return served
