@@ -28,7 +28,7 @@ class IndexFinder:
                 Finding(one.ura, {"registered": one.registered} if one.registered else {})
                 for one in found.records
             ],
-            f"{unnamed} of its records name no provider" if unnamed else "",
+            f"{unnamed} of its records without a provider" if unnamed else "",
         )
 
 
