@@ -11,7 +11,7 @@ from typing import TypeAlias
 import asyncpg
 import pytest
 import pytest_asyncio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.nvi import away
 from tests.registering import (
@@ -96,8 +96,21 @@ _start = st.tuples(st.lists(_write, min_size=2, max_size=4), _work)
 _histories = given(start=_start, rounds=st.lists(_round, min_size=1, max_size=4), keeps=st.booleans())
 
 
+_CUT_OFF_WHILE_WITHDRAWING: list[Round] = [
+    ([("write", "Flag", "1", "p")], ("work", 2, "before", 2)),
+    ([("write", "Condition", "1", "q")], ("work", 1, "none", 1)),
+]
+"""The record of a patient is deleted there, the turn ends before that is written down, and the patient gets other data:
+what was deleted must not be taken for a registration of these."""
+
+
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @_histories
+@example(
+    start=([("write", "Condition", "1", "p"), ("write", "Flag", "1", "q")], ("work", 2, "none", 1)),
+    rounds=_CUT_OFF_WHILE_WITHDRAWING,
+    keeps=False,
+)
 async def test_the_index_ends_equal_to_what_the_rules_say(
     pool: asyncpg.Pool, start: Round, rounds: list[Round], keeps: bool
 ) -> None:

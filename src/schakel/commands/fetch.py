@@ -68,8 +68,9 @@ def _holder(holder: dict[str, Any], name: str) -> Iterator[str]:
     """
     requests = holder["requests"]
     whole = holder.get("reason") or ""
-    found = ", ".join(reason["by"] for reason in holder["found"])
-    yield f"{name}: {holder['status']}{f' ({whole})' if whole else ''}, named by {found}"
+    finders = [reason["by"] for reason in holder["found"] if reason["by"] != "ehr"]
+    found = f", named by {' and '.join(finders)}" if finders else ""
+    yield f"{name}: {holder['status']}{f' ({whole})' if whole else ''}{found}"
     if holder["directory"] and holder["directory"]["stale"]:
         yield f"  its address is from a directory that was last in step at {holder['directory']['as_of']}"
     head = ("nr", "status", "entries", "dropped", "request")

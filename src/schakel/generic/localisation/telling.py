@@ -125,7 +125,8 @@ class Telling:
         await self._written(told)
 
     def _shared(self, row: Registration) -> Registration | None:
-        """A registration whose record there stands for this category too, or that is about to be withdrawn."""
+        """A registration whose record there stands for this category too. Not one that is being withdrawn: its record
+        may be deleted there already, by a turn that was cut off before it could write that down."""
         key = (
             self._client.pseudonyms.recipient,
             self._client.pseudonyms.scope,
@@ -134,7 +135,7 @@ class Telling:
         return next(
             (
                 one
-                for one in self._in("active", "withdrawing")
+                for one in self._in("active")
                 if one.shared and one.record and (one.recipient, one.scope, one.source) == key
             ),
             None,
