@@ -20,7 +20,7 @@ def bgz(pair: Pair, patients: list[str]) -> list[Figure]:
     headers = {**asker.headers, "Content-Type": "application/json"}
     path = f"/{asker.slug}/exchanges/bgz"
     requests = [request("POST", path, headers, _ask(pair, bsn)) for bsn in patients]
-    right = b'"status":"complete","bundle"'
+    right = b'"status":"complete","localised"'
     measure(Plan(asker.internal_port, requests, connections=1, expect=right))
     chosen = [requests[number % len(requests)] for number in range(_EXCHANGES)]
     before = served_seconds(pair.holder.pid)
