@@ -28,6 +28,7 @@ from schakel.store.index_values import parse_literal
 
 PULL = ("http://fhir.nl/fhir/NamingSystem/TaskCode", "pull-notification")
 _STATUSES = frozenset({"requested", "cancelled"})
+_ATTEMPTS = 50
 
 
 class Notifications:
@@ -57,25 +58,32 @@ class Notifications:
         resource = _Outward(base, self._service.own_bases, version).of(resource, "Task")
         earlier = await self._earlier(version, resource, sender)
         if earlier is None:
-            name = await self._name(version, resource, sender)
-            return Write("PUT", "Task", name, resource, if_absent=True), 1
+            name, earlier = await self._place(version, resource, sender)
+            if earlier is None:
+                return Write("PUT", "Task", name, resource, if_absent=True), 1
         number = earlier.stored.version
         return Write("PUT", "Task", earlier.stored.id, resource, if_match=number), number + 1
 
-    async def _name(self, version: Version, resource: Resource, sender: str) -> str:
-        """The id of a new Task: the same for the same identifier of this sender, so that what is sent twice at once is
-        one Task, unless such a Task was here before."""
+    async def _place(self, version: Version, resource: Resource, sender: str) -> tuple[str, Task | None]:
+        """The id of a new Task, and that Task when it came in since it was looked for.
+
+        The id follows from the identifier and its sender, so that what is sent many times at once is one Task. Where
+        one with that id was here before (deleted since, or not about this identifier any more) the next id follows as
+        surely.
+        """
         tokens = sorted(_tokens(resource))
-        if not tokens:
-            return new_id()
-        name = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{URA_SYSTEM}|{sender} {tokens[0]}"))
-        try:
-            await self._service.source.read(version, "Task", name)
-        except NotFound:
-            return name
-        except Gone:
-            pass
-        return new_id()
+        for attempt in range(_ATTEMPTS if tokens else 0):
+            again = f" {attempt}" if attempt else ""
+            name = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{URA_SYSTEM}|{sender} {tokens[0]}{again}"))
+            try:
+                task = await self._tasks.read(version, name)
+            except NotFound:
+                return name, None
+            except Gone:
+                continue
+            if task.requester == sender and task.owner == self._ura and tokens[0] in _tokens(task.resource):
+                return name, task
+        return new_id(), None
 
     def bare(self, version: Version, sender: str, task: str = "") -> Resource:
         """The Task that stands for a notification without a body; `task` is the id of the sender's Task, if told."""
