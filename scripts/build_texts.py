@@ -16,7 +16,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
-PAGES = Path(__file__).parent.parent / "src/schakel/http/pages"
+PAGES = Path(__file__).parent.parent / "src/schakel/portal/pages"
 DUTCH = PAGES / "locale/nl.po"
 
 _WHERE = [("**.py", "python"), ("templates/**.html", "jinja2.ext.babel_extract")]

@@ -10,9 +10,9 @@ import pytest
 from babel.messages.pofile import read_po
 from scripts.build_texts import DUTCH, PAGES, texts, translated
 
-from schakel.http.pages import Pages, preferred_language
-from schakel.http.pages.services import ABOUT
 from schakel.patient_access import SERVICES
+from schakel.portal.pages import Pages, preferred_language
+from schakel.portal.pages.services import ABOUT
 from schakel_national.broker.texts import TEXTS, wanted
 
 BASE = {

@@ -34,11 +34,11 @@ from schakel.generic.logging import ChainEvent, Event
 from schakel.generic.logging.chain import ChainType
 from schakel.http.errors import as_outcome
 from schakel.http.node import Node, OrganisationServices, PatientDoor
-from schakel.http.pages import PRIVATE, Pages, preferred_language
-from schakel.http.pages.services import ABOUT
 from schakel.http.reading import read_form
 from schakel.kernel.clock import new_id
 from schakel.kernel.outcomes import Invalid, NotFound, Outcome, Upstream
+from schakel.portal.pages import PRIVATE, Pages, preferred_language
+from schakel.portal.pages.services import ABOUT
 
 _CANCELLED = {"access_denied", "login_required", "interaction_required"}
 

@@ -30,13 +30,13 @@ from schakel.http.consent import own_event
 from schakel.http.errors import as_outcome, problem
 from schakel.http.log import patient_grant, patient_reading
 from schakel.http.node import LogPageDoor, Node, OrganisationServices
-from schakel.http.pages import PRIVATE, Pages, preferred_language
 from schakel.http.peer import caller
 from schakel.http.reading import read_form
 from schakel.kernel.clock import AMSTERDAM, instant, new_id, now
 from schakel.kernel.outcomes import Forbidden, Invalid, NotFound, Outcome, Unauthenticated
 from schakel.patient_access.door import PURPOSE
 from schakel.patient_access.own_log import REVIEW, questions, was_emergency
+from schakel.portal.pages import PRIVATE, Pages, preferred_language
 
 _QUESTIONS = 25
 _MOST_QUESTIONS = 100

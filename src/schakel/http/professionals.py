@@ -30,10 +30,10 @@ from schakel.generic.identity.dezi import (
 from schakel.http.consent import own_event, text_in
 from schakel.http.errors import as_outcome
 from schakel.http.node import Node, OrganisationServices, ProfessionalDoor
-from schakel.http.pages import PRIVATE, Pages, preferred_language
 from schakel.http.reading import as_json, json_object, read_limited
 from schakel.kernel.clock import instant, now
 from schakel.kernel.outcomes import Forbidden, Invalid, NotFound, Outcome, Upstream
+from schakel.portal.pages import PRIVATE, Pages, preferred_language
 
 _CANCELLED = {"access_denied", "login_required", "interaction_required"}
 _MOST = 10_000

@@ -30,10 +30,10 @@ from schakel.http.node import Node
 from schakel.http.oauth import OAuth
 from schakel.http.openapi import OpenApi
 from schakel.http.own import Own
-from schakel.http.pages import Pages
 from schakel.http.professionals import Professionals
 from schakel.http.reading import Handler, plain
 from schakel.kernel.outcomes import NotAllowed, NotFound, Outcome
+from schakel.portal.pages import Pages
 
 
 def _health(health: Health) -> list[BaseRoute]:

@@ -1,0 +1,3 @@
+"""Settings of the portal and of the board of the roadmap."""
+
+from __future__ import annotations

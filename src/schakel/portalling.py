@@ -1,0 +1,1 @@
+"""The portal and the board of the roadmap, from the settings."""
