@@ -9,11 +9,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 import asyncpg
 
-from schakel import certifying, config, consenting, finding, localising, presenting, professionals, publishing
+from schakel import (
+    certifying,
+    config,
+    consenting,
+    finding,
+    localising,
+    patients,
+    presenting,
+    professionals,
+    publishing,
+)
 from schakel.config import Organisation, Settings
 from schakel.exchanges.bgz import BgzExchange
 from schakel.facilities import Facility
@@ -29,24 +38,16 @@ from schakel.generic.consent.mitz import Mitz
 from schakel.generic.identity import (
     AssertionSigner,
     AuthorisationServer,
-    Holder,
-    PatientTokens,
     ServerRules,
     TokenForms,
-    TokenRules,
 )
 from schakel.generic.identity.broker import Broker
-from schakel.generic.identity.flows import Flows
 from schakel.generic.identity.keys import read_key
-from schakel.generic.identity.page_logins import PageLogins
-from schakel.generic.logging import AuditLog, AuditWriter, ChainLog, Sealer, Sealing
+from schakel.generic.logging import AuditLog, AuditWriter, Sealer, Sealing
 from schakel.http.node import (
-    DataDoor,
     DirectoryDoor,
-    LogPageDoor,
     Node,
     OrganisationServices,
-    PatientDoor,
     key_hash,
 )
 from schakel.kernel.outcomes import Invalid
@@ -60,7 +61,7 @@ from schakel.network import (
     PermissionFinder,
     TokenAsker,
 )
-from schakel.patient_access import COLLECTS, SERVICES, SHARES, Inbox, MedMijDoor, Rules, Whose
+from schakel.patient_access import Whose
 from schakel.server import FhirService
 from schakel.server.reach import ReachLimits
 from schakel.server.service import WriteRules
@@ -171,20 +172,16 @@ async def _compose(
             desk,
             _locator(settings, organisation, index, mitz),
         )
-        inbox = await _tenant(pool, organisation, "/inbox")
-        tokens = _patient_tokens(settings, organisation, tenant, pool, lists)
+        inbox = _inbox(settings, services, await _tenant(pool, organisation, "/inbox"), pool, rids)
         whose = Whose(services.service, _own_bases(settings, organisation.slug))
-        offered = _data_services(organisation)
-        chain = _chain(settings, organisation, tenant, pool)
-        data = _data_door(settings, services, offered, pool, tokens, whose, inbox, rids, chain)
-        patients = _patient_door(settings, organisation, tenant, pool, lists, broker, tokens, whose, chain)
+        own_doors = patients.doors(settings, organisation, services, inbox, whose, pool, lists, broker)
         logins = dezi.door(pool, tenant) if dezi else None
         organisations[organisation.slug] = replace(
             services,
-            data=data,
-            patients=patients,
+            data=own_doors.data,
+            patients=own_doors.patients,
             professionals=logins,
-            log_page=_log_page(settings, pool, tenant, broker),
+            log_page=own_doors.log_page,
             localiser=index.localiser(organisation.slug),
             registrations=index.office(organisation, tenant, consent.objections, log),
         )
@@ -384,115 +381,12 @@ def _own_bases(settings: Settings, slug: str, part: str = "fhir") -> tuple[str, 
     return tuple(f"{url}/{slug}/{part}/{version}" for url in urls for version in VERSIONS)
 
 
-def _data_door(
-    settings: Settings,
-    organisation: OrganisationServices,
-    offered: frozenset[str],
-    pool: asyncpg.Pool,
-    tokens: PatientTokens,
-    whose: Whose,
-    inbox_tenant: int,
-    rids: RidBlocks,
-    chain: ChainLog,
-) -> DataDoor:
-    """The MedMij resource interface of an organisation, with its inbox."""
-    slug, limits = organisation.slug, settings.limits
-    bases = _own_bases(settings, slug, "inbox/fhir")
-    none = ParameterSets(inbox_tenant, ParameterRules(most=0), bases)
-    store = Store(pool, inbox_tenant, rids, bases, _store_limits(limits), none)
-    own = organisation.service
-    inbox = FhirService(store, own.rules, VERSIONS, _search_limits(limits), bases, own.reach)
-    own_base = f"{settings.internal_url}/{slug}/fhir"
-    medmij = settings.medmij
-    door = MedMijDoor(
-        ura=organisation.ura,
-        name=organisation.name,
-        service=organisation.service,
-        tokens=tokens,
-        log=organisation.log,
-        chain=chain,
-        inbox=Inbox(organisation.service, own_base, inbox),
-        whose=whose,
-        rules=Rules(medmij.correlation_id_optional, medmij.documents),
-    )
-    return DataDoor(tokens, door, inbox, offered)
-
-
-def _data_services(organisation: Organisation) -> frozenset[str]:
-    """The ids of the data services that an organisation offers. Raises `Invalid` for one that is not known."""
-    offered = frozenset(organisation.data_services or SERVICES)
-    if unknown := offered - SERVICES.keys():
-        raise Invalid(
-            f"{organisation.slug} offers the data service {min(unknown)[:30]!r}, which is not known "
-            "(setting data_services)",
-            code="service-unknown",
-        )
-    return offered
-
-
-def _patient_tokens(
-    settings: Settings, organisation: Organisation, tenant: int, pool: asyncpg.Pool, lists: MedmijLists
-) -> PatientTokens:
-    """The tokens that patients of an organisation have."""
-    medmij = settings.medmij
-    rules = TokenRules(
-        medmij.code_seconds,
-        medmij.access_seconds,
-        medmij.refresh_days,
-        medmij.accept_refresh_code,
-        medmij.repeat_code_seconds,
-    )
-    return PatientTokens(pool, tenant, lists, _data_services(organisation), rules)
-
-
-def _chain(settings: Settings, organisation: Organisation, tenant: int, pool: asyncpg.Pool) -> ChainLog:
-    """The chain log of an organisation; one that has no MedMij name is told apart by its host alone."""
-    name = f"{organisation.medmij_name}@medmij" if organisation.medmij_name else ""
-    host = urlsplit(settings.public_url).hostname or ""
-    return ChainLog(pool, tenant, host, name, settings.medmij.chain_log_months)
-
-
-def _patient_door(
-    settings: Settings,
-    organisation: Organisation,
-    tenant: int,
-    pool: asyncpg.Pool,
-    lists: MedmijLists,
-    broker: Broker | None,
-    tokens: PatientTokens,
-    whose: Whose,
-    chain: ChainLog,
-) -> PatientDoor | None:
-    """Where patients of an organisation log in and give consent; None when it does not take part in MedMij."""
-    medmij = settings.medmij
-    if not (organisation.medmij_name and medmij.lists and broker):
-        return None
-    offered = _data_services(organisation)
-    collect, share = offered & COLLECTS, offered & SHARES
-
-    async def available(patient: str, service: str) -> frozenset[str]:
-        return await whose.knows(patient, share & {service} if service else collect)
-
-    return PatientDoor(
-        holder=Holder(organisation.medmij_name, collect, share, available),
-        lists=lists,
-        flows=Flows(pool, tenant, medmij.flow_seconds, medmij.flows),
-        tokens=tokens,
-        broker=broker,
-        chain=chain,
-        numeric_errors=medmij.numeric_errors,
-        http_on_loopback=medmij.http_on_loopback,
-    )
-
-
-def _log_page(
-    settings: Settings, pool: asyncpg.Pool, tenant: int, broker: Broker | None
-) -> LogPageDoor | None:
-    """Where patients of an organisation log in to read its log; None without a broker."""
-    if broker is None:
-        return None
-    log = settings.log
-    logins = PageLogins(
-        pool, tenant, login_seconds=log.page_login_seconds, seconds=log.page_seconds, most=log.page_logins
-    )
-    return LogPageDoor(broker, logins)
+def _inbox(
+    settings: Settings, organisation: OrganisationServices, tenant: int, pool: asyncpg.Pool, rids: RidBlocks
+) -> FhirService:
+    """What patients shared with an organisation, until it takes that over."""
+    limits, own = settings.limits, organisation.service
+    bases = _own_bases(settings, organisation.slug, "inbox/fhir")
+    none = ParameterSets(tenant, ParameterRules(most=0), bases)
+    store = Store(pool, tenant, rids, bases, _store_limits(limits), none)
+    return FhirService(store, own.rules, VERSIONS, _search_limits(limits), bases, own.reach)
