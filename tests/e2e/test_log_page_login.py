@@ -169,7 +169,7 @@ async def test_the_cookies_are_for_this_page_alone(network: Network, patient: Pa
     [gone] = [one for one in set_now if one.startswith("schakel-log-")]
     assert "max-age=0" in gone.lower()
     async with network.node.node.pool.acquire() as connection:
-        kept = await connection.fetch("SELECT secret FROM log_session")
+        kept = await connection.fetch("SELECT secret FROM page_session")
     text = session.partition(";")[0].partition("=")[2]
     assert len(text) >= 43 and all(text.encode() not in row["secret"] for row in kept)
 
@@ -223,19 +223,19 @@ async def test_a_login_counts_once(patient: Patient) -> None:
     assert (await patient.http.get(address)).status_code == 400
 
 
-@pytest.mark.parametrize("table", ["log_login", "log_session"])
+@pytest.mark.parametrize("table", ["page_login", "page_session"])
 async def test_after_its_time_a_login_or_session_is_over(
     network: Network, patient: Patient, table: str
 ) -> None:
     address = await patient.callback()
-    if table == "log_session":
+    if table == "page_session":
         assert (await patient.http.get(address)).status_code == 303
         assert "U bent ingelogd tot" in (await patient.open(patient.address())).text
     async with network.node.node.pool.acquire() as connection:
         until = await connection.fetchval(f"SELECT max(expires) - now() FROM {table}")
     assert timedelta(minutes=14) < until <= timedelta(minutes=15)
     await change(network, f"UPDATE {table} SET expires = now() - interval '1 second'")
-    if table == "log_login":
+    if table == "page_login":
         assert (await patient.http.get(address)).status_code == 400
     else:
         page = await patient.open(patient.address())

@@ -25,26 +25,26 @@ async def test_only_what_has_expired_of_these_tenants_is_removed(fresh_database:
         away, waits = await own.begin("nl"), await own.begin("nl")
         async with pool.acquire() as connection:
             for table, column, value in (
-                ("log_session", "patient", PATIENT),
-                ("log_login", "id", uuid.UUID(away.id)),
+                ("page_session", "subject", PATIENT),
+                ("page_login", "id", uuid.UUID(away.id)),
             ):
                 await connection.execute(
                     f"UPDATE {table} SET expires = now() - interval '1 second' WHERE {column} = $1", value
                 )
             await connection.execute(
-                "UPDATE log_session SET expires = now() + $1 WHERE secret = sha256($2)",
+                "UPDATE page_session SET expires = now() + $1 WHERE secret = sha256($2)",
                 timedelta(minutes=1),
                 stays.encode(),
             )
             async with expiring.expiring(pool, [1]):
                 for _ in range(100):
-                    if await connection.fetchval("SELECT count(*) FROM log_session") == 2:
+                    if await connection.fetchval("SELECT count(*) FROM page_session") == 2:
                         break
                     await asyncio.sleep(0.05)
             kept = await connection.fetch(
-                "SELECT tenant, secret = sha256($1) AS stays FROM log_session", stays.encode()
+                "SELECT tenant, secret = sha256($1) AS stays FROM page_session", stays.encode()
             )
-            logins = await connection.fetchval("SELECT count(*) FROM log_login")
+            logins = await connection.fetchval("SELECT count(*) FROM page_login")
         assert {(row["tenant"], row["stays"]) for row in kept} == {(1, True), (2, False)} and logins == 1
         assert await own.find(over) is None and await other.find(elsewhere) is None
         found = await own.find(stays)

@@ -82,7 +82,7 @@ class LogPage:
             if session is None:
                 return self._login_page(request, organisation, "expired" if secret else "begin")
             reading = self._event(
-                request, organisation, "log", session.id, session.patient, f"GET log?{request.url.query}"
+                request, organisation, "log", session.id, session.subject, f"GET log?{request.url.query}"
             )
             form = _Form(f"{session.until.astimezone(AMSTERDAM):%H:%M}", csrf(secret))
             return await self._read(request, organisation, reading, form)
@@ -155,7 +155,7 @@ class LogPage:
                 if not hmac.compare_digest(form.get("csrf", "").encode(), csrf(secret).encode()):
                     raise Forbidden("this form is not one of this session", code="form-foreign")
                 await door.logins.end(secret)
-                event = self._event(request, organisation, "logout", session.id, session.patient)
+                event = self._event(request, organisation, "logout", session.id, session.subject)
                 await organisation.log.write(event)
             language = _language(request, form.get("lang", ""))
         except Exception as error:

@@ -161,7 +161,7 @@ class DirectoryDoor:
 class Node:
     """A running node: its organisations by slug, and where its doors are; `back_url` is '' when it has no back,
     `verdicts` are on the certificates of those who come there. `administration` has the entries of each organisation,
-    by slug."""
+    by slug. `region` is the name of the region whose portal is here, '' when it has none."""
 
     pool: asyncpg.Pool
     organisations: Mapping[str, OrganisationServices]
@@ -179,6 +179,7 @@ class Node:
     directory: DirectoryDoor | None = None
     administration: Mapping[str, FhirService] = field(default_factory=dict)
     update_client: UpdateClientDoors | None = None
+    region: str = ""
 
     def organisation(self, slug: str) -> OrganisationServices:
         """The organisation of a path. Raises `NotFound`."""

@@ -30,6 +30,7 @@ from schakel.http.node import Node
 from schakel.http.oauth import OAuth
 from schakel.http.openapi import OpenApi
 from schakel.http.own import Own
+from schakel.http.portal.routes import portal
 from schakel.http.professionals import Professionals
 from schakel.http.reading import Handler, plain
 from schakel.kernel.outcomes import NotAllowed, NotFound, Outcome
@@ -119,6 +120,7 @@ def front(node: Node) -> list[BaseRoute]:
         *(_medmij(MedMij(node, url).resource) if node.guarded_on_front else []),
         *_update_client(node, url, "front"),
         *_health(health),
+        *portal(node, pages),
         Route("/{organisation}/log", log_page.page, methods=["GET"]),
         Route("/{organisation}/log/login", log_page.login, methods=["GET", "POST"]),
         Route("/{organisation}/log/callback", log_page.callback, methods=["GET"]),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
+
+import structlog
+
+from schakel.kernel.outcomes import Outcome
 
 LONGEST_PAUSE = timedelta(hours=1)
 
@@ -26,3 +30,19 @@ async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+async def repeated(
+    step: Callable[[], Awaitable[bool]], seconds: float, log: structlog.stdlib.BoundLogger, event: str
+) -> None:
+    """Does `step` again and again, never to return: at once while it says that it found something to do, otherwise
+    after `seconds`. What goes wrong is a line `event` in the log, without its message, and another time comes."""
+    while True:
+        found = False
+        try:
+            found = await step()
+        except Outcome as outcome:  # The database is away, most often.
+            log.warning(event, code=outcome.kind, cause=outcome.cause)
+        except Exception as error:
+            log.error(event, kind=type(error).__name__)
+        await asyncio.sleep(0 if found else seconds)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 import asyncpg
 import structlog
 
-from schakel.kernel.background import beside
-from schakel.kernel.outcomes import Outcome
+from schakel.kernel.background import beside, repeated
 from schakel.store.connection import acquire
 
 _SECONDS = 30.0
-_TABLES = ("dezi_login", "log_login", "log_session")
+_TABLES = ("dezi_login", "page_login", "page_session")
 _log = structlog.get_logger("schakel.store")
 
 
@@ -23,17 +21,13 @@ async def expiring(pool: asyncpg.Pool, tenants: Collection[int]) -> AsyncIterato
     """Removes the logins and sessions of these tenants that have ended, with what they say of a person, until the end
     of the block."""
 
-    async def clean() -> None:
-        while True:
-            try:
-                async with acquire(pool) as connection:
-                    for table in _TABLES:
-                        await connection.execute(
-                            f"DELETE FROM {table} WHERE tenant = ANY($1) AND expires < now()", list(tenants)
-                        )
-            except Outcome as error:
-                _log.warning("expired-rows-not-removed", code=error.kind)
-            await asyncio.sleep(_SECONDS)
+    async def clean() -> bool:
+        async with acquire(pool) as connection:
+            for table in _TABLES:
+                await connection.execute(
+                    f"DELETE FROM {table} WHERE tenant = ANY($1) AND expires < now()", list(tenants)
+                )
+        return False
 
-    async with beside(clean()):
+    async with beside(repeated(clean, _SECONDS, _log, "expired-rows-not-removed")):
         yield

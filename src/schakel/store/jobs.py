@@ -9,7 +9,6 @@ so that a long one of an organisation does not hold up those of others.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ import asyncpg
 import orjson
 import structlog
 
-from schakel.kernel.background import beside
+from schakel.kernel.background import beside, repeated
 from schakel.kernel.outcomes import NotFound, Outcome
 from schakel.store.connection import Connection, acquire
 
@@ -148,19 +147,8 @@ class Worker:
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """Works until the end of the block; what was under way then is undone, and taken up by the next worker."""
-        async with beside(self._work()):
+        async with beside(repeated(self.turn, self._poll_seconds, _log, "job-turn")):
             yield
-
-    async def _work(self) -> None:
-        while True:
-            found = False
-            try:
-                found = await self.turn()
-            except Outcome as outcome:  # The database is away, or the turn was cut off: another time.
-                _log.warning("job-turn", code=outcome.kind, cause=outcome.cause)
-            except Exception as error:
-                _log.error("job-turn", kind=type(error).__name__)
-            await asyncio.sleep(0 if found else self._poll_seconds)
 
     async def turn(self) -> bool:
         """Does one step of the job that waited longest; False when there is none."""

@@ -7,7 +7,6 @@ at least once, and the row is one per patient.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,9 +20,9 @@ from schakel.facilities import FacilityAway
 from schakel.generic.consent.mitz import Mitz, SubscriptionRequest
 from schakel.generic.consent.mitz.client import SubscriptionAnswer
 from schakel.generic.consent.objections import key_of
-from schakel.kernel.background import beside, pause
+from schakel.kernel.background import beside, pause, repeated
 from schakel.kernel.clock import now
-from schakel.kernel.outcomes import Invalid, NotFound, Outcome, naming
+from schakel.kernel.outcomes import Invalid, NotFound, naming
 from schakel.kernel.values import Bsn
 from schakel.store.connection import acquire
 
@@ -153,19 +152,8 @@ class SubscriptionWork:
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """Works until the end of the block; what was under way then is taken up when its time is over."""
-        async with beside(self._work()):
+        async with beside(repeated(self.turn, self._poll_seconds, _log, "mitz-subscription-turn")):
             yield
-
-    async def _work(self) -> None:
-        while True:
-            found = False
-            try:
-                found = await self.turn()
-            except Outcome as outcome:  # The database is away: another time.
-                _log.warning("mitz-subscription-turn", code=outcome.kind, cause=outcome.cause)
-            except Exception as error:
-                _log.error("mitz-subscription-turn", kind=type(error).__name__)
-            await asyncio.sleep(0 if found else self._poll_seconds)
 
     async def turn(self) -> bool:
         """Asks for the one that waited longest; False when none waits."""

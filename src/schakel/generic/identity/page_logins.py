@@ -1,9 +1,11 @@
-"""Patients who log in at one organisation to read the page of its log, in the database.
+"""People who log in at a page of ours, in the database: patients at the log of one organisation, the staff of a region
+at the portal.
 
     begin -> (login at the login service) -> returned, once -> open -> a session -> end, or its time is over
 
 A browser proves itself by a secret in a cookie, of which the database has the digest: one while it is away at the login
-service, another for the session. A session is never made longer.
+service, another for the session. A session ends at a moment that is fixed when it begins, and before that when nothing
+is done with it for a while.
 """
 
 from __future__ import annotations
@@ -20,14 +22,33 @@ import asyncpg
 from schakel.generic.identity.flows import Language
 from schakel.generic.identity.oidc import LoginSecrets
 from schakel.kernel.outcomes import Invalid
-from schakel.kernel.values import Bsn
 from schakel.store.connection import acquire
 
 _CLEANING_SECONDS = 1.0
+_MOVED = 0.95
+"""A session in use is written down when less than this part of its idle time is left."""
 _CLEAN = """
-DELETE FROM log_login WHERE tenant = $1 AND (expires < now() OR id IN (
-    SELECT id FROM log_login WHERE tenant = $1 ORDER BY expires DESC OFFSET $2
+DELETE FROM page_login WHERE tenant = $1 AND (expires < now() OR id IN (
+    SELECT id FROM page_login WHERE tenant = $1 ORDER BY expires DESC OFFSET $2
 ))
+"""
+_OPEN = """
+INSERT INTO page_session (tenant, secret, id, subject, name, expires, ends)
+VALUES ($1, $2, $3, $4, $5, now() + least($6::interval, $7::interval), now() + $6::interval)
+"""
+_OLDEST = """
+DELETE FROM page_session WHERE tenant = $1 AND secret IN (
+    SELECT secret FROM page_session WHERE tenant = $1 AND subject = $2 ORDER BY since DESC OFFSET $3
+)
+"""
+_FIND = """
+SELECT id, subject, name, since, ends, expires < least(ends, now() + $3::interval * $4::float8) AS moves
+FROM page_session WHERE tenant = $1 AND secret = $2 AND expires > now()
+"""
+_MOVE = "UPDATE page_session SET expires = least(ends, now() + $3::interval) WHERE tenant = $1 AND secret = $2"
+_END = """
+DELETE FROM page_session WHERE tenant = $1 AND secret = $2 AND expires > now()
+RETURNING id, subject, name, since, ends
 """
 
 
@@ -44,57 +65,75 @@ class PageLoginGone(Invalid):
 @dataclass(frozen=True, slots=True)
 class Away:
     """A browser that is away at the login service: `id` goes there and comes back (state), `secret` stays in its
-    cookie."""
+    cookie. `return_to` is the path of ours that it wanted, '' for the page itself."""
 
     id: str
     secret: str
     login: LoginSecrets
     language: Language
+    return_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PageSession:
-    """Someone who is logged in. `id` is what the log calls it, `patient` a BSN."""
+    """Someone who is logged in. `id` is what the log calls it, `subject` a BSN or what the login service calls the
+    person; it ends at `until` at the latest."""
 
     id: str
-    patient: str
+    subject: str
+    name: str
+    since: datetime
     until: datetime
 
 
 class PageLogins:
-    """The logins and sessions of organisation `tenant`: a login may take `login_seconds`, a session lasts `seconds`.
+    """The logins and sessions of one page, which are those of `tenant`: a login may take `login_seconds`, a session
+    lasts `seconds`, and `idle_seconds` without use (None: those do not count).
 
-    Anybody can begin a login, so that at most about `most` are kept: the oldest make place.
+    Anybody can begin a login, so that at most about `most` are kept, and each person has `sessions` at most: the oldest
+    make place.
     """
 
     def __init__(
-        self, pool: asyncpg.Pool, tenant: int, *, login_seconds: int, seconds: int, most: int
+        self,
+        pool: asyncpg.Pool,
+        tenant: int,
+        *,
+        login_seconds: int,
+        seconds: int,
+        most: int,
+        idle_seconds: int | None = None,
+        sessions: int = 20,
     ) -> None:
         self.login_seconds = login_seconds
         self.seconds = seconds
+        self._idle = timedelta(seconds=seconds if idle_seconds is None else idle_seconds)
         self._pool = pool
         self._tenant = tenant
         self._most = most
+        self._sessions = sessions
         self._clean_after = 0.0
 
-    async def begin(self, language: Language) -> Away:
+    async def begin(self, language: Language, return_to: str = "") -> Away:
         """A browser goes to the login service."""
         away = Away(
             str(uuid.uuid4()),
             secrets.token_urlsafe(32),
             LoginSecrets(secrets.token_urlsafe(32), secrets.token_urlsafe(48)),
             language,
+            return_to,
         )
         async with acquire(self._pool) as connection:
             await connection.execute(
-                "INSERT INTO log_login (tenant, id, secret, nonce, verifier, language, expires) "
-                "VALUES ($1, $2, $3, $4, $5, $6, now() + $7)",
+                "INSERT INTO page_login (tenant, id, secret, nonce, verifier, language, return_to, expires) "
+                "VALUES ($1, $2, $3, $4, $5, $6, $7, now() + $8)",
                 self._tenant,
                 away.id,
                 _digest(away.secret),
                 away.login.nonce,
                 away.login.verifier,
                 language,
+                return_to,
                 timedelta(seconds=self.login_seconds),
             )
             if time.monotonic() >= self._clean_after:
@@ -110,51 +149,57 @@ class PageLogins:
             raise PageLoginGone from None
         async with acquire(self._pool) as connection:
             row = await connection.fetchrow(
-                "DELETE FROM log_login WHERE tenant = $1 AND id = $2 AND secret = $3 AND expires > now() "
-                "RETURNING nonce, verifier, language",
+                "DELETE FROM page_login WHERE tenant = $1 AND id = $2 AND secret = $3 AND expires > now() "
+                "RETURNING nonce, verifier, language, return_to",
                 self._tenant,
                 login,
                 _digest(secret),
             )
         if row is None:
             raise PageLoginGone
-        return Away(str(login), secret, LoginSecrets(row["nonce"], row["verifier"]), row["language"])
+        sent = LoginSecrets(row["nonce"], row["verifier"])
+        return Away(str(login), secret, sent, row["language"], row["return_to"])
 
-    async def open(self, patient: Bsn, session: str) -> str:
-        """The secret of a new session, which the log calls `session`."""
+    async def open(self, subject: str, session: str, name: str = "") -> str:
+        """The secret of a new session of this person, which the log calls `session`."""
         secret = secrets.token_urlsafe(32)
-        async with acquire(self._pool) as connection:
+        async with acquire(self._pool) as connection, connection.transaction():
             await connection.execute(
-                "INSERT INTO log_session (tenant, secret, id, patient, expires) VALUES ($1, $2, $3, $4, now() + $5)",
+                _OPEN,
                 self._tenant,
                 _digest(secret),
                 session,
-                patient,
+                subject,
+                name,
                 timedelta(seconds=self.seconds),
+                self._idle,
             )
+            await connection.execute(_OLDEST, self._tenant, subject, self._sessions)
         return secret
 
     async def find(self, secret: str) -> PageSession | None:
-        """The session of the browser with this secret; None when there is none, or its time is over."""
-        return await self._session(
-            "SELECT id, patient, expires FROM log_session WHERE tenant = $1 AND secret = $2 AND expires > now()",
-            secret,
-        )
-
-    async def end(self, secret: str) -> PageSession | None:
-        """Ends the session of the browser with this secret, and gives it for the last time."""
-        return await self._session(
-            "DELETE FROM log_session WHERE tenant = $1 AND secret = $2 AND expires > now() "
-            "RETURNING id, patient, expires",
-            secret,
-        )
-
-    async def _session(self, statement: str, secret: str) -> PageSession | None:
+        """The session of the browser with this secret, which is in use now; None when there is none, or its time is
+        over."""
         if not secret:
             return None
         async with acquire(self._pool) as connection:
-            row = await connection.fetchrow(statement, self._tenant, _digest(secret))
-        return None if row is None else PageSession(str(row["id"]), row["patient"], row["expires"])
+            row = await connection.fetchrow(_FIND, self._tenant, _digest(secret), self._idle, _MOVED)
+            if row is not None and row["moves"]:
+                await connection.execute(_MOVE, self._tenant, _digest(secret), self._idle)
+        return _session(row)
+
+    async def end(self, secret: str) -> PageSession | None:
+        """Ends the session of the browser with this secret, and gives it for the last time."""
+        if not secret:
+            return None
+        async with acquire(self._pool) as connection:
+            return _session(await connection.fetchrow(_END, self._tenant, _digest(secret)))
+
+
+def _session(row: asyncpg.Record | None) -> PageSession | None:
+    if row is None:
+        return None
+    return PageSession(str(row["id"]), row["subject"], row["name"], row["since"], row["ends"])
 
 
 def _digest(secret: str) -> bytes:

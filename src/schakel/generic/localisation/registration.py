@@ -8,7 +8,7 @@ messages, the pass through the patients and each patient are taken by locked row
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
@@ -17,7 +17,7 @@ import structlog
 
 from schakel.generic.localisation.register import claim, in_force, judge, look, mark
 from schakel.generic.localisation.telling import Registrar, Telling
-from schakel.kernel.background import beside
+from schakel.kernel.background import beside, repeated
 from schakel.kernel.clock import AMSTERDAM, now
 from schakel.kernel.outcomes import Outcome
 from schakel.store import outbox
@@ -57,20 +57,10 @@ class RegistrationWork:
             yield
 
     async def _work(self) -> None:
+        steps = (self.plan, *(self.turn for _ in range(self._parallel)))
         await asyncio.gather(
-            self._repeated(self.plan), *(self._repeated(self.turn) for _ in range(self._parallel))
+            *(repeated(step, self._poll_seconds, _log, "localisation-turn") for step in steps)
         )
-
-    async def _repeated(self, step: Callable[[], Awaitable[bool]]) -> None:
-        while True:
-            found = False
-            try:
-                found = await step()
-            except Outcome as outcome:  # The database is away: another time.
-                _log.warning("localisation-turn", code=outcome.kind, cause=outcome.cause)
-            except Exception as error:
-                _log.error("localisation-turn", kind=type(error).__name__)
-            await asyncio.sleep(0 if found else self._poll_seconds)
 
     async def settle(self) -> None:
         """Works until nothing is due now."""

@@ -42,7 +42,7 @@ _ABOUT = {
 }
 _OPEN = re.compile(
     r"/health/|/openapi\.json|/metrics|/\.well-known/|/pages/|/professionals/(?!logins)|/oauth2/(?!introspect)"
-    r"|/log/log(?:in|out)|/log/callback|/administration/fhir/"
+    r"|/log/log(?:in|out)|/log/callback|/administration/fhir/|^/$|^/portal(?:/|$)"
 )
 """What is asked without a key or token; the token endpoint has proof of its own in its form."""
 
@@ -74,6 +74,8 @@ def document(listener: str, url: str, routes: Sequence[BaseRoute]) -> Json:
     paths: dict[str, Json] = {}
     for route in routes:
         assert isinstance(route, Route)
+        if not route.include_in_schema:
+            continue
         for method, path, operation in _operations(
             listener, route, {r.path for r in routes if isinstance(r, Route)}
         ):

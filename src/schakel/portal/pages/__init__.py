@@ -30,13 +30,14 @@ _POLICY = (
 
 
 class Pages:
-    """The pages of a node that people reach at `public_url`."""
+    """The pages of a node that people reach at `public_url`; `base` is the path that stands before every address
+    there ('' when there is none)."""
 
     def __init__(self, public_url: str) -> None:
-        self._style = (_HERE / "templates" / "style.css").read_bytes()
-        self._name = f"style-{hashlib.sha256(self._style).hexdigest()[:16]}.css"
-        address = f"{urlsplit(public_url).path.rstrip('/')}/pages/{self._name}"
-        self._environments = {language: _environment(language, address) for language in LANGUAGES}
+        self.base = urlsplit(public_url).path.rstrip("/")
+        self._styles = {_named(name, body): body for name, body in _styles()}
+        addresses = tuple(f"{self.base}/pages/{name}" for name in self._styles)
+        self._environments = {language: _environment(language, addresses) for language in LANGUAGES}
 
     def render(
         self,
@@ -46,14 +47,15 @@ class Pages:
         *,
         status: int = 200,
         leads_to: tuple[str, ...] = (),
+        policy: str = _POLICY,
     ) -> Response:
-        """A page; its forms may lead to our own addresses and to these origins."""
+        """A page under this content policy; its forms may lead to our own addresses and to these origins."""
         body = self._environments[language].get_template(f"{template}.html").render(**values)
         return Response(
             body,
             status,
             {
-                "Content-Security-Policy": " ".join((_POLICY, *leads_to)),
+                "Content-Security-Policy": " ".join((policy, *leads_to)),
                 "Content-Language": language,
                 **PRIVATE,
             },
@@ -61,14 +63,15 @@ class Pages:
         )
 
     async def style(self, request: Request) -> Response:
-        """The stylesheet of the pages. Its name changes with what is in it, so a browser may keep it for ever."""
-        if request.path_params["name"] != self._name:
+        """A stylesheet of the pages. Its name changes with what is in it, so a browser may keep it for ever."""
+        body = self._styles.get(request.path_params["name"])
+        if body is None:
             raise NotFound("there is nothing at this path")
         headers = {
             "Cache-Control": "public, max-age=31536000, immutable",
             "X-Content-Type-Options": "nosniff",
         }
-        return Response(self._style, headers=headers, media_type="text/css")
+        return Response(body, headers=headers, media_type="text/css")
 
 
 PRIVATE = {
@@ -94,7 +97,17 @@ def preferred_language(accept: str) -> str:
     return "en" if weights.get("en", 0.0) > weights.get("nl", 0.0) else "nl"
 
 
-def _environment(language: str, style: str) -> Environment:
+def _styles() -> list[tuple[str, bytes]]:
+    """The stylesheets in the order in which a page has them, by name."""
+    return [("style", (_HERE / "templates" / "style.css").read_bytes())]
+
+
+def _named(name: str, body: bytes) -> str:
+    """A name of a stylesheet that no other content has."""
+    return f"{name}-{hashlib.sha256(body).hexdigest()[:16]}.css"
+
+
+def _environment(language: str, styles: tuple[str, ...]) -> Environment:
     made = Environment(
         loader=PackageLoader(__package__, "templates"),
         autoescape=True,
@@ -112,7 +125,7 @@ def _environment(language: str, style: str) -> Environment:
         return one(single if number == 1 else plural)
 
     made.install_gettext_callables(one, several, newstyle=True)  # type: ignore[attr-defined]
-    made.globals |= {"language": language, "style": style}
+    made.globals |= {"language": language, "styles": styles}
     made.filters["strong"] = _strong
     return made
 

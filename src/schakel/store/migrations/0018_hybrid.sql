@@ -1,1 +1,2 @@
 -- Placeholder.
+SELECT 1;

@@ -10,7 +10,6 @@ Where an organisation is there under its URA before we come, ours is put into th
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -28,8 +27,7 @@ from schakel.generic.addressing.own.entries import ended
 from schakel.generic.addressing.own.ledger import Ledger, Row
 from schakel.generic.addressing.own.rendering import Rendered, covers, joined, rendered, written
 from schakel.generic.addressing.own.signature import Signing, provenance
-from schakel.kernel.background import beside
-from schakel.kernel.outcomes import Outcome
+from schakel.kernel.background import beside, repeated
 from schakel.store.resources import Store
 
 LONGEST = timedelta(minutes=15)
@@ -78,20 +76,14 @@ class PublicationWork:
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """Works until the end of the block; what was under way then is taken up when its time is over."""
-        async with beside(self._work()):
+        async with beside(repeated(self._round, self._seconds, _log, "publication-turn")):
             yield
 
-    async def _work(self) -> None:
-        while True:
-            try:
-                await self.ledger.look()
-                while await self.turn():
-                    pass
-            except Outcome as outcome:  # The database is away: another time.
-                _log.warning("publication-turn", code=outcome.kind, cause=outcome.cause)
-            except Exception as error:
-                _log.error("publication-turn", kind=type(error).__name__)
-            await asyncio.sleep(self._seconds)
+    async def _round(self) -> bool:
+        await self.ledger.look()
+        while await self.turn():
+            pass
+        return False
 
     async def turn(self) -> bool:
         """Publishes the next entry that waits; False when none does."""
