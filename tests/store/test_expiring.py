@@ -48,7 +48,7 @@ async def test_only_what_has_expired_of_these_tenants_is_removed(fresh_database:
         assert {(row["tenant"], row["stays"]) for row in kept} == {(1, True), (2, False)} and logins == 1
         assert await own.find(over) is None and await other.find(elsewhere) is None
         found = await own.find(stays)
-        assert found is not None and found.patient == PATIENT
+        assert found is not None and found.subject == PATIENT
         with pytest.raises(PageLoginGone):
             await own.returned(away.id, away.secret)
         assert (await own.returned(waits.id, waits.secret)).language == "nl"

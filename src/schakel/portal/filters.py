@@ -10,18 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Final, get_args
+from typing import Final
 from urllib.parse import urlencode
 
 from schakel.roadmap.evidence import Member
 from schakel.roadmap.model import Category, Dated, Item, Legal, Roadmap, Text
 from schakel.roadmap.standing import State
-from schakel.roadmap.states import STATES
+from schakel.roadmap.words import LEGALS, STATES
 
 NO_YEAR: Final = "none"
 """The choice of year for items without any date of which the year is known."""
 
-LEGAL: Final[tuple[Legal, ...]] = get_args(Legal)
+
 _LONGEST: Final = 60
 
 
@@ -32,7 +32,7 @@ class Choices:
     sector: tuple[tuple[str, Text], ...]
     theme: tuple[Category, ...]
     year: tuple[str, ...]
-    legal: tuple[Legal, ...] = LEGAL
+    legal: tuple[Legal, ...] = tuple(LEGALS)
     state: tuple[State, ...] = tuple(STATES)
 
     def known(self, name: str) -> frozenset[str]:

@@ -11,7 +11,7 @@ from schakel.portal.region import Cells, Tally, tally
 from schakel.roadmap.evidence import Member
 from schakel.roadmap.model import Category, Dated, Item, Roadmap, Text
 from schakel.roadmap.standing import Cell
-from schakel.roadmap.states import STATES
+from schakel.roadmap.words import STATES
 
 When = Literal["behind", "ahead", "unknown"]
 """Where a date lies seen from today: it has passed or is in force; it is to come, or may be; nobody can say."""
@@ -27,7 +27,7 @@ class Duty:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """An item that is not settled: the unsettled items that it depends on (`on`), and those that depend on it (`by`)."""
+    """An item that is not settled, with the unsettled items that it depends on (`on`) and that depend on it (`by`)."""
 
     cell: Cell
     on: tuple[Cell, ...]
@@ -67,9 +67,9 @@ def organisation(roadmap: Roadmap, member: Member, cells: Cells, today: date) ->
         tally=tally(STATES[cell.state] for cell in own.values()),
         duties=duties(own.values(), today),
         waiting=tuple(
-            found
+            one
             for cell in own.values()
-            if not _settled(cell) and ((found := _waiting(roadmap, cell, own)).on or found.by)
+            if not _settled(cell) and ((one := _waiting(roadmap, cell, own)).on or one.by)
         ),
         themes=tuple(
             Theme(category, found)

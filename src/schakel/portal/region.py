@@ -10,7 +10,7 @@ from schakel.portal.filters import Choices, Filters, sectors
 from schakel.roadmap.evidence import Member
 from schakel.roadmap.model import Category, Item, Roadmap, Text
 from schakel.roadmap.standing import Cell
-from schakel.roadmap.states import STATES, Look
+from schakel.roadmap.words import STATES, Look
 
 Cells = Mapping[tuple[str, str], Cell]
 """The cells of a region by URA and id of the item."""
@@ -56,8 +56,8 @@ class SectorTally:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """What the page shows. `shown` of `total` cells are in the table. `tally` and `by_sector` count what all filters but
-    that of the state let through, so that they say what another choice of state would show."""
+    """What the page shows. `shown` of `total` cells are in the table. `tally` and `by_sector` count what all filters
+    but that of the state let through, so that they say what another choice of state would show."""
 
     filters: Filters
     choices: Choices
@@ -101,9 +101,7 @@ def region(
         shown=len(visible),
         total=len(members) * len(roadmap.items),
         tally=summed,
-        by_sector=tuple(
-            _sector_tally(sector, items, kept, summed) for sector in by_sector(roadmap, chosen)
-        ),
+        by_sector=tuple(_sector_tally(sector, items, kept, summed) for sector in by_sector(roadmap, chosen)),
     )
 
 
@@ -127,7 +125,5 @@ def tally(looks: Iterable[Look]) -> Tally:
 def _sector_tally(
     sector: Sector, items: Sequence[Item], kept: Mapping[tuple[str, str], Look], summed: Tally
 ) -> SectorTally:
-    numbers = Counter(
-        kept[member.ura, item.id].state for member in sector.members for item in items
-    )
+    numbers = Counter(kept[member.ura, item.id].state for member in sector.members for item in items)
     return SectorTally(sector, tuple(numbers[look.state] for look, _ in summed), numbers.total())

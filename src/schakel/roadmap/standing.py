@@ -1,17 +1,22 @@
 """Where organisations stand: what follows from the roadmap, what was measured and what was declared, at a moment.
 
 Nothing is proved without evidence, and evidence grows old: what held when it was last looked at is `stale` after the
-term of its check, and says when it was last true.
+term of its check, and says when it was last true. Three laws hold (and are tested): nothing is proved or declared
+without fresh evidence, a finding that fails makes nothing better, and neither does time alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
+from datetime import date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Literal, get_args
 
-from schakel.roadmap.evidence import Declaration, Evidence
-from schakel.roadmap.model import Item, Step, Text
+from schakel.kernel.clock import AMSTERDAM
+from schakel.roadmap import reasons
+from schakel.roadmap.evidence import Declaration, Evidence, Member
+from schakel.roadmap.model import Item, Roadmap, Step, Text
 
 State = Literal[
     "proved",
@@ -53,3 +58,228 @@ class Cell:
     reason: Text
     last_true: datetime | None
     steps: tuple[StepStanding, ...]
+
+
+TERM = timedelta(days=7)
+"""After how long evidence of a check is stale, when nothing says so for that check."""
+
+_GOOD = frozenset({"proved", "declared"})
+_PLACE = {state: place for place, state in enumerate(get_args(State))}
+
+
+def step_standing(
+    step: Step,
+    evidence: Mapping[str, Evidence],
+    declarations: Mapping[str, Declaration],
+    terms: Mapping[str, timedelta],
+    moment: datetime,
+) -> StepStanding:
+    """How `step` stands at one organisation at `moment`.
+
+    `evidence` is the last of each check there, by the id of the check; `declarations` are those that were not taken
+    back, by the id of the step; `terms` say by check after how long evidence is stale (`TERM` for others).
+    """
+    declaration = declarations.get(step.id)
+    if not step.checks:
+        if declaration is None:
+            return _not_declared(step)
+        return _by_declaration(step, declaration, moment)
+    found = tuple(one for check in step.checks if (one := evidence.get(check)) is not None)
+    if not found and declaration is None:
+        return _not_checked(step)
+    if declaration is not None and declaration.claim == "not-applicable" and _seen(declaration):
+        if not _past(declaration, moment):
+            reason = reasons.not_applicable(declaration, _failing(found))
+            return StepStanding(step, "not-applicable", reason, None, found, declaration)
+        if _failing(found) is None and not any(one.at >= _end(declaration) for one in found):
+            # What was found while it counted for nothing does not count because that time is over.
+            return StepStanding(
+                step, "stale", reasons.declaration_past(declaration), None, found, declaration
+            )
+    state, reason = _measured(step, found, terms, moment)
+    return StepStanding(step, state, reason, _last_true(step, found), found, declaration)
+
+
+def cell(
+    item: Item,
+    member: Member,
+    evidence: Mapping[str, Evidence],
+    declarations: Mapping[str, Declaration],
+    terms: Mapping[str, timedelta],
+    moment: datetime,
+    sectors: Mapping[str, Text] | None = None,
+) -> Cell:
+    """How `item` stands at `member` at `moment`; the rest as for `step_standing`. `sectors` are the names of sectors by
+    code, for the reason."""
+    if not item.is_for(member.sector):
+        reason = reasons.other_sectors(item, member, sectors or {})
+        return Cell(item, member.ura, "not-applicable", reason, None, ())
+    steps = tuple([step_standing(step, evidence, declarations, terms, moment) for step in item.steps])
+    state, reason, last_true = _summed(steps)
+    return Cell(item, member.ura, state, reason, last_true, steps)
+
+
+def cells(
+    roadmap: Roadmap,
+    members: Iterable[Member],
+    evidence: Iterable[Evidence],
+    declarations: Iterable[Declaration],
+    terms: Mapping[str, timedelta],
+    moment: datetime,
+) -> dict[tuple[str, str], Cell]:
+    """How every item stands at every member at `moment`, by (URA, id of the item).
+
+    Of more evidence of one check at one organisation the last counts; of more declarations about one step too, and none
+    that was taken back.
+    """
+    found: dict[str, dict[str, Evidence]] = {}
+    for one in evidence:
+        there = found.setdefault(one.ura, {})
+        if (other := there.get(one.finding.check)) is None or other.at <= one.at:
+            there[one.finding.check] = one
+    declared: dict[str, dict[str, Declaration]] = {}
+    for said in declarations:
+        if said.withdrawn_at is None:
+            spoken = declared.setdefault(said.ura, {})
+            if (before := spoken.get(said.step)) is None or before.declared_at <= said.declared_at:
+                spoken[said.step] = said
+    return {
+        (member.ura, item.id): cell(
+            item,
+            member,
+            found.get(member.ura, {}),
+            declared.get(member.ura, {}),
+            terms,
+            moment,
+            roadmap.sectors,
+        )
+        for member in members
+        for item in roadmap.items
+    }
+
+
+def next_change(
+    evidence: Iterable[Evidence],
+    declarations: Iterable[Declaration],
+    terms: Mapping[str, timedelta],
+    moment: datetime,
+) -> datetime | None:
+    """The first moment after `moment` at which a standing may change by time alone; None for never."""
+    ends: list[datetime] = []
+    for one in evidence:
+        ends.append(one.at + terms.get(one.finding.check, TERM))
+        if one.finding.until is not None:
+            ends.append(one.finding.until)
+    ends.extend(_end(one) for one in declarations)
+    return min((end for end in ends if end > moment), default=None)
+
+
+def _measured(
+    step: Step, found: tuple[Evidence, ...], terms: Mapping[str, timedelta], moment: datetime
+) -> tuple[State, Text]:
+    """What the evidence of its checks says of a step."""
+    if (failing := _failing(found)) is not None:
+        return "fails", reasons.fails(failing)
+    for one in found:
+        if one.finding.verdict == "unknown":
+            return "unknown", reasons.unknown(one)
+    for one in found:
+        if one.finding.until is not None and one.finding.until <= moment:
+            return "stale", reasons.ended(one)
+        if one.at + terms.get(one.finding.check, TERM) <= moment:
+            return "stale", reasons.old(one)
+    if len(found) < len(step.checks):
+        known = {one.finding.check for one in found}
+        return "not-checked", reasons.not_checked(tuple(check for check in step.checks if check not in known))
+    holding = [one for one in found if one.finding.verdict == "holds"]
+    if not holding:
+        return "not-applicable", reasons.measured_not_applicable(found[0])
+    return "proved", reasons.proved(holding[0], len(holding))
+
+
+def _by_declaration(step: Step, declaration: Declaration, moment: datetime) -> StepStanding:
+    """How a step stands that no check can measure."""
+    seen = _seen(declaration)
+    done = declaration.declared_at if declaration.claim == "done" and seen else None
+    state: State
+    if declaration.claim == "not-done":
+        state, reason = "fails", reasons.declared_not_done(declaration)
+    elif _past(declaration, moment):
+        state, reason = "stale", reasons.declaration_past(declaration)
+    elif not seen:
+        state, reason = "unconfirmed", reasons.unconfirmed(declaration)
+    elif declaration.claim == "not-applicable":
+        state, reason = "not-applicable", reasons.not_applicable(declaration, None)
+    else:
+        state, reason = "declared", reasons.declared(declaration)
+    return StepStanding(step, state, reason, done, (), declaration)
+
+
+def _summed(steps: tuple[StepStanding, ...]) -> tuple[State, Text, datetime | None]:
+    """What the steps of an item come to; those that do not apply are left out."""
+    apply = [one for one in steps if one.state != "not-applicable"]
+    if not apply:
+        return "not-applicable", reasons.no_step_applies(len(steps)), None
+    states = {one.state for one in apply}
+    known = [one.last_true for one in apply if one.last_true is not None]
+    last_true = min(known) if len(known) == len(apply) else None
+    if states == {"proved"}:
+        return "proved", reasons.all_proved(len(apply)), last_true
+    good = sum(one.state in _GOOD for one in apply)
+    if good == len(apply):
+        proved = sum(one.state == "proved" for one in apply)
+        return "declared", reasons.all_declared(proved, good), last_true
+    weakest = max((one for one in apply if one.state not in _GOOD), key=lambda one: _PLACE[one.state])
+    if weakest.state == "fails":
+        return "fails", reasons.first(weakest.step.id, weakest.reason), last_true
+    if good:
+        return "partly", reasons.partly(good, len(apply), weakest.step.id, weakest.reason), last_true
+    return weakest.state, reasons.first(weakest.step.id, weakest.reason), last_true
+
+
+def _failing(found: tuple[Evidence, ...]) -> Evidence | None:
+    for one in found:
+        if one.finding.verdict == "fails":
+            return one
+    return None
+
+
+def _last_true(step: Step, found: tuple[Evidence, ...]) -> datetime | None:
+    """When all checks of a step were last known to hold: that of the one that held the longest ago. None when one of
+    them never did, or was never done; a check that does not apply is left out."""
+    moments = [one.last_true for one in found if one.finding.verdict != "not-applicable"]
+    if len(found) < len(step.checks) or not moments:
+        return None
+    known = [one for one in moments if one is not None]
+    return min(known) if len(known) == len(moments) else None
+
+
+def _seen(declaration: Declaration) -> bool:
+    """Whether someone else than who declared it has seen it; what does not apply must say why."""
+    if declaration.claim == "not-applicable" and not declaration.reason.strip():
+        return False
+    return bool(declaration.seen_by) and declaration.seen_by != declaration.declared_by
+
+
+def _past(declaration: Declaration, moment: datetime) -> bool:
+    return moment >= _end(declaration)
+
+
+def _end(declaration: Declaration) -> datetime:
+    """The end of the last day on which a declaration counts, as the day goes in Amsterdam."""
+    return _midnight(declaration.until)
+
+
+@lru_cache(maxsize=4096)
+def _midnight(until: date) -> datetime:
+    return datetime.combine(until + timedelta(days=1), time(), AMSTERDAM)
+
+
+@lru_cache(maxsize=4096)
+def _not_declared(step: Step) -> StepStanding:
+    return StepStanding(step, "not-declared", reasons.NOT_DECLARED, None, (), None)
+
+
+@lru_cache(maxsize=4096)
+def _not_checked(step: Step) -> StepStanding:
+    return StepStanding(step, "not-checked", reasons.not_checked(step.checks), None, (), None)

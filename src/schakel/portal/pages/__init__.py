@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.resources import files
 from io import BytesIO
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from schakel.kernel.outcomes import NotFound
+from schakel.portal.pages.times import day, moment
 
 LANGUAGES = ("nl", "en")
 
@@ -126,7 +128,11 @@ def _environment(language: str, styles: tuple[str, ...]) -> Environment:
 
     made.install_gettext_callables(one, several, newstyle=True)  # type: ignore[attr-defined]
     made.globals |= {"language": language, "styles": styles}
-    made.filters["strong"] = _strong
+    made.filters |= {
+        "strong": _strong,
+        "day": partial(day, language=language),
+        "moment": partial(moment, language=language),
+    }
     return made
 
 
