@@ -159,7 +159,7 @@ def comparable(value: Any, name: str = "") -> Any:
     return value
 
 
-@pytest.mark.shared
 def test_every_recording_has_its_place_in_the_order() -> None:
+    shared("recordings", "nvi")
     assert sorted(order()) == sorted(RECORDED)
     assert len(RECORDED) > 180
