@@ -25,6 +25,7 @@ from schakel.generic.identity.credentials import Wallet
 from schakel.generic.identity.dezi import DeziClient, Logins
 from schakel.generic.identity.flows import Flows
 from schakel.generic.identity.page_logins import PageLogins
+from schakel.generic.identity.workplace import Workplace
 from schakel.generic.localisation import Localiser, Registrations
 from schakel.generic.logging import AuditLog, ChainLog, Event
 from schakel.http.internal_certificates import InternalCertificates
@@ -32,6 +33,7 @@ from schakel.http.judging import Verdicts
 from schakel.http.peer import tls_chain
 from schakel.kernel.outcomes import Forbidden, NotFound, Unauthenticated
 from schakel.patient_access import MedMijDoor
+from schakel.portal.people import Visitor
 from schakel.server import FhirService
 from schakel.sources.jobs import ParameterJobs
 
@@ -100,6 +102,18 @@ class LogPageDoor:
 
     broker: Broker
     logins: PageLogins
+
+
+@dataclass(frozen=True)
+class PortalDoor:
+    """The portal of this node: `public` says that its pages can be read without a login, `people` who may do what (by
+    subject), `workplace` where they log in (None: nobody can), `upload` how many bytes a form may have."""
+
+    public: bool
+    people: Mapping[str, Visitor]
+    workplace: Workplace | None
+    logins: PageLogins
+    upload: int
 
 
 @dataclass(frozen=True)
@@ -179,6 +193,7 @@ class Node:
     directory: DirectoryDoor | None = None
     administration: Mapping[str, FhirService] = field(default_factory=dict)
     update_client: UpdateClientDoors | None = None
+    portal: PortalDoor | None = None
     region: str = ""
 
     def organisation(self, slug: str) -> OrganisationServices:

@@ -14,25 +14,14 @@ from datetime import date
 from functools import cached_property
 from typing import Literal
 
-Language = Literal["nl", "en"]
+from schakel.kernel.texts import Language as Language
+from schakel.kernel.texts import Text as Text
 
 Legal = Literal["law", "expected-law", "agreement", "insurer-policy", "advice"]
 """On what ground something must be done; it says nothing about when. What is no duty at all is `advice`."""
 
 Certainty = Literal["in-force", "done", "expected", "planned", "open"]
 """How sure a date is: already so, behind us, foreseen, intended, or not known."""
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A text in both languages."""
-
-    nl: str
-    en: str
-
-    def of(self, language: Language) -> str:
-        """The text in `language`."""
-        return self.nl if language == "nl" else self.en
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
     address -> (the person logs in there) -> code -> id token, userinfo -> claims
 
 The answer is tied to one login by state, nonce and PKCE (S256). What the service says of the person comes as a signed
-JWT, sealed for us alone (five parts) or open (three); which of them are taken is a rule. What the claims mean is known
-by `broker` (patients) and `dezi` (professionals).
+JWT, sealed for us alone (five parts) or open (three), or as a plain JSON object; which are taken is a rule. What the
+claims mean is known by `broker` (patients), `dezi` (professionals) and `workplace` (staff).
 
 Source: OpenID Connect Core 1.0 (3.1.2, 3.1.3, 5.3), Discovery 1.0, RFC 7636, RFC 7523 section 2.2, RFC 7516, RFC 8725.
 """
@@ -15,7 +15,7 @@ import hashlib
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit
 
@@ -31,19 +31,19 @@ from schakel.generic.identity.key_sets import KeySets
 from schakel.kernel.clock import new_id, now
 from schakel.kernel.outcomes import Invalid, Upstream
 
-Form = Literal["jwe", "jws"]
+Form = Literal["jwe", "jws", "json"]
+Algorithm = Literal["RS256", "PS256", "ES256"]
 
 _LEEWAY = 10
 _METADATA_SECONDS = 600.0
 _DEPTH = 16
 _MOST_CHARACTERS = 200_000
 _BUSY = frozenset({429, 500, 502, 503, 504})
-_SIGNING = "RS256"
+_SIGNING: Algorithm = "RS256"
 _JWE = jwe.JWERegistry(
     algorithms=["RSA-OAEP", "RSA-OAEP-256", "A128CBC-HS256", "A256CBC-HS512", "A128GCM", "A256GCM"],
     strict_check_header=False,
 )
-_JWS = registry(_SIGNING, longest=_MOST_CHARACTERS)
 
 
 class LoginWrong(Upstream):
@@ -66,13 +66,25 @@ class LoginSecrets:
 
 @dataclass(frozen=True, slots=True)
 class LoginRules:
-    """`forms` are the forms of userinfo that are taken; `proves` says that we prove ourselves by a signed assertion
-    when we ask for tokens."""
+    """`forms` are the forms of userinfo that are taken, `algorithms` those of the signatures of the service; `proves`
+    says that we prove ourselves by a signed assertion when we ask for tokens, whose header has also what is in
+    `header`; `scope` is what is asked for."""
 
     issuer: str
     client_id: str
     forms: frozenset[Form]
     proves: bool
+    algorithms: frozenset[Algorithm] = frozenset({_SIGNING})
+    scope: str = "openid"
+    header: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who logged in: the claims of the id token, and the access token with which more can be asked."""
+
+    claims: Mapping[str, Any]
+    access_token: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +107,7 @@ class LoginService:
         self._key = key
         self._keys = KeySets(wires, _METADATA_SECONDS)
         self._known: _Provider | None = None
+        self._jws = registry(*sorted(rules.algorithms), longest=_MOST_CHARACTERS)
 
     async def address(self, redirect_uri: str, state: str, login: LoginSecrets, **more: str) -> str:
         """Where the browser goes to log in; `more` are further parameters. Raises `FacilityAway` and `LoginWrong`."""
@@ -103,7 +116,7 @@ class LoginService:
             "response_type": "code",
             "client_id": self._rules.client_id,
             "redirect_uri": redirect_uri,
-            "scope": "openid",
+            "scope": self._rules.scope,
             "state": state,
             "nonce": login.nonce,
             "code_challenge": login.challenge,
@@ -114,6 +127,10 @@ class LoginService:
 
     async def userinfo(self, code: str, redirect_uri: str, login: LoginSecrets) -> Mapping[str, Any]:
         """The claims about who logged in, for this login and us alone. Raises `FacilityAway` and `LoginWrong`."""
+        return await self.about(await self.identity(code, redirect_uri, login))
+
+    async def identity(self, code: str, redirect_uri: str, login: LoginSecrets) -> Identity:
+        """Who logged in, for this login and us alone. Raises `FacilityAway` and `LoginWrong`."""
         provider = await self._provider()
         form = {
             "grant_type": "authorization_code",
@@ -130,10 +147,18 @@ class LoginService:
             raise LoginWrong("the id token is of another issuer (claim iss)", code="login-issuer")
         if identity.get("nonce") != login.nonce:
             raise LoginWrong("the id token is for another login (claim nonce)", code="login-nonce")
-        headers = {"Authorization": f"Bearer {_text(tokens, 'access_token')}"}
+        return Identity(identity, _text(tokens, "access_token"))
+
+    async def about(self, who: Identity) -> Mapping[str, Any]:
+        """What the service says of who logged in (userinfo). Raises `FacilityAway` and `LoginWrong`."""
+        provider = await self._provider()
+        headers = {"Authorization": f"Bearer {who.access_token}"}
         said = await self._asked("GET", provider.userinfo, b"", headers)
-        claims = await self._claims(self._opened(said), provider)
-        subject = identity.get("sub")
+        if "json" in self._rules.forms and said.lstrip().startswith(b"{"):
+            claims = _object(said)
+        else:
+            claims = await self._claims(self._opened(said), provider)
+        subject = who.claims.get("sub")
         if not isinstance(subject, str) or not subject or claims.get("sub") != subject:
             raise LoginWrong("the userinfo is about another login (claim sub)", code="login-subject")
         return claims
@@ -148,7 +173,7 @@ class LoginService:
             "iat": issued,
             "exp": issued + 60,
         }
-        header = {"alg": _SIGNING, "kid": self._key.thumbprint()}
+        header = {"alg": _SIGNING, "kid": self._key.thumbprint(), **self._rules.header}
         assertion = jwt.encode(header, claims, self._key, [_SIGNING])
         return {"client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}
 
@@ -171,15 +196,18 @@ class LoginService:
         try:
             if len(text) > _MOST_CHARACTERS:
                 raise ValueError("too long")
-            signed = opened(text, _JWS, _DEPTH)
+            signed = opened(text, self._jws, _DEPTH)
         except ValueError:
             raise LoginWrong("a token of the login service is no signed JWT", code="login-token") from None
         kid = signed.header.get("kid")
-        if signed.header.get("alg") != _SIGNING or not isinstance(kid, str | None) or "crit" in signed.header:
-            raise LoginWrong(
-                f"a token of the login service is not signed with {_SIGNING}", code="login-token"
-            )
-        if not any(made_with(signed, key, _JWS) for key in await self._keys.find(provider.jwks, kid)):
+        if (
+            signed.header.get("alg") not in self._rules.algorithms
+            or not isinstance(kid, str | None)
+            or "crit" in signed.header
+        ):
+            taken = " or ".join(sorted(self._rules.algorithms))
+            raise LoginWrong(f"a token of the login service is not signed with {taken}", code="login-token")
+        if not any(made_with(signed, key, self._jws) for key in await self._keys.find(provider.jwks, kid)):
             raise LoginWrong(
                 "a token of the login service has no signature of its keys", code="login-signature"
             )

@@ -45,7 +45,9 @@ _FIND = """
 SELECT id, subject, name, since, ends, expires < least(ends, now() + $3::interval * $4::float8) AS moves
 FROM page_session WHERE tenant = $1 AND secret = $2 AND expires > now()
 """
-_MOVE = "UPDATE page_session SET expires = least(ends, now() + $3::interval) WHERE tenant = $1 AND secret = $2"
+_MOVE = (
+    "UPDATE page_session SET expires = least(ends, now() + $3::interval) WHERE tenant = $1 AND secret = $2"
+)
 _END = """
 DELETE FROM page_session WHERE tenant = $1 AND secret = $2 AND expires > now()
 RETURNING id, subject, name, since, ends

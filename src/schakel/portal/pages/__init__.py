@@ -22,6 +22,7 @@ from starlette.responses import Response
 
 from schakel.kernel.outcomes import NotFound
 from schakel.portal.pages.times import day, moment
+from schakel.roadmap.words import CERTAINTIES, LEGALS, STATES
 
 LANGUAGES = ("nl", "en")
 
@@ -127,7 +128,13 @@ def _environment(language: str, styles: tuple[str, ...]) -> Environment:
         return one(single if number == 1 else plural)
 
     made.install_gettext_callables(one, several, newstyle=True)  # type: ignore[attr-defined]
-    made.globals |= {"language": language, "styles": styles}
+    made.globals |= {
+        "language": language,
+        "styles": styles,
+        "states": STATES,
+        "legals": LEGALS,
+        "certainties": CERTAINTIES,
+    }
     made.filters |= {
         "strong": _strong,
         "day": partial(day, language=language),

@@ -92,8 +92,8 @@ class ClosedQuestion:
         )
 
 
-class Asking(Protocol):
-    """Who asks, as both questions say it."""
+class WhoAsks(Protocol):
+    """What both questions say of who asks."""
 
     @property
     def requester(self) -> str: ...
@@ -109,7 +109,7 @@ class Asking(Protocol):
     def purpose(self) -> str: ...
 
 
-def subject(asking: Asking) -> tuple[Attribute, ...]:
+def subject(asking: WhoAsks) -> tuple[Attribute, ...]:
     """Who asks, as attributes of the subject."""
     mandated = (Attribute(names.MANDATED, _uzi(asking.mandated)),) if asking.mandated else ()
     return (
@@ -121,7 +121,7 @@ def subject(asking: Asking) -> tuple[Attribute, ...]:
     )
 
 
-def purpose(asking: Asking) -> Attribute:
+def purpose(asking: WhoAsks) -> Attribute:
     """Why is asked, as an attribute of the environment."""
     return Attribute(names.PURPOSE, CodedValue(asking.purpose, names.PURPOSE_SYSTEM))
 
