@@ -1,0 +1,171 @@
+"""The KPIs of hybrid care: each with what is counted, over what, in words. Where there is nothing to count over, there
+is no share ("none"), which is another thing than zero.
+
+Source: the roadmap's KPI-1, KPI-2 and KPI-4. What counts as suitable is not fixed nationally, and who is eligible is
+counted with and without those excluded: so both figures stand beside each other, and none replaces another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from schakel.roadmap.hybrid.counting import Tally
+from schakel.roadmap.hybrid.definition import Verdict
+from schakel.roadmap.hybrid.model import Pathway
+from schakel.roadmap.model import Kpi, Target, Text
+
+SHARE, INCLUSION, SCALE = "KPI-1", "KPI-2", "KPI-4"
+"""The ids of these KPIs in the roadmap."""
+
+Judged = tuple[Pathway, Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of the KPI `kpi`: `top` of `top_words`, over `under` of `under_words`; `under` is None for a count,
+    that is over nothing. The first figure of a KPI is the one that the targets are for; `people` says that it counts
+    people rather than pathways."""
+
+    kpi: str
+    name: Text
+    top: int
+    top_words: Text
+    under: int | None
+    under_words: Text
+    people: bool = False
+
+    @property
+    def share(self) -> float | None:
+        """`top` over `under`, None when there is nothing to count over."""
+        return self.top / self.under if self.under else None
+
+    def meets(self, target: Target, unit: str) -> bool | None:
+        """Whether the figure, in the unit of its KPI, is where a target wants it; None when there is no figure."""
+        value = self.share if unit == "share" else float(self.top)
+        if value is None:
+            return None
+        return value <= target.value if target.at_most else value >= target.value
+
+
+def hybrid_share(judged: Sequence[Judged]) -> tuple[Figure, ...]:
+    """KPI-1: of the suitable pathways; with the undecided ones; of those within walls."""
+
+    def figure(name: Text, under_words: Text, chosen: Sequence[Judged]) -> Figure:
+        words = Text("hybride zorgpaden daarvan", "hybrid pathways of these")
+        return Figure(SHARE, name, sum(v.hybrid for _, v in chosen), words, len(chosen), under_words)
+
+    suitable = [one for one in judged if one[0].decision.suitability == "yes"]
+    undecided = [one for one in judged if one[0].decision.suitability == "undecided"]
+    inside = [one for one in suitable if one[0].intramural]
+    return (
+        figure(
+            Text("Van de geschikte zorgpaden", "Of the suitable pathways"),
+            Text("geschikte zorgpaden", "suitable pathways"),
+            suitable,
+        ),
+        figure(
+            Text("Met de onbesliste erbij", "With the undecided added"),
+            Text("geschikte en onbesliste zorgpaden", "suitable and undecided pathways"),
+            suitable + undecided,
+        ),
+        figure(
+            Text("Alleen binnen de muren", "Within the walls only"),
+            Text("geschikte zorgpaden binnen de muren", "suitable pathways within the walls"),
+            inside,
+        ),
+    )
+
+
+def is_counted(one: Judged) -> bool:
+    """Whether the people of a pathway count for inclusion: it is hybrid and judged suitable."""
+    return one[1].hybrid and one[0].decision.suitability == "yes"
+
+
+def inclusion(tally: Tally) -> tuple[Figure, ...]:
+    """KPI-2 over people of hybrid, suitable pathways, each once: active and enrolled; of all who are eligible, and
+    without those excluded."""
+    everybody = Text(
+        "mensen die in aanmerking komen, uitgezonderden meegeteld",
+        "eligible people, those excluded counted in",
+    )
+    others = Text(
+        "mensen die in aanmerking komen, zonder uitgezonderden", "eligible people without those excluded"
+    )
+    active = Text(
+        "mensen die meedoen en het laatste jaar iets digitaals deden",
+        "people who take part and did something digital in the last year",
+    )
+    enrolled = Text("mensen die meedoen", "people who take part")
+    return (
+        Figure(
+            INCLUSION,
+            Text("Actief, van iedereen die in aanmerking komt", "Active, of everybody who is eligible"),
+            tally.active,
+            active,
+            tally.eligible,
+            everybody,
+            people=True,
+        ),
+        Figure(
+            INCLUSION,
+            Text("Actief, zonder uitgezonderden", "Active, without those excluded"),
+            tally.active,
+            active,
+            tally.counted,
+            others,
+            people=True,
+        ),
+        Figure(
+            INCLUSION,
+            Text(
+                "Ingeschreven, van iedereen die in aanmerking komt", "Enrolled, of everybody who is eligible"
+            ),
+            tally.enrolled,
+            enrolled,
+            tally.eligible,
+            everybody,
+            people=True,
+        ),
+        Figure(
+            INCLUSION,
+            Text("Ingeschreven, zonder uitgezonderden", "Enrolled, without those excluded"),
+            tally.enrolled,
+            enrolled,
+            tally.counted,
+            others,
+            people=True,
+        ),
+    )
+
+
+def scale(monitored: int, population: int | None) -> tuple[Figure, ...]:
+    """KPI-4: how many people are followed at home now; and of how many patients of the organisation, when it told
+    that."""
+    words = Text("mensen die nu thuis gevolgd worden", "people who are monitored at home now")
+    number = Figure(
+        SCALE,
+        Text("Thuis gevolgd, aantal", "Monitored at home, number"),
+        monitored,
+        words,
+        None,
+        Text("", ""),
+        people=True,
+    )
+    if population is None:
+        return (number,)
+    share = Figure(
+        SCALE,
+        Text("Thuis gevolgd, deel van de patiënten", "Monitored at home, share of the patients"),
+        monitored,
+        words,
+        population,
+        Text("patiënten van de organisatie", "patients of the organisation"),
+        people=True,
+    )
+    return number, share
+
+
+def targets(kpis: Sequence[Kpi], of: str) -> tuple[Target, ...]:
+    """What the roadmap wants of a KPI; none when it does not know it."""
+    return next((kpi.targets for kpi in kpis if kpi.id == of), ())
