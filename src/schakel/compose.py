@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 import asyncpg
 
@@ -19,6 +20,7 @@ from schakel import (
     finding,
     localising,
     patients,
+    portalling,
     presenting,
     professionals,
     publishing,
@@ -42,8 +44,9 @@ from schakel.generic.identity import (
     TokenForms,
 )
 from schakel.generic.identity.broker import Broker
-from schakel.generic.identity.keys import read_key
+from schakel.generic.identity.keys import public_jwk, read_key
 from schakel.generic.logging import AuditLog, AuditWriter, Sealer, Sealing
+from schakel.generic.logging.verify import signers, verify
 from schakel.http.node import (
     DirectoryDoor,
     Node,
@@ -124,8 +127,11 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
         await stack.enter_async_context(_sealing(settings, pool, composed))
         await stack.enter_async_context(publishing.publishing(settings, pool))
         await stack.enter_async_context(finding.kept_in_step(settings, pool))
-        await stack.enter_async_context(expiring(pool, tenants))
-        yield replace(composed, verdicts=verdicts)
+        board = await portalling.board(settings, pool)
+        portal = await stack.enter_async_context(portalling.portal(settings, pool))
+        at_portal = [] if portal is None else [await portalling.tenant(pool)]
+        await stack.enter_async_context(expiring(pool, [*tenants, *at_portal]))
+        yield replace(composed, verdicts=verdicts, portal=portal, board=board, region=settings.roadmap.region)
 
 
 async def _compose(
@@ -332,6 +338,7 @@ def _organisation(
         log=log,
         address=settings.public_url,
     )
+    sealed_by = signers(public_jwk(read_key(organisation.signing_key)), settings.log.seal_keys)
     return OrganisationServices(
         slug=slug,
         ura=ura,
@@ -347,6 +354,7 @@ def _organisation(
         log=log,
         bgz=bgz,
         jobs=StoredJobs(pool, parameters),
+        verify_log=partial(verify, pool, tenant, ura, sealed_by, settings.log.seal_folder),
     )
 
 

@@ -72,6 +72,9 @@ def test_what_is_a_route_is_in_the_document(listener: str, guarded: bool) -> Non
     doors = 0
     for route in routes:
         assert isinstance(route, Route)
+        if not route.include_in_schema:  # What is not there.
+            assert route.path not in paths
+            continue
         if route.path.endswith("/{path:path}"):
             doors += "/update-client/" not in route.path and not route.path.startswith("/directory/")
             for version in VERSIONS if "{version}" in route.path else VERSIONS[:1]:
@@ -81,7 +84,7 @@ def test_what_is_a_route_is_in_the_document(listener: str, guarded: bool) -> Non
             continue
         else:
             methods = {m.lower() for m in route.methods or {"GET"}} - {"head"}
-            assert set(paths[route.path]) == methods
+            assert methods <= set(paths[route.path])
             for method in methods:
                 assert paths[route.path][method]["description"], route.path
     assert doors == (0 if listener == "front" and not guarded else doors) and "/openapi.json" in paths

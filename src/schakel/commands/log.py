@@ -10,20 +10,15 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
-import orjson
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
-
 from schakel.commands.chosen import Chosen, tenant_of
 from schakel.commands.chosen import chosen as choose
 from schakel.commands.tables import count
-from schakel.config import Organisation, Settings
+from schakel.config import Organisation
 from schakel.generic.identity.keys import public_jwk, read_key
 from schakel.generic.logging import AuditLog, AuditWriter, Event
 from schakel.generic.logging.retention import expired, remove
-from schakel.generic.logging.verify import Verified, verify
+from schakel.generic.logging.verify import Verified, signers, verify
 from schakel.kernel.clock import instant, now
-from schakel.kernel.outcomes import Invalid
 from schakel.store.database import connect, disconnect
 
 _SHOWN = 5
@@ -49,9 +44,8 @@ async def _verify(chosen: Chosen) -> bool:
     pool = await connect(settings.database, connections=2, statement_seconds=3600)
     try:
         tenant = await tenant_of(pool, organisation)
-        verified = await verify(
-            pool, tenant, organisation.ura, _keys(settings, organisation), settings.log.seal_folder
-        )
+        keys = signers(public_jwk(read_key(organisation.signing_key)), settings.log.seal_keys)
+        verified = await verify(pool, tenant, organisation.ura, keys, settings.log.seal_folder)
     finally:
         await disconnect(pool)
     for line in _told(organisation, verified):
@@ -100,17 +94,3 @@ async def _retain(chosen: Chosen) -> None:
     finally:
         await disconnect(pool)
     print(f"{organisation.name} ({organisation.ura}): {count(removed, 'event')} removed, past {years} years")
-
-
-def _keys(settings: Settings, organisation: Organisation) -> KeySet:
-    """The public keys that may have signed its seals. Raises `Invalid`."""
-    jwks = [public_jwk(read_key(organisation.signing_key))]
-    if (file := settings.log.seal_keys) is not None:
-        try:
-            jwks += orjson.loads(file.read_bytes())["keys"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise Invalid(f"{file} is no JWK Set (setting log.seal_keys)", code="seal-keys") from error
-    try:
-        return KeySet.import_key_set({"keys": jwks})
-    except (JoseError, ValueError, TypeError) as error:
-        raise Invalid(f"a key in {settings.log.seal_keys} is damaged (setting log.seal_keys)") from error

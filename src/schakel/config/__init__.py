@@ -12,6 +12,7 @@ from schakel.config.entries import Entries, Publication, UpdateClient
 from schakel.config.localisation import MinvwsOAuth, Nvi, NviScopes, Prs, Registration
 from schakel.config.node import Limits, Log, Organisation, Peer, Settings, Tokens, load
 from schakel.config.patients import Broker, MedMij
+from schakel.config.portal import Portal, PortalLogin, PortalPerson, Roadmap
 from schakel.config.sources import DirectorySource
 
 __all__ = [
@@ -37,9 +38,13 @@ __all__ = [
     "NviScopes",
     "Organisation",
     "Peer",
+    "Portal",
+    "PortalLogin",
+    "PortalPerson",
     "Prs",
     "Publication",
     "Registration",
+    "Roadmap",
     "Settings",
     "Tokens",
     "UpdateClient",

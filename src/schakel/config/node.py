@@ -22,6 +22,7 @@ from schakel.config.dezi import Dezi
 from schakel.config.entries import Entries
 from schakel.config.localisation import Nvi, Prs, Registration
 from schakel.config.patients import MedMij
+from schakel.config.portal import Portal, Roadmap
 from schakel.kernel.outcomes import Invalid
 
 
@@ -282,6 +283,8 @@ class Settings(BaseSettings):
     mitz: Mitz = Field(Mitz(), description="asking Mitz what patients chose")
     prs: Prs = Field(Prs(), description="having pseudonyms made by the PRS")
     nvi: Nvi = Field(Nvi(), description="asking the NVI who has data, and telling it that we have")
+    portal: Portal | None = Field(None, description="the portal of a region; there is none without it")
+    roadmap: Roadmap = Field(Roadmap(), description="the board of the roadmap of a region")
     log: Log = Field(Log(), description="the NEN 7513 log")
     limits: Limits = Field(Limits(), description="bounds")
 
@@ -294,6 +297,12 @@ class Settings(BaseSettings):
                     f"internal_certificates of {organisation.slug} needs internal_tls with client_ca: without it no "
                     "certificate is asked for"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _keepers_are_here(self) -> Self:
+        if strange := sorted({*self.roadmap.keepers} - {one.slug for one in self.organisations}):
+            raise ValueError(f"roadmap.keepers names {strange[0]!r}, which is no organisation of this node")
         return self
 
     @model_validator(mode="after")

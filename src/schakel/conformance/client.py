@@ -66,7 +66,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer as received, its content encoding undone."""
+    """An answer as received, its content encoding undone unless the client was told not to."""
 
     status: int
     headers: Headers
@@ -78,7 +78,8 @@ class Response:
 
 
 class Client:
-    """A pool of connections with the tester's TLS settings; an async context manager."""
+    """A pool of connections with the tester's TLS settings; an async context manager. Bodies come packed as they were
+    sent when `unpack` is False."""
 
     def __init__(
         self,
@@ -87,8 +88,10 @@ class Client:
         cacert: Path | None = None,
         cert: Path | None = None,
         key: Path | None = None,
+        unpack: bool = True,
     ) -> None:
         self._seconds = seconds
+        self._unpack = unpack
         self._tls = tls_context(cacert, cert, key)
         self._session: aiohttp.ClientSession | None = None
 
@@ -97,6 +100,7 @@ class Client:
             connector=aiohttp.TCPConnector(ssl=self._tls, limit=16),
             timeout=aiohttp.ClientTimeout(total=self._seconds),
             cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=self._unpack,
         )
         return self
 

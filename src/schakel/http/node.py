@@ -28,12 +28,14 @@ from schakel.generic.identity.page_logins import PageLogins
 from schakel.generic.identity.workplace import Workplace
 from schakel.generic.localisation import Localiser, Registrations
 from schakel.generic.logging import AuditLog, ChainLog, Event
+from schakel.generic.logging.verify import Verified
 from schakel.http.internal_certificates import InternalCertificates
 from schakel.http.judging import Verdicts
 from schakel.http.peer import tls_chain
 from schakel.kernel.outcomes import Forbidden, NotFound, Unauthenticated
 from schakel.patient_access import MedMijDoor
 from schakel.portal.people import Visitor
+from schakel.roadmap.board import Board
 from schakel.server import FhirService
 from schakel.sources.jobs import ParameterJobs
 
@@ -140,6 +142,7 @@ class OrganisationServices:
     log_page: LogPageDoor | None = None
     localiser: Localiser | None = None
     registrations: Registrations | None = None
+    verify_log: Callable[[], Awaitable[Verified]] | None = None
 
     async def log_own_reading(
         self, subtype: Literal["ground", "log", "log-export"], what: str, patient: str = ""
@@ -175,7 +178,8 @@ class DirectoryDoor:
 class Node:
     """A running node: its organisations by slug, and where its doors are; `back_url` is '' when it has no back,
     `verdicts` are on the certificates of those who come there. `administration` has the entries of each organisation,
-    by slug. `region` is the name of the region whose portal is here, '' when it has none."""
+    by slug. `region` is the name of the region whose portal is here, '' when it has none, and
+    `board` what is known of it."""
 
     pool: asyncpg.Pool
     organisations: Mapping[str, OrganisationServices]
@@ -195,6 +199,7 @@ class Node:
     update_client: UpdateClientDoors | None = None
     portal: PortalDoor | None = None
     region: str = ""
+    board: Board | None = None
 
     def organisation(self, slug: str) -> OrganisationServices:
         """The organisation of a path. Raises `NotFound`."""

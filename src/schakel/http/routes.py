@@ -33,6 +33,7 @@ from schakel.http.own import Own
 from schakel.http.portal.routes import portal
 from schakel.http.professionals import Professionals
 from schakel.http.reading import Handler, plain
+from schakel.http.standing import Standing
 from schakel.kernel.outcomes import NotAllowed, NotFound, Outcome
 from schakel.portal.pages import Pages
 
@@ -171,7 +172,7 @@ def back(node: Node) -> list[BaseRoute]:
 def internal(node: Node) -> list[BaseRoute]:
     """Routes of the internal listener."""
     url = node.internal_url
-    decisions, professionals = Decisions(node), Professionals(node, Pages(url))
+    decisions, professionals, standing = Decisions(node), Professionals(node, Pages(url)), Standing(node)
     health, oauth, own, log, jobs = (
         Health(node),
         OAuth(node, url),
@@ -192,6 +193,7 @@ def internal(node: Node) -> list[BaseRoute]:
         Route("/{organisation}/grounds/{id}", plain(own.end_ground), methods=["DELETE"]),
         *_consent(node),
         *_localisation(Localisation(node, url)),
+        Route("/{organisation}/localisation/status", plain(standing.registrations), methods=["GET"]),
         Route("/{organisation}/professionals/logins", plain(professionals.begin), methods=["POST"]),
         Route(
             "/{organisation}/professionals/logins/{id}", plain(professionals.one), methods=["GET", "DELETE"]
@@ -201,6 +203,7 @@ def internal(node: Node) -> list[BaseRoute]:
         Route("/{organisation}/log/decisions/{id}", plain(decisions.decision), methods=["GET"]),
         Route("/{organisation}/log/policies/{digest}", plain(decisions.policy), methods=["GET"]),
         Route("/{organisation}/log/export", plain(log.export), methods=["GET"]),
+        Route("/{organisation}/log/verification", plain(standing.log_verification), methods=["GET"]),
         Route("/{organisation}/log/fhir/r4/AuditEvent", log.log_events, methods=["GET"]),
         Route("/{organisation}/log/fhir/r4/AuditEvent/{id}", log.log_event, methods=["GET"]),
         Route("/{organisation}/oauth2/introspect", plain(oauth.introspect), methods=["POST"]),

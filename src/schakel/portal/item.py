@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from schakel.portal.region import Cells, Tally, by_sector, tally
+from schakel.portal.region import Tally, by_sector, tally
 from schakel.roadmap.checks import Check
 from schakel.roadmap.evidence import Member
-from schakel.roadmap.model import Agreement, Ambition, Category, Item, Kpi, Objective, Roadmap, Step, Text
+from schakel.roadmap.model import Agreement, Ambition, Category, Item, Kpi, Objective, Step, Text
+from schakel.roadmap.overview import Overview
 from schakel.roadmap.standing import Cell
 from schakel.roadmap.words import STATES
 
@@ -57,10 +58,9 @@ class ItemPage:
     standings: tuple[Standing, ...]
 
 
-def item_page(
-    roadmap: Roadmap, item: Item, members: Sequence[Member], cells: Cells, checks: Mapping[str, Check]
-) -> ItemPage:
+def item_page(overview: Overview, item: Item, checks: Mapping[str, Check]) -> ItemPage:
     """What is known of `item`, and where the region stands on it."""
+    roadmap, cells = overview.roadmap, overview.cells
     return ItemPage(
         item=item,
         category=next(one for one in roadmap.categories if one.id == item.category),
@@ -79,7 +79,7 @@ def item_page(
             MeasuredStep(step, tuple(Measure(name, checks.get(name)) for name in step.checks))
             for step in item.steps
         ),
-        tally=tally(STATES[cells[member.ura, item.id].state] for member in members),
+        tally=tally(STATES[cell.state] for cell in overview.of_item(item.id)),
         standings=tuple(
             Standing(
                 sector.code,
@@ -87,6 +87,6 @@ def item_page(
                 item.is_for(sector.code),
                 tuple((member, cells[member.ura, item.id]) for member in sector.members),
             )
-            for sector in by_sector(roadmap, members)
+            for sector in by_sector(roadmap, overview.members)
         ),
     )

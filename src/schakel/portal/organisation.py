@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from schakel.portal.region import Cells, Tally, tally
+from schakel.portal.region import Tally, tally
 from schakel.roadmap.evidence import Member
 from schakel.roadmap.model import Category, Dated, Item, Roadmap, Text
+from schakel.roadmap.overview import Overview
 from schakel.roadmap.standing import Cell
 from schakel.roadmap.words import STATES
 
@@ -58,9 +59,10 @@ class Organisation:
     others: tuple[Item, ...]
 
 
-def organisation(roadmap: Roadmap, member: Member, cells: Cells, today: date) -> Organisation:
+def organisation(overview: Overview, member: Member, today: date) -> Organisation:
     """How `member` stands, seen on `today`."""
-    own = {item.id: cells[member.ura, item.id] for item in roadmap.items}
+    roadmap = overview.roadmap
+    own = {cell.item.id: cell for cell in overview.of_member(member.ura)}
     return Organisation(
         member=member,
         sector=roadmap.sectors.get(member.sector, Text(member.sector, member.sector)),

@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from schakel.portal.filters import Choices, Filters, sectors
 from schakel.roadmap.evidence import Member
 from schakel.roadmap.model import Category, Item, Roadmap, Text
-from schakel.roadmap.standing import Cell
+from schakel.roadmap.overview import Overview
 from schakel.roadmap.words import STATES, Look
-
-Cells = Mapping[tuple[str, str], Cell]
-"""The cells of a region by URA and id of the item."""
 
 Tally = tuple[tuple[Look, int], ...]
 """How many there are in each state, in the order of the states; states without any are left out."""
@@ -69,12 +66,11 @@ class Region:
     by_sector: tuple[SectorTally, ...]
 
 
-def region(
-    roadmap: Roadmap, members: Sequence[Member], cells: Cells, filters: Filters, allowed: Choices
-) -> Region:
+def region(overview: Overview, filters: Filters, allowed: Choices) -> Region:
     """The region as `filters` narrow it. A row or a column in which nothing is left is not there."""
+    roadmap, cells = overview.roadmap, overview.cells
     items = [item for item in roadmap.items if filters.shows_item(item)]
-    chosen = [member for member in members if filters.shows_member(member)]
+    chosen = [member for member in overview.members if filters.shows_member(member)]
     kept = {
         (member.ura, item.id): STATES[cells[member.ura, item.id].state] for member in chosen for item in items
     }
@@ -88,7 +84,7 @@ def region(
         for item in items
         if item.id in with_rows
     }
-    summed = tally(look for look in kept.values())
+    summed = tally(kept.values())
     return Region(
         filters=filters,
         choices=allowed,
@@ -99,7 +95,7 @@ def region(
             if (found := tuple(row for row in rows.values() if row.item.category == category.id))
         ),
         shown=len(visible),
-        total=len(members) * len(roadmap.items),
+        total=len(cells),
         tally=summed,
         by_sector=tuple(_sector_tally(sector, items, kept, summed) for sector in by_sector(roadmap, chosen)),
     )

@@ -79,6 +79,7 @@ class Declaration:
     seen_by: str = ""
     seen_at: datetime | None = None
     withdrawn_at: datetime | None = None
+    withdrawn_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """A region as a file: REGION.toml, with its organisations and what is known of each.
 
-Everything about an organisation but its number, name and sector may be left out: what is not there is not checked. Paths
-are those beside the file. A key stands in the file, in a file of its own, or in a variable of the environment; it is
-never shown.
+Everything about an organisation but its number, name and sector may be left out: what is not there is not checked.
+Paths are those beside the file. A key stands in the file, in a file of its own, or in a variable of the environment; it
+is never shown.
 """
 
 from __future__ import annotations
@@ -66,8 +66,6 @@ def _address(value: str) -> str:
     if not readable or parts.username is not None or parts.password is not None:
         raise _refused("an address is needed, such as https://host.example/path, without a name or password")
     return value.rstrip("/")
-
-
 
 
 Address = Annotated[str, AfterValidator(_address)]
@@ -191,7 +189,11 @@ class Organisation(_Part):
 
     @model_validator(mode="after")
     def _whole(self) -> Organisation:
-        keys = [bool(self.internal_key.get_secret_value()), bool(self.internal_key_file), bool(self.internal_key_env)]
+        keys = [
+            bool(self.internal_key.get_secret_value()),
+            bool(self.internal_key_file),
+            bool(self.internal_key_env),
+        ]
         if sum(keys) > 1:
             raise _refused("give one of internal_key, internal_key_file and internal_key_env")
         if sum(keys) != bool(self.internal):
@@ -227,7 +229,9 @@ class Region(_Part):
         if twice:
             raise _refused(f"organisation {twice[0]} stands in the file more than once")
         if self.real_patients != bool(self.real_patients_reason.strip()):
-            raise _refused("real_patients = true goes together with real_patients_reason, a sentence that says why")
+            raise _refused(
+                "real_patients = true goes together with real_patients_reason, a sentence that says why"
+            )
         return self
 
     @property
@@ -271,7 +275,17 @@ def _ura_given(text: str) -> str:
 
 
 _FILES = frozenset(
-    {"roadmap", "ca", "certificate", "key", "internal_key_file", "patient_file", "folder", "tokens", "api_declaration"}
+    {
+        "roadmap",
+        "ca",
+        "certificate",
+        "key",
+        "internal_key_file",
+        "patient_file",
+        "folder",
+        "tokens",
+        "api_declaration",
+    }
 )
 """Members that name a file or folder."""
 
@@ -308,16 +322,19 @@ def _place(where: Sequence[int | str], table: Mapping[str, Any]) -> str:
     for part in where:
         text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{part}"
     named = table.get("organisations")
-    if len(where) > 1 and where[0] == "organisations" and isinstance(where[1], int) and isinstance(named, list):
+    if (
+        len(where) > 1
+        and where[0] == "organisations"
+        and isinstance(where[1], int)
+        and isinstance(named, list)
+    ):
         one = named[where[1]]
         if isinstance(one, dict) and isinstance(one.get("name"), str):
             text += f" ({one['name'][:60]})"
     return text or "the file as a whole"
 
 
-def _completed(
-    one: Organisation, region: Region, path: Path, environment: Mapping[str, str]
-) -> Organisation:
+def _completed(one: Organisation, region: Region, path: Path, environment: Mapping[str, str]) -> Organisation:
     """The organisation with its key and its patient in place. Raises `Invalid`."""
     changed: dict[str, Any] = {}
     where = f"{path}: {one.name} ({one.ura})"
@@ -329,9 +346,7 @@ def _completed(
     return one.model_copy(update=changed)
 
 
-def _with_patient(
-    exchange: Exchange, region: Region, environment: Mapping[str, str], where: str
-) -> Exchange:
+def _with_patient(exchange: Exchange, region: Region, environment: Mapping[str, str], where: str) -> Exchange:
     given = [bool(exchange.patient), exchange.patient_file is not None, bool(exchange.patient_env)]
     if sum(given) != 1:
         raise Invalid(f"{where}: exchange needs one of patient, patient_file and patient_env")
@@ -350,9 +365,7 @@ def _with_patient(
     return exchange.model_copy(update={"patient": str(patient), "patient_file": None, "patient_env": ""})
 
 
-def _said(
-    file: Path | None, variable: str, environment: Mapping[str, str], where: str, what: str
-) -> str:
+def _said(file: Path | None, variable: str, environment: Mapping[str, str], where: str, what: str) -> str:
     """What a file or a variable holds, without the space around it. Raises `Invalid`."""
     if file is None:
         text, source = environment.get(variable, ""), f"the variable {variable}"

@@ -11,6 +11,12 @@ DIRECTORY = "/directory"
 """What names a tenant that holds a directory: behind an organisation's slug its own entries, alone the query directory
 of the node."""
 
+PORTAL = "/portal"
+"""What names the tenant of the portal of a node."""
+
+ROADMAP = "/roadmap"
+"""What names the tenant of the board of the roadmap of a node."""
+
 
 async def tenant_of(pool: asyncpg.Pool, slug: str, ura: str, name: str, part: str = "") -> int:
     """The number of a tenant; made at its first start. The URA is what stays, slug and name may change. A part is named

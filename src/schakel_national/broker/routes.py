@@ -6,16 +6,17 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from schakel.kernel.outcomes import Invalid
 from schakel.kernel.values import Bsn
 from schakel_national import configuration
-from schakel_national.broker.provider import LEVEL, Asked, Client, Provider, Refused
+from schakel_national.broker.provider import LEVEL, Login, Provider
 from schakel_national.broker.texts import TEXTS, wanted
-from schakel_national.pages import PRIVATE, Pages, back, form
+from schakel_national.oidc import Asked, Client, Endpoints, Refused
+from schakel_national.pages import Pages, back, form
 
 NAME = "broker"
 
@@ -26,7 +27,7 @@ def application(folder: Path, address: str) -> ASGIApp:
     clients, level = configuration.read(
         folder / f"{NAME}.toml",
         lambda table: (
-            {one.id: one for one in map(Client.parse, table["clients"])},
+            {one.id: one for one in (Client.parse(t, "private_key_jwt") for t in table["clients"])},
             str(table.get("loa_authn", LEVEL)),
         ),
     )
@@ -45,18 +46,11 @@ def application(folder: Path, address: str) -> ASGIApp:
     )
 
 
-class _Handlers:
+class _Handlers(Endpoints[Login]):
     def __init__(self, provider: Provider) -> None:
+        super().__init__(provider)
         self._provider = provider
         self.pages = Pages("schakel_national.broker", TEXTS)
-
-    async def metadata(self, request: Request) -> Response:
-        """What the broker offers and where."""
-        return JSONResponse(self._provider.metadata())
-
-    async def jwks(self, request: Request) -> Response:
-        """The broker's public keys."""
-        return JSONResponse(self._provider.jwks())
 
     async def authorize(self, request: Request) -> Response:
         """A client sends a person: the login page, or back with an error."""
@@ -89,24 +83,8 @@ class _Handlers:
             bsn = Bsn(posted.get("bsn", "").strip())
         except Invalid:
             typed = posted.get("bsn", "")
-            return self.pages.page("login", 400, asked.language, waiting=waiting, wrong=True, bsn=typed)
+            return self.pages.page(
+                "login", 400, wanted(asked.locales), waiting=waiting, wrong=True, bsn=typed
+            )
         self._provider.waiting.take(waiting)
         return back(asked.redirect_uri, asked.state, code=self._provider.log_in(asked, bsn))
-
-    async def token(self, request: Request) -> Response:
-        """The token endpoint."""
-        try:
-            return JSONResponse(self._provider.tokens(await form(request)), headers=PRIVATE)
-        except Refused as refusal:
-            body = {"error": refusal.word, "error_description": refusal.message}
-            return JSONResponse(body, 401 if refusal.word == "invalid_client" else 400)
-
-    async def userinfo(self, request: Request) -> Response:
-        """Who logged in."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        try:
-            sealed = self._provider.userinfo(token.strip() if scheme.lower() == "bearer" else "")
-        except Refused as refusal:
-            headers = {"WWW-Authenticate": f'Bearer error="{refusal.word}"'}
-            return JSONResponse({"error": refusal.word}, 401, headers)
-        return Response(sealed, headers=PRIVATE, media_type="application/jwt")

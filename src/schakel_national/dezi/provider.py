@@ -1,54 +1,25 @@
-"""What Dezi decides: who may be sent where, codes, tokens, and the statement (verklaring) about a professional."""
+"""What Dezi says of who logged in: the statement (verklaring) about a professional."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import time
-from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from joserfc import jwe, jws, jwt
+from joserfc import jwe
 from joserfc.jwk import RSAKey
 
 from schakel.kernel.clock import new_id
-from schakel.kernel.outcomes import Invalid
 from schakel.kernel.values import Ura
-from schakel_national.once import Once
+from schakel_national import oidc
+from schakel_national.oidc import TOKEN_SECONDS, Asked, Client, Entered, Refused
 
 HIGH = "http://eidas.europa.eu/LoA/high"
-_LOGIN_SECONDS = 900
-_CODE_SECONDS = 60
-_TOKEN_SECONDS = 300
 _STATEMENT_SECONDS = 90 * 24 * 3600
-_SIGNING = jws.JWSRegistry(algorithms=["RS256"], strict_check_header=False)
 _SEALING = jwe.JWERegistry(algorithms=["RSA-OAEP", "A128CBC-HS256"], strict_check_header=False)
 
 Form = Literal["jwe", "jws"]
-
-
-class Refused(Invalid):
-    """An OAuth error: `word` is its code."""
-
-    def __init__(self, word: str, message: str) -> None:
-        super().__init__(message, code=word)
-        self.word = word
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """A registered client; `key` is the public key in its certificate."""
-
-    id: str
-    redirect_uris: tuple[str, ...]
-    key: RSAKey
-
-    @classmethod
-    def parse(cls, table: Mapping[str, Any]) -> Client:
-        """The client in a table of the configuration. Raises `ValueError` and `KeyError`."""
-        return cls(str(table["id"]), tuple(table["redirect_uris"]), RSAKey.import_key(dict(table["key"])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,27 +56,15 @@ class Professional:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """An authorisation request that may go on."""
-
-    client: Client
-    redirect_uri: str
-    state: str
-    nonce: str
-    challenge: str
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(Entered):
     """Someone who logged in for a request, on behalf of one organisation."""
 
-    asked: Asked
     professional: Professional
     ura: str
     organisation: str
 
 
-class Provider:
+class Provider(oidc.Provider[Login]):
     """Dezi at `issuer`, which signs with `key`."""
 
     def __init__(
@@ -117,106 +76,40 @@ class Provider:
         form: Form,
         level: str,
     ) -> None:
-        self.issuer = issuer
+        super().__init__(issuer, key, clients)
         self.professionals = professionals
-        self._key = key
-        self._clients = clients
         self._form = form
         self._level = level
-        self.waiting = Once[Asked](_LOGIN_SECONDS)
-        self._codes = Once[Login](_CODE_SECONDS)
-        self._tokens = Once[Login](_TOKEN_SECONDS)
         self._statements: dict[str, str] = {}
 
     def metadata(self) -> dict[str, Any]:
-        """OpenID Connect Discovery 1.0, section 3."""
+        """What Dezi publishes of itself."""
         return {
-            "issuer": self.issuer,
-            "authorization_endpoint": f"{self.issuer}/authorize",
-            "token_endpoint": f"{self.issuer}/token",
-            "userinfo_endpoint": f"{self.issuer}/userinfo",
-            "jwks_uri": f"{self.issuer}/jwks.json",
-            "scopes_supported": ["openid"],
-            "response_types_supported": ["code"],
-            "grant_types_supported": ["authorization_code"],
-            "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": ["RS256"],
+            **super().metadata(),
             "userinfo_signing_alg_values_supported": ["RS256"],
             "token_endpoint_auth_methods_supported": ["none"],
-            "code_challenge_methods_supported": ["S256"],
         }
-
-    def jwks(self) -> dict[str, Any]:
-        """The public keys."""
-        members = self._key.as_dict(private=False)
-        return {"keys": [{**members, "kid": self._key.kid, "use": "sig", "alg": "RS256"}]}
-
-    def registered(self, query: Mapping[str, str]) -> tuple[Client, str]:
-        """The client of a request and where it may be sent back to. Raises `Refused`: then it may not."""
-        client = self._clients.get(query.get("client_id", ""))
-        if client is None:
-            raise Refused("invalid_client", "client_id is not known here")
-        address = query.get("redirect_uri", "")
-        if address not in client.redirect_uris:
-            raise Refused("invalid_request", "redirect_uri is not registered for this client")
-        return client, address
-
-    def ask(self, query: Mapping[str, str]) -> str:
-        """The name under which a checked request waits for the login. Raises `Refused`."""
-        client, address = self.registered(query)
-        if query.get("response_type") != "code":
-            raise Refused("unsupported_response_type", "response_type must be code")
-        if "openid" not in query.get("scope", "").split():
-            raise Refused("invalid_scope", "scope must have openid")
-        for name in ("state", "nonce", "code_challenge"):
-            if not query.get(name):
-                raise Refused("invalid_request", f"{name} is missing")
-        if query.get("code_challenge_method") != "S256":
-            raise Refused("invalid_request", "code_challenge_method must be S256")
-        return self.waiting.put(
-            Asked(client, address, query["state"], query["nonce"], query["code_challenge"])
-        )
 
     def log_in(self, asked: Asked, number: str, ura: str) -> str:
         """A code for a professional who logged in on behalf of an organisation. Raises `Refused`."""
         for one in self.professionals:
             for their_ura, organisation in one.organisations if one.number == number else ():
                 if their_ura == ura:
-                    return self._codes.put(Login(asked, one, ura, organisation))
+                    return self.enter(Login(asked, one, ura, organisation))
         raise Refused("access_denied", "this professional does not work for this organisation")
 
-    def tokens(self, form: Mapping[str, str]) -> dict[str, Any]:
-        """The answer of the token endpoint. Raises `Refused`."""
-        login = self._codes.take(form.get("code", ""))
-        if form.get("grant_type") != "authorization_code":
-            raise Refused("unsupported_grant_type", "grant_type must be authorization_code")
-        digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
-        challenge = urlsafe_b64encode(digest).rstrip(b"=").decode()
-        if (
-            login is None
-            or login.asked.client.id != form.get("client_id")
-            or login.asked.redirect_uri != form.get("redirect_uri")
-            or not hmac.compare_digest(login.asked.challenge, challenge)
-        ):
-            raise Refused("invalid_grant", "the code is not known, was used, or belongs to another request")
-        moment = int(time.time())
+    def id_token(self, login: Login) -> str:
+        """The id token: no statement in it."""
         claims = {
-            **self._outer(login, moment),
+            **self._outer(login, int(time.time())),
             "nonce": login.asked.nonce,
             "loa_authn": self._level,
         }
-        return {
-            "access_token": self._tokens.put(login),
-            "token_type": "Bearer",
-            "expires_in": _TOKEN_SECONDS,
-            "id_token": self._signed(claims),
-        }
+        return self._signed(claims)
 
     def userinfo(self, token: str) -> str:
         """What is stated of who logged in. Raises `Refused`."""
-        login = self._tokens.see(token)
-        if login is None:
-            raise Refused("invalid_token", "the access token is not known or has expired")
+        login = self.seen(token)
         moment = int(time.time())
         number, statement = self._statement(login, moment)
         text = self._signed(
@@ -253,7 +146,7 @@ class Provider:
             "aud": login.asked.client.id,
             "sub": login.professional.number,
             "iat": moment,
-            "exp": moment + _TOKEN_SECONDS,
+            "exp": moment + TOKEN_SECONDS,
         }
 
     def _statement(self, login: Login, moment: int) -> tuple[str, str]:
@@ -281,5 +174,4 @@ class Provider:
         return number, self._signed(claims, jku=f"{self.issuer}/jwks.json")
 
     def _signed(self, claims: Mapping[str, Any], **header: str) -> str:
-        head = {"alg": "RS256", "typ": "JWT", "kid": self._key.kid, **header}
-        return jwt.encode(head, dict(claims), self._key, registry=_SIGNING)
+        return self.sign(claims, typ="JWT", **header)

@@ -15,7 +15,8 @@ from starlette.types import ASGIApp
 from schakel.fhir import json
 from schakel.kernel.outcomes import Invalid
 from schakel_national import configuration
-from schakel_national.dezi.provider import HIGH, Asked, Client, Professional, Provider, Refused
+from schakel_national.dezi.provider import HIGH, Login, Professional, Provider
+from schakel_national.oidc import Asked, Client, Endpoints, Refused
 from schakel_national.pages import PRIVATE, Pages, back, form
 
 NAME = "dezi"
@@ -76,18 +77,11 @@ def _provider(address: str, key: Any, table: Mapping[str, Any]) -> Provider:
     return Provider(address, key, clients, people, form, str(table.get("loa", HIGH)))
 
 
-class _Handlers:
+class _Handlers(Endpoints[Login]):
     def __init__(self, provider: Provider) -> None:
+        super().__init__(provider)
         self._provider = provider
         self.pages = Pages("schakel_national.dezi", TEXTS)
-
-    async def metadata(self, request: Request) -> Response:
-        """What Dezi offers and where."""
-        return JSONResponse(self._provider.metadata())
-
-    async def jwks(self, request: Request) -> Response:
-        """The public keys."""
-        return JSONResponse(self._provider.jwks())
 
     async def authorize(self, request: Request) -> Response:
         """A client sends a professional: the login page, or back with an error."""
@@ -118,23 +112,6 @@ class _Handlers:
         except Refused as refusal:
             said = refusal.message
             return back(asked.redirect_uri, asked.state, error=refusal.word, error_description=said)
-
-    async def token(self, request: Request) -> Response:
-        """The token endpoint."""
-        try:
-            return JSONResponse(self._provider.tokens(await form(request)), headers=PRIVATE)
-        except Refused as refusal:
-            return JSONResponse({"error": refusal.word, "error_description": refusal.message}, 400)
-
-    async def userinfo(self, request: Request) -> Response:
-        """What is stated of who logged in."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        try:
-            said = self._provider.userinfo(token.strip() if scheme.lower() == "bearer" else "")
-        except Refused as refusal:
-            headers = {"WWW-Authenticate": f'Bearer error="{refusal.word}"'}
-            return JSONResponse({"error": refusal.word}, 401, headers)
-        return Response(said, headers=PRIVATE, media_type="application/jwt")
 
     async def status(self, request: Request) -> Response:
         """Whether a statement still holds."""

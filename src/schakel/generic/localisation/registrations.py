@@ -61,6 +61,15 @@ class Registrations:
         self._work = work
         self.source = source
 
+    @property
+    def categories(self) -> int:
+        """How many categories of data are registered today, by the rules."""
+        return len(in_force(self._rules, now().astimezone(AMSTERDAM).date()))
+
+    async def status(self) -> Status:
+        """How they stand."""
+        return await status(self._pool, self._tenant)
+
     async def of(self, patient: Bsn) -> list[Registration]:
         """Those of a patient that the index knows, by category."""
         async with acquire(self._pool) as connection:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import asyncpg
+import orjson
+from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from schakel.generic.logging import seal, seal_file
@@ -22,6 +25,7 @@ from schakel.generic.logging.retention import latest_removable
 from schakel.generic.logging.seal import FIRST, Seal, SealDamaged
 from schakel.generic.logging.stored import COLUMNS, leaf
 from schakel.kernel.clock import now
+from schakel.kernel.outcomes import Invalid
 from schakel.store.connection import Connection, acquire
 
 _PAGE = 100
@@ -63,6 +67,23 @@ class Verified:
 
     def found(self, what: str, seal: int = 0, event: uuid.UUID | None = None) -> None:
         self.findings.append(Finding(what, seal, str(event or "")))
+
+
+def signers(own: Mapping[str, Any], file: Path | None) -> KeySet:
+    """The public keys that seals may be signed with: `own` (a JWK), and those in a JWK Set that were used before.
+
+    Raises `Invalid`.
+    """
+    jwks = [dict(own)]
+    if file is not None:
+        try:
+            jwks += orjson.loads(file.read_bytes())["keys"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Invalid(f"{file} is no JWK Set (setting log.seal_keys)", code="seal-keys") from error
+    try:
+        return KeySet.import_key_set({"keys": jwks})
+    except (JoseError, ValueError, TypeError) as error:
+        raise Invalid(f"a key in {file} is damaged (setting log.seal_keys)") from error
 
 
 async def verify(

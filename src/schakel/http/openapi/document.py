@@ -16,7 +16,7 @@ from schakel.fhir.definitions import VERSIONS, Version
 from schakel.generic.addressing.asking import QUERY_CLIENT
 from schakel.generic.addressing.own import offers
 from schakel.generic.authorisation import bundled
-from schakel.http.openapi import consent, fhir, localisation, own, parts, professionals
+from schakel.http.openapi import consent, fhir, localisation, own, parts, professionals, standing
 from schakel.http.openapi.parts import ID, ORGANISATION, OUTCOME_ANSWER, PROBLEM_ANSWER, Json, parameter
 from schakel.http.reading import as_json
 from schakel.server import Offer
@@ -33,7 +33,13 @@ OFFERS: Mapping[str, Offer] = {
 }
 """The doors (FHIR R4) that do what their offer says and no more, by path."""
 
-_OWN = {**own.OPERATIONS, **consent.OPERATIONS, **professionals.OPERATIONS, **localisation.OPERATIONS}
+_OWN = {
+    **own.OPERATIONS,
+    **consent.OPERATIONS,
+    **professionals.OPERATIONS,
+    **localisation.OPERATIONS,
+    **standing.OPERATIONS,
+}
 _BELOW = "/{path:path}"
 _ABOUT = {
     "front": "For other organisations, for people and for their apps.",

@@ -38,8 +38,8 @@ class Form(dict[str, str]):
         self.file = file
 
 
-async def read(request: Request, most: int, setting: str) -> Form:
-    """The form in the body, `most` bytes in all as `setting` says.
+async def read(request: Request, most: int, setting: str = "") -> Form:
+    """The form in the body, `most` bytes in all, a bound that `setting` names.
 
     Raises `UnsupportedMedia` for what is no form, `TooLarge`, and `Invalid` for a field that stands twice, more than
     one file and a form that is damaged.

@@ -6,14 +6,14 @@
 
 A template extends `portal/layout.html` and has, beside what its handler gives: `portal` (what stands before every
 address: `{{ portal }}/items/x`), `language`, `region` (its name, '' when it has none), `visitor` (None for nobody) and
-`csrf` ('' when the handler gave none). A handler that has forms gives `csrf`; the form to log out carries the same.
+`csrf`, which every form carries in a field of that name ('' without a session).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Literal, Protocol
+from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,9 +21,11 @@ from starlette.responses import Response
 from schakel.fhir.search import encode, pairs_of
 from schakel.http.errors import as_outcome, problem
 from schakel.http.node import Node
+from schakel.http.portal.visitors import ToLogin, Visitors
 from schakel.http.reading import Handler
 from schakel.kernel.outcomes import Invalid, NotFound, Outcome
 from schakel.portal.pages import PRIVATE, Pages, preferred_language
+from schakel.portal.people import Visitor
 from schakel.roadmap.model import Language
 
 POLICY = (
@@ -36,14 +38,6 @@ COOKIE = "schakel-lang"
 _YEAR = 365 * 24 * 3600
 
 
-class Named(Protocol):
-    """A visitor, as far as the frame shows one."""
-
-    @property
-    def name(self) -> str:
-        """What the visitor is called."""
-
-
 class Frame:
     """Makes the pages of the portal of a node."""
 
@@ -51,6 +45,7 @@ class Frame:
         self._pages = pages
         self._node = node
         self.portal = f"{pages.base}/portal"
+        self.visitors = Visitors(node)
         self.present: frozenset[str] = frozenset()
         """The parts of the portal that the menu shows."""
 
@@ -59,24 +54,29 @@ class Frame:
         request: Request,
         template: str,
         values: Mapping[str, object],
-        visitor: Named | None = None,
+        visitor: Visitor | None = None,
         status: int = 200,
+        leads_to: tuple[str, ...] = (),
     ) -> Response:
-        """The page that `template` makes of `values`, for `visitor`, in the language of the request."""
+        """The page that `template` makes of `values`, for `visitor` (who was found to be logged in, when not given), in
+        the language of the request; its forms may also lead to the origins `leads_to`."""
         language = spoken(request)
+        portal = self._node.portal
         given = {
-            "csrf": "",
+            "csrf": self.visitors.csrf_token(request),
             "trail": (),
             **values,
             "present": self.present,
-            "login": False,
+            "login": portal is not None and portal.workplace is not None,
             "portal": self.portal,
             "here": _section(request),
             "region": self._node.region,
-            "visitor": visitor,
+            "visitor": visitor or self.visitors.found(request),
             "other_language": self._in_other_language(request, language),
         }
-        response = self._pages.render(template, language, given, status=status, policy=POLICY)
+        response = self._pages.render(
+            template, language, given, status=status, policy=POLICY, leads_to=leads_to
+        )
         if request.query_params.get("lang") == language:
             response.set_cookie(
                 COOKIE,
@@ -101,8 +101,10 @@ class Frame:
         guarded.__doc__ = handler.__doc__
         return guarded
 
-    def error(self, request: Request, error: Outcome, visitor: Named | None = None) -> Response:
-        """What went wrong, in the frame."""
+    def error(self, request: Request, error: Outcome, visitor: Visitor | None = None) -> Response:
+        """What went wrong, in the frame; whoever must log in first is led there."""
+        if isinstance(error, ToLogin):
+            return Response(status_code=303, headers={"Location": error.address, **PRIVATE})
         if "text/html" not in request.headers.get("accept", "").lower():
             return problem(error)
         values = {

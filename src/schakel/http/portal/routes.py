@@ -6,25 +6,38 @@ from starlette.routing import BaseRoute, Route
 
 from schakel.http.node import Node
 from schakel.http.portal.frame import Frame
+from schakel.http.portal.login import PortalLogin
+from schakel.http.portal.rights import guarded
 from schakel.portal.pages import Pages
 
 
 def portal(node: Node, pages: Pages) -> list[BaseRoute]:
     """Every page of the portal; what is not there is a page as well."""
     frame = Frame(pages, node)
-    routes: list[BaseRoute] = [
+    login = PortalLogin(frame)
+    routes = [
         Route("/portal/", frame.shown(frame.about), methods=["GET"]),
         Route("/portal/about", frame.shown(frame.about), methods=["GET"]),
+        Route("/portal/login", frame.shown(login.page), methods=["GET"]),
+        Route("/portal/login", frame.shown(login.begin), methods=["POST"]),
+        Route("/portal/callback", frame.shown(login.callback), methods=["GET"]),
+        Route("/portal/logout", frame.shown(login.logout), methods=["GET", "POST"]),
     ]
     frame.present = sections(routes)
     return [
         Route("/", frame.start, methods=["GET"]),
         Route("/portal", frame.start, methods=["GET"]),
-        *routes,
+        *(_with_right(frame, one) for one in routes),
         Route("/portal/{path:path}", frame.shown(frame.missing), include_in_schema=False),
     ]
 
 
-def sections(routes: list[BaseRoute]) -> frozenset[str]:
+def _with_right(frame: Frame, route: Route) -> Route:
+    """The route for those who have its right alone (`rights.RIGHTS`)."""
+    handler = frame.shown(guarded(frame.visitors, route.path, route.endpoint))
+    return Route(route.path, handler, methods=route.methods)
+
+
+def sections(routes: list[Route]) -> frozenset[str]:
     """The parts of the portal that have a page: 'agenda' of `/portal/agenda`, '' for the first page."""
-    return frozenset(one.path.split("/")[2] for one in routes if isinstance(one, Route))
+    return frozenset(one.path.split("/")[2] for one in routes)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from urllib.parse import urlencode, urlsplit
 
 from starlette.requests import Request
@@ -43,7 +45,12 @@ class Visitors:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._base = f"{node.public_url}{BASE}"
+        self.base = f"{node.public_url}{BASE}"
+
+    async def greeted(self, request: Request) -> None:
+        """Finds out who is logged in, so that the page can say so; nothing where there is no portal."""
+        if self._node.portal is not None:
+            await self.find(request)
 
     @property
     def door(self) -> PortalDoor:
@@ -57,9 +64,16 @@ class Visitors:
         this person."""
         if _HELD not in request.scope:
             session = await self.door.logins.find(self.secret(request))
-            request.scope[_HELD] = None if session is None else self.door.people.get(session.subject)
-        found: Visitor | None = request.scope[_HELD]
-        return found
+            known = None if session is None else self.door.people.get(session.subject)
+            if session is not None and known is not None and not known.name:
+                known = replace(known, name=session.name)
+            request.scope[_HELD] = known
+        return self.found(request)
+
+    def found(self, request: Request) -> Visitor | None:
+        """Who was found to be logged in by now, while this request was answered."""
+        visitor: Visitor | None = request.scope.get(_HELD)
+        return visitor
 
     async def may_read(self, request: Request) -> Visitor | None:
         """Who reads this page, None for somebody unknown where the board is public; raises as `required` does."""
@@ -73,16 +87,21 @@ class Visitors:
         Raises `ToLogin` when nobody is logged in and a browser asks for a page, `Unauthenticated` for any other request
         without a session, and `Forbidden` naming the role that is missing.
         """
+        return await self.one_of(request, (role,), ura)
+
+    async def one_of(self, request: Request, roles: Sequence[Role], ura: str = "") -> Visitor:
+        """Who does this, who has one of these roles; raises as `required` does."""
         visitor = await self.find(request)
+        named = " or ".join(roles)
         if visitor is None:
-            said = f"this needs a login as {role} (at {self._base}/login)"
+            said = f"this needs a login as {named} (at {self.base}/login)"
             if request.method in ("GET", "HEAD") and "text/html" in request.headers.get("accept", "").lower():
-                raise ToLogin(said, f"{self._base}/login?{urlencode({'to': _here(request)})}")
+                raise ToLogin(said, f"{self.base}/login?{urlencode({'to': _here(request)})}")
             raise Unauthenticated(said, code="login-needed")
-        if not visitor.may(role, ura):
-            where = f" for the organisation {ura}" if ura and role not in ("programme", "viewer") else ""
+        if not any(visitor.may(role, ura) for role in roles):
+            where = f" for the organisation {ura}" if ura and {"declarer", "reader"} & set(roles) else ""
             raise Forbidden(
-                f"this needs the role {role}{where}, which you do not have: the operator gives it "
+                f"this needs the role {named}{where}, which you do not have: the operator gives it "
                 "(setting portal.people)",
                 code="role-missing",
             )
@@ -113,11 +132,11 @@ class Visitors:
         """Raises `Forbidden` when a browser says that another site sent this."""
         site = request.headers.get("sec-fetch-site", "same-origin")
         origin = request.headers.get("origin", "null")
-        own = urlsplit(self._base)
+        own = urlsplit(self.base)
         # A page with Referrer-Policy no-referrer sends its own forms with the origin null, and only a token tells.
         if site != "same-origin" or origin not in ("null", f"{own.scheme}://{own.netloc}"):
             raise Forbidden(
-                f"this form was sent from another site: open {self._base}/ and send it from there",
+                f"this form was sent from another site: open {self.base}/ and send it from there",
                 code="form-elsewhere",
             )
 
@@ -134,8 +153,8 @@ class Visitors:
             self._cookie(login),
             secret,
             max_age=seconds,
-            path=urlsplit(self._base).path,
-            secure=self._base.startswith("https:"),
+            path=urlsplit(self.base).path,
+            secure=self.base.startswith("https:"),
             httponly=True,
             samesite="lax",
         )
@@ -146,7 +165,7 @@ class Visitors:
 
     def _cookie(self, login: str) -> str:
         """One name for each login, so that two windows do not disturb each other."""
-        prefix = "__Secure-" if self._base.startswith("https:") else ""
+        prefix = "__Secure-" if self.base.startswith("https:") else ""
         return f"{prefix}schakel-portal-{login}" if login else f"{prefix}schakel-portal"
 
 

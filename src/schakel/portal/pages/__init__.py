@@ -1,4 +1,4 @@
-"""Pages for people: templates, their translations, their one stylesheet, and the headers that keep a page to itself.
+"""Pages for people: templates, their translations, their stylesheets, and the headers that keep a page to itself.
 
 `Pages.render` makes a page in Dutch or English. The texts are written in English, in the templates and in `services`;
 `locale/nl.po` has the Dutch (`scripts/build_texts.py` keeps it in step). There is no script in any page and nothing
@@ -101,8 +101,20 @@ def preferred_language(accept: str) -> str:
 
 
 def _styles() -> list[tuple[str, bytes]]:
-    """The stylesheets in the order in which a page has them, by name."""
-    return [("style", (_HERE / "templates" / "style.css").read_bytes())]
+    """The stylesheets by name, in the order in which a page has them: the components, and our own over them.
+
+    Raises `FileNotFoundError` when the components were never made, which installing does.
+    """
+    components = files("schakel.portal") / "static" / "components.css"
+    if not components.is_file():
+        raise FileNotFoundError(
+            f"{components} is absent: it is made when the package is installed (uv sync), or by hand with "
+            "python hatch_build.py"
+        )
+    return [
+        ("components", components.read_bytes()),
+        ("style", (_HERE / "templates" / "style.css").read_bytes()),
+    ]
 
 
 def _named(name: str, body: bytes) -> str:

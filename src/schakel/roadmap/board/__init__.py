@@ -1,1 +1,24 @@
-"""Under construction in this change."""
+"""The board of a region: what was found, what was declared, what is planned, and where that leaves everybody.
+
+`runs` has the evidence, `declarations` what people declare, `actions` the work agenda, `versions` the imported
+roadmaps; each keeps its history. `Board` is the one way in.
+"""
+
+from schakel.roadmap.board.actions import Action, Progress
+from schakel.roadmap.board.board import Board
+from schakel.roadmap.board.declarations import Statement
+from schakel.roadmap.board.runs import Snapshot
+from schakel.roadmap.board.versions import Changes, Version
+from schakel.roadmap.overview import Overview, RunInfo
+
+__all__ = [
+    "Action",
+    "Board",
+    "Changes",
+    "Overview",
+    "Progress",
+    "RunInfo",
+    "Snapshot",
+    "Statement",
+    "Version",
+]

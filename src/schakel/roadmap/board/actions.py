@@ -16,9 +16,7 @@ from schakel.store.connection import Connection
 
 Progress = Literal["planned", "running", "done", "dropped"]
 
-_COLUMNS = (
-    "id, change, item, step, ura, title, owner, starts, due, progress, note, changed_by, changed_at"
-)
+_COLUMNS = "id, change, item, step, ura, title, owner, starts, due, progress, note, changed_by, changed_at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +104,7 @@ async def write(connection: Connection, tenant: int, action: Action, roadmap: Ro
 def _check(action: Action, roadmap: Roadmap) -> None:
     item = roadmap.by_id.get(action.item)
     if item is None:
-        raise Invalid(
-            f"the roadmap has no item {action.item[:40]!r}", code="item-unknown", expression="item"
-        )
+        raise Invalid(f"the roadmap has no item {action.item[:40]!r}", code="item-unknown", expression="item")
     if action.step and action.step not in {step.id for step in item.steps}:
         raise Invalid(
             f"item {item.id} has no step {action.step[:40]!r}", code="step-unknown", expression="step"
@@ -130,5 +126,6 @@ def _unknown() -> NotFound:
     return NotFound("there is no such action on the work agenda", code="action-unknown")
 
 
-def _action(row: asyncpg.Record) -> Action:
+def _action(row: asyncpg.Record | None) -> Action:
+    assert row is not None
     return Action(**{**row, "id": str(row["id"])})

@@ -58,16 +58,19 @@ async def body(connection: Connection, tenant: int, version: int) -> bytes:
 
 
 async def write(connection: Connection, tenant: int, roadmap: Roadmap, body: bytes, by: str) -> bool:
-    """Brings a version in force; in a transaction that holds the board. False when exactly this was imported before.
-    Raises `Conflict` when the name of the version is taken by another content."""
-    before: bytes | None = await connection.fetchval(
-        "SELECT body FROM roadmap_version WHERE tenant = $1 AND version = $2", tenant, roadmap.version
+    """Brings a version in force; in a transaction that holds the board. False when exactly this is in force already.
+    Raises `Conflict` when the name of the version was used before."""
+    known = await connection.fetchrow(
+        "SELECT body, number = (SELECT max(number) FROM roadmap_version WHERE tenant = $1) AS last "
+        "FROM roadmap_version WHERE tenant = $1 AND version = $2",
+        tenant,
+        roadmap.version,
     )
-    if before is not None:
-        if bytes(before) == body:
+    if known is not None:
+        if known["last"] and bytes(known["body"]) == body:
             return False
         raise Conflict(
-            f"version {roadmap.version} was imported before with other content: give the new one a version of its own",
+            f"version {roadmap.version!r} was imported before: what is imported now needs a version of its own",
             code="version-taken",
         )
     await connection.execute(

@@ -1,1 +1,30 @@
-"""Under construction in this change."""
+"""The checks: what is measured at an organisation, each a module of its own.
+
+A check looks at what the region's file says of an organisation. Without that there is no finding, and nothing is said.
+What could not be checked is `unknown`, never `fails`: only an endpoint that is said to be in service and does not
+answer, fails the check that is about that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from schakel.roadmap.checks import certificates, fhir, tokens, transport
+from schakel.roadmap.checks.model import Check, Silent, Target, Unclear
+from schakel.roadmap.checks.tools import Tools
+
+CHECKS: Mapping[str, Check] = MappingProxyType(
+    {
+        check.id: check
+        for check in (
+            fhir.CHECK,
+            tokens.CHECK,
+            transport.CHECK,
+            certificates.CHECK,
+        )
+    }
+)
+"""Every check by its id, in the order in which they are shown."""
+
+__all__ = ["CHECKS", "Check", "Silent", "Target", "Tools", "Unclear"]

@@ -60,7 +60,10 @@ async def _measure(target: Target, tools: Tools) -> Finding:
             )
         if not _names(certificate, host):
             faults.append(
-                Text(f"Het certificaat van {host} is voor een andere naam.", f"The certificate of {host} is for another name.")
+                Text(
+                    f"Het certificaat van {host} is voor een andere naam.",
+                    f"The certificate of {host} is for another name.",
+                )
             )
     end = min(ends)
     days = (end - tools.began).days
@@ -69,8 +72,10 @@ async def _measure(target: Target, tools: Tools) -> Finding:
         ID,
         faults,
         Text(
-            f"De certificaten gelden tot {end:%d-%m-%Y}" + (f": nog {days} dagen, vernieuw ze." if soon else "."),
-            f"The certificates are valid until {end:%Y-%m-%d}" + (f": {days} more days, renew them." if soon else "."),
+            f"De certificaten gelden tot {end:%d-%m-%Y}"
+            + (f": nog {days} dagen, vernieuw ze." if soon else "."),
+            f"The certificates are valid until {end:%Y-%m-%d}"
+            + (f": {days} more days, renew them." if soon else "."),
         ),
         detail="; ".join(told),
         facts={"days": days},

@@ -53,7 +53,9 @@ async def _base(version: Literal["stu3", "r4"], base: str, tools: Tools) -> tupl
     table = answer.table()
     if table is None or table.get("resourceType") != "CapabilityStatement":
         return [
-            Text(f"{base}/metadata is geen CapabilityStatement.", f"{base}/metadata is no CapabilityStatement.")
+            Text(
+                f"{base}/metadata is geen CapabilityStatement.", f"{base}/metadata is no CapabilityStatement."
+            )
         ], ""
     faults = []
     said = str(table.get("fhirVersion", ""))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -39,10 +39,8 @@ async def chosen(address: str, offer: ssl.SSLContext, tools: Tools) -> Chosen | 
     """
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     hello = offer.wrap_bio(incoming, outgoing, server_hostname=_name(address))
-    try:
+    with suppress(ssl.SSLWantReadError):
         hello.do_handshake()
-    except ssl.SSLWantReadError:
-        pass
     async with _connected(address, tools) as (reader, writer):
         writer.write(outgoing.read())
         try:
@@ -148,7 +146,10 @@ def _read(hello: bytes) -> Chosen:
             at += 4 + length
     except IndexError:
         raise Unclear(
-            Text("De server antwoordt met een ServerHello die te kort is.", "The server's ServerHello is too short.")
+            Text(
+                "De server antwoordt met een ServerHello die te kort is.",
+                "The server's ServerHello is too short.",
+            )
         ) from None
     return Chosen(_VERSIONS.get(version, f"0x{version:04x}"), suite)
 

@@ -87,7 +87,8 @@ def _faults(table: Mapping[str, Any], issuer: str, plain: bool) -> Iterator[Text
         )
     if "none" in methods and "authorization_code" not in grants:
         yield Text(
-            "De server geeft tokens aan wie niets bewijst (none).", "The server gives tokens without proof (none)."
+            "De server geeft tokens aan wie niets bewijst (none).",
+            "The server gives tokens without proof (none).",
         )
     proofs = _texts(table.get("dpop_signing_alg_values_supported"))
     if not proofs and table.get("tls_client_certificate_bound_access_tokens") is not True:

@@ -261,10 +261,14 @@ def _resolver(defaults: Defaults) -> Resolver:
         if not defaults.resolver:
             made = Resolver()
         else:
-            host, _, port = defaults.resolver.partition(":") if defaults.resolver.count(":") == 1 else (
-                defaults.resolver.strip("[]"),
-                "",
-                "",
+            host, _, port = (
+                defaults.resolver.partition(":")
+                if defaults.resolver.count(":") == 1
+                else (
+                    defaults.resolver.strip("[]"),
+                    "",
+                    "",
+                )
             )
             made = Resolver(configure=False)
             made.nameservers = [host]

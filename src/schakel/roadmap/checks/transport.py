@@ -25,7 +25,10 @@ from schakel.roadmap.model import Text
 ID = "tls"
 
 _ALL = "ALL:COMPLEMENTOFALL:@SECLEVEL=0"
-_INSUFFICIENT = "ALL:COMPLEMENTOFALL:!kECDHE:!kDHE:@SECLEVEL=0", "aNULL:eNULL:3DES:RC4:IDEA:SEED:CAMELLIA:ARIA:@SECLEVEL=0"
+_INSUFFICIENT = (
+    "ALL:COMPLEMENTOFALL:!kECDHE:!kDHE:@SECLEVEL=0",
+    "aNULL:eNULL:3DES:RC4:IDEA:SEED:CAMELLIA:ARIA:@SECLEVEL=0",
+)
 
 
 async def _measure(target: Target, tools: Tools) -> Finding:
@@ -45,7 +48,9 @@ async def _measure(target: Target, tools: Tools) -> Finding:
         if old is not None:
             faults.append(Text(f"{host} neemt {old.version} aan.", f"{host} takes {old.version}."))
         for suites in _INSUFFICIENT:
-            weak = await chosen(address, _offer(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2, suites), tools)
+            weak = await chosen(
+                address, _offer(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2, suites), tools
+            )
             if weak is not None:
                 name = _named(suites, weak.suite)
                 faults.append(

@@ -31,7 +31,7 @@ from schakel.roadmap.hybrid.model import (
 from schakel.roadmap.hybrid.pseudonyms import Pseudonyms, is_pseudonym
 from schakel.roadmap.hybrid.tables import Row
 
-PATHWAY_COLUMNS = [
+PATHWAY_COLUMNS = (
     "id",
     "name",
     "sector",
@@ -47,10 +47,10 @@ PATHWAY_COLUMNS = [
     "digizo_reference",
     "digizo_choice",
     "digizo_reason",
-]
+)
 """Columns of a file of pathways, beside one for each block (its code), `<code>_source` and `layer_<name>`."""
 
-PERSON_COLUMNS = [
+PERSON_COLUMNS = (
     "pathway",
     "pseudonym",
     "bsn",
@@ -61,7 +61,7 @@ PERSON_COLUMNS = [
     "enrolled_until",
     "last_event",
     "ended_reason",
-]
+)
 """Columns of a file of people; one of pseudonym and bsn."""
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -197,7 +197,7 @@ def _in_order(row: Row, person: Person, today: date) -> None:
         raise row.wrong("ended_reason", "it needs enrolled_until")
     if person.exclusion and (person.enrolled_until is None or person.enrolled_until > today):
         raise row.wrong(
-            "exclusion", "someone who takes part is not excluded: fill in enrolled_until, or take this away"
+            "exclusion", "who takes part is not excluded: fill in enrolled_until, or take this away"
         )
 
 

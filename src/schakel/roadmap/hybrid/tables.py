@@ -1,8 +1,8 @@
 """Files as rows of named cells: CSV as a spreadsheet writes it, or JSON.
 
-CSV has a header; the separator is `;` or `,`, the text UTF-8 (with or without its mark) or Windows-1252. JSON is a list of
-objects, or an object with that list in `pathways` or `people`; their members are the columns of the CSV, and their
-values are texts, true, false or null.
+CSV has a header; the separator is `;` or `,`, the text UTF-8 (with or without its mark) or Windows-1252. JSON is a
+list of objects, or an object with that list in `pathways` or `people`; their members are the columns of the CSV, and
+their values are texts, true, false or null.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ Kind = Literal["pathways", "people"]
 KINDS: tuple[Kind, ...] = ("pathways", "people")
 
 MOST_ROWS = 500_000
+_WORDS: dict[bool | None, str] = {None: "", True: "yes", False: "no"}
 _LONGEST = 1000
 """Characters in a cell."""
 
@@ -131,7 +132,7 @@ def _json_rows(body: bytes, kind: Kind) -> list[Row]:
         cells = {}
         for name, cell in one.items():
             if cell is None or isinstance(cell, str | bool):
-                cells[name.lower()] = {None: "", True: "yes", False: "no"}.get(cell, cell) or ""
+                cells[name.lower()] = cell if isinstance(cell, str) else _WORDS[cell]
             else:
                 raise Row(place, {}).wrong(name[:40], "it is neither a text nor true, false or null")
         if len(cells) < len(one):

@@ -69,6 +69,7 @@ CREATE TABLE roadmap_evidence (
     by        text        NOT NULL,
     PRIMARY KEY (tenant, ura, check_id, at, number)
 );
+CREATE INDEX roadmap_evidence_run ON roadmap_evidence (tenant, run);
 
 -- Every check that was ever done at an organisation, and when it last held there.
 CREATE TABLE roadmap_checked (

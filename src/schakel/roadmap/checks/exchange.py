@@ -1,0 +1,84 @@
+"""`exchange-bgz`: the BgZ of a test patient comes in whole, as the EHR would ask it.
+
+It is a real exchange, at real holders, that stands in their logs. Of what comes nothing is kept.
+
+Source: BgZ-MSZ 2.0, request list.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from schakel.roadmap.checks.internal import refused
+from schakel.roadmap.checks.model import Check, Target, Unclear, found
+from schakel.roadmap.checks.tools import Tools
+from schakel.roadmap.evidence import Finding
+from schakel.roadmap.model import Text
+
+ID = "exchange-bgz"
+
+_SECONDS = 120.0
+
+
+async def _measure(target: Target, tools: Tools) -> Finding:
+    given = target.organisation.exchange
+    assert given is not None, "`wants` says so"
+    ask: dict[str, Any] = {
+        "patient": given.patient,
+        "user": given.user.model_dump(),
+        "purpose": given.purpose,
+        "treatment_relation": given.treatment_relation,
+    }
+    if given.holders:
+        ask["holders"] = list(given.holders)
+    answer = await tools.internal(
+        target.organisation, "exchanges/bgz", method="POST", json=ask, seconds=_SECONDS
+    )
+    table = answer.table()
+    if answer.status != 200 or table is None or not isinstance(table.get("holders"), list):
+        raise refused(answer)
+    holders = [one for one in table["holders"] if isinstance(one, dict)]
+    exchange = f"exchange {table.get('id', '')}"
+    if not holders:
+        raise Unclear(
+            Text(
+                "Van deze testpatiënt is niemand gevonden die gegevens heeft, dus er was niets uit te wisselen.",
+                "Nobody was found to have data of this test patient, so there was nothing to exchange.",
+            ),
+            exchange,
+        )
+    requests = [one for holder in holders for one in holder.get("requests") or ()]
+    facts = {"holders": len(holders), "requests": len(requests)}
+    if table.get("status") == "complete":
+        reason = Text(
+            f"De BgZ kwam volledig binnen van {len(holders)} bronhouders.",
+            f"The BgZ came in whole from {len(holders)} holders.",
+        )
+        return found(ID, "holds", reason, exchange, facts)
+    short = [one for one in holders if one.get("status") != "complete"]
+    told = ", ".join(f"{one.get('ura')} ({one.get('status')})" for one in short) or str(table.get("status"))
+    why = _localised(table)
+    reason = Text(f"De BgZ is niet volledig: {told}{why}.", f"The BgZ is not complete: {told}{why}.")
+    return found(ID, "fails", reason, exchange, facts)
+
+
+def _localised(table: dict[str, Any]) -> str:
+    """Which facilities could not tell who has data."""
+    asked = [one for one in table.get("localised") or () if isinstance(one, dict)]
+    away = [f"{one.get('by')} {one.get('status')}" for one in asked if one.get("status") not in ("ok", "complete", "asked")]
+    return f"; {', '.join(away)}" if away else ""
+
+
+CHECK = Check(
+    ID,
+    Text("Uitwisseling van de BgZ", "Exchange of the BgZ"),
+    Text(
+        "Vraagt de BgZ van een testpatiënt op, zoals het EPD dat doet, en kijkt of alles is gekomen.",
+        "Asks for the BgZ of a test patient, as the EHR does, and looks whether all of it came.",
+    ),
+    timedelta(days=7),
+    wants=lambda one: one.exchange is not None,
+    measure=_measure,
+    seconds=_SECONDS + 10,
+)
