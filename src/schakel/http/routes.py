@@ -33,6 +33,7 @@ from schakel.http.own import Own
 from schakel.http.portal.routes import portal
 from schakel.http.professionals import Professionals
 from schakel.http.reading import Handler, plain
+from schakel.http.roadmap import RoadmapRoutes
 from schakel.http.standing import Standing
 from schakel.kernel.outcomes import NotAllowed, NotFound, Outcome
 from schakel.portal.pages import Pages
@@ -107,6 +108,15 @@ def _localisation(localisation: Localisation) -> list[BaseRoute]:
         Route(f"{base}/List", localisation.lists, methods=["GET", "POST"]),
         Route(f"{base}/List/_search", localisation.search, methods=["POST"]),
         Route(f"{base}/List/{{id}}", localisation.one, methods=["GET", "DELETE"]),
+    ]
+
+
+def _roadmap(roadmap: RoadmapRoutes) -> list[BaseRoute]:
+    base = "/{organisation}/roadmap"
+    return [
+        Route(f"{base}/runs", plain(roadmap.runs), methods=["GET", "POST"]),
+        Route(f"{base}/versions", plain(roadmap.versions), methods=["GET", "POST"]),
+        Route(f"{base}/board", plain(roadmap.board), methods=["GET"]),
     ]
 
 
@@ -193,6 +203,7 @@ def internal(node: Node) -> list[BaseRoute]:
         Route("/{organisation}/grounds/{id}", plain(own.end_ground), methods=["DELETE"]),
         *_consent(node),
         *_localisation(Localisation(node, url)),
+        *_roadmap(RoadmapRoutes(node)),
         Route("/{organisation}/localisation/status", plain(standing.registrations), methods=["GET"]),
         Route("/{organisation}/professionals/logins", plain(professionals.begin), methods=["POST"]),
         Route(

@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from schakel.roadmap.evidence import Member
-from schakel.roadmap.model import Category, Dated, Item, Legal, Roadmap, Text
+from schakel.roadmap.model import Category, Dated, Item, Language, Legal, Roadmap, Text
 from schakel.roadmap.standing import State
 from schakel.roadmap.words import LEGALS, STATES
 
@@ -112,6 +112,17 @@ def choices(roadmap: Roadmap, members: Iterable[Member]) -> Choices:
             for year in sorted({y for item in roadmap.items for dated in item.dates for y in years(dated)})
         ),
     )
+
+
+def labelled(offered: Choices, language: Language) -> dict[str, list[tuple[str, str]]]:
+    """The values of each filter with what a page calls them, in the order of `NAMES`."""
+    return {
+        "sector": [(code, name.of(language)) for code, name in offered.sector],
+        "theme": [(one.id, one.title.of(language)) for one in offered.theme],
+        "year": [(year, year) for year in offered.year],
+        "legal": [(legal, LEGALS[legal].of(language)) for legal in offered.legal],
+        "state": [(state, STATES[state].word.of(language)) for state in offered.state],
+    }
 
 
 def sectors(roadmap: Roadmap, codes: Iterable[str]) -> list[tuple[str, Text]]:

@@ -160,7 +160,8 @@ def _names(roadmap: Roadmap, limits: RoadmapLimits) -> None:
     if len(roadmap.items) > limits.items:
         _refuse("$.items", f"has {len(roadmap.items)} items, and at most {limits.items} are read")
     _name("$.version", roadmap.version)
-    _ids("$.sectors", roadmap.sectors, "")
+    for code in roadmap.sectors:
+        _name(_path(("sectors", code)), code)
     for member in ("categories", "agreements", "items", "objectives", "kpis"):
         _ids(f"$.{member}", [one.id for one in getattr(roadmap, member)])
     ambitions: set[str] = set()

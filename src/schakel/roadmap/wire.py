@@ -177,8 +177,12 @@ class _Run(_Form):
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of a run."""
-    return _Run.model_json_schema(ref_template="#/components/schemas/{model}")
+    """The JSON Schema of a run, for an OpenAPI document: its `$defs` refer to one another as schemas there."""
+    form = _Run.model_json_schema(ref_template="#/components/schemas/RoadmapRun{model}")
+    text = orjson.dumps(form).replace(b"schemas/RoadmapRun_", b"schemas/RoadmapRun")
+    told: dict[str, Any] = orjson.loads(text)
+    told["$defs"] = {f"RoadmapRun{name.lstrip('_')}": one for name, one in told["$defs"].items()}
+    return told
 
 
 def _finding(found: _Finding) -> Finding:

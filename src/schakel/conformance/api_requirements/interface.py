@@ -66,7 +66,9 @@ class Interface:
         """Name and definition of each FHIR operation, once; '' where the statement gives no definition."""
         named = [one for rest in self.rest for one in _objects(rest, "operation")]
         named += [one for resource in self.resources for one in _objects(resource, "operation")]
-        return tuple(dict.fromkeys((str(one.get("name", "")), _address(one.get("definition"))) for one in named))
+        return tuple(
+            dict.fromkeys((str(one.get("name", "")), _address(one.get("definition"))) for one in named)
+        )
 
     def supports(self, interaction: str, type_: str) -> bool:
         """Whether the CapabilityStatement has that interaction for a resource type."""

@@ -175,10 +175,14 @@ class Probe:
         answer = await self.get(url, "application/json, */*;q=0.1")
         self.refuse_closed(answer, url)
         try:
-            document = json.parse(unpacked(answer), max_depth=json.STORED_DEPTH) if answer.status == 200 else {}
+            document = (
+                json.parse(unpacked(answer), max_depth=json.STORED_DEPTH) if answer.status == 200 else {}
+            )
         except Invalid:
             document = {}
-        if not str(document.get("openapi", "")).startswith("3.") or not isinstance(document.get("paths"), dict):
+        if not str(document.get("openapi", "")).startswith("3.") or not isinstance(
+            document.get("paths"), dict
+        ):
             raise Unseen(
                 f"hier staat geen OpenAPI 3 in JSON (antwoord {answer.status})",
                 f"there is no OpenAPI 3 document in JSON here (answer {answer.status})",

@@ -16,7 +16,7 @@ from schakel.fhir.definitions import VERSIONS, Version
 from schakel.generic.addressing.asking import QUERY_CLIENT
 from schakel.generic.addressing.own import offers
 from schakel.generic.authorisation import bundled
-from schakel.http.openapi import consent, fhir, localisation, own, parts, professionals, standing
+from schakel.http.openapi import consent, fhir, localisation, own, parts, professionals, roadmap, standing
 from schakel.http.openapi.parts import ID, ORGANISATION, OUTCOME_ANSWER, PROBLEM_ANSWER, Json, parameter
 from schakel.http.reading import as_json
 from schakel.server import Offer
@@ -39,6 +39,7 @@ _OWN = {
     **professionals.OPERATIONS,
     **localisation.OPERATIONS,
     **standing.OPERATIONS,
+    **roadmap.OPERATIONS,
 }
 _BELOW = "/{path:path}"
 _ABOUT = {
@@ -98,7 +99,13 @@ def document(listener: str, url: str, routes: Sequence[BaseRoute]) -> Json:
         "servers": [{"url": url}],
         "paths": paths,
         "components": {
-            "schemas": {**parts.SCHEMAS, **own.SCHEMAS, **consent.SCHEMAS, **professionals.SCHEMAS},
+            "schemas": {
+                **parts.SCHEMAS,
+                **own.SCHEMAS,
+                **consent.SCHEMAS,
+                **professionals.SCHEMAS,
+                **roadmap.SCHEMAS,
+            },
             "securitySchemes": parts.SECURITY,
         },
     }

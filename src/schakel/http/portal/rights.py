@@ -50,6 +50,8 @@ RIGHTS: Mapping[str, Right] = {
     "GET /portal/trends": READ,
     "GET /portal/objectives": READ,
     "GET /portal/runs": READ,
+    "GET /portal/runs/{id}": READ,
+    "GET /portal/versions": READ,
     "GET /portal/scans": READ,
     "GET /portal/hybrid": READ,
     "GET /portal/hybrid/{ura}": READ,

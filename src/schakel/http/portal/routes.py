@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.routing import BaseRoute, Route
 
 from schakel.http.node import Node
+from schakel.http.portal.board import BoardPages
 from schakel.http.portal.frame import Frame
 from schakel.http.portal.login import PortalLogin
 from schakel.http.portal.rights import guarded
@@ -16,7 +17,7 @@ def portal(node: Node, pages: Pages) -> list[BaseRoute]:
     frame = Frame(pages, node)
     login = PortalLogin(frame)
     routes = [
-        Route("/portal/", frame.shown(frame.about), methods=["GET"]),
+        *_board(node, frame),
         Route("/portal/about", frame.shown(frame.about), methods=["GET"]),
         Route("/portal/login", frame.shown(login.page), methods=["GET"]),
         Route("/portal/login", frame.shown(login.begin), methods=["POST"]),
@@ -29,6 +30,21 @@ def portal(node: Node, pages: Pages) -> list[BaseRoute]:
         Route("/portal", frame.start, methods=["GET"]),
         *(_with_right(frame, one) for one in routes),
         Route("/portal/{path:path}", frame.shown(frame.missing), include_in_schema=False),
+    ]
+
+
+def _board(node: Node, frame: Frame) -> list[Route]:
+    """The pages of the board; a node that keeps none begins with what the portal is."""
+    if node.board is None:
+        return [Route("/portal/", frame.shown(frame.about), methods=["GET"])]
+    pages = BoardPages(frame, node.board)
+    return [
+        Route("/portal/", frame.shown(pages.region), methods=["GET"]),
+        Route("/portal/organisations/{ura}", frame.shown(pages.organisation), methods=["GET"]),
+        Route("/portal/items/{item}", frame.shown(pages.item), methods=["GET"]),
+        Route("/portal/items/{item}/{ura}", frame.shown(pages.cell), methods=["GET"]),
+        Route("/portal/runs", frame.shown(pages.runs), methods=["GET"]),
+        Route("/portal/runs/{id}", frame.shown(pages.run), methods=["GET"]),
     ]
 
 

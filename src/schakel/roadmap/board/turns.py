@@ -12,7 +12,6 @@ from schakel.roadmap.evidence import Evidence, Verdict
 from schakel.roadmap.overview import RunInfo
 from schakel.store.connection import Connection
 
-
 _BEFORE = (
     "SELECT p.verdict, p.at FROM roadmap_evidence AS p WHERE p.tenant = e.tenant AND p.ura = e.ura "
     "AND p.check_id = e.check_id AND (p.at, p.number) < (e.at, e.number) ORDER BY p.at DESC, p.number DESC LIMIT 1"

@@ -10,7 +10,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from schakel.roadmap.checks import certificates, fhir, tokens, transport
+from schakel.roadmap.checks import (
+    certificates,
+    core_data,
+    directory,
+    exchange,
+    fhir,
+    localisation,
+    logs,
+    mail,
+    medmij,
+    mitz,
+    professionals,
+    suites,
+    tokens,
+    transport,
+)
 from schakel.roadmap.checks.model import Check, Silent, Target, Unclear
 from schakel.roadmap.checks.tools import Tools
 
@@ -22,6 +37,16 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
             tokens.CHECK,
             transport.CHECK,
             certificates.CHECK,
+            directory.CHECK,
+            localisation.CHECK,
+            mitz.CHECK,
+            professionals.CHECK,
+            logs.CHECK,
+            exchange.CHECK,
+            core_data.CHECK,
+            medmij.CHECK,
+            mail.CHECK,
+            *suites.SUITES,
         )
     }
 )

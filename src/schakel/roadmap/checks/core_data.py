@@ -94,10 +94,15 @@ async def _measure(target: Target, tools: Tools) -> Finding:
             continue
         versions += 1
         for kind, element in types.items():
-            looked += await _type(target, tools, f"fhir/{version}/{kind}", element, since, count, most - looked)
+            looked += await _type(
+                target, tools, f"fhir/{version}/{kind}", element, since, count, most - looked
+            )
     if not versions:
         raise Unclear(
-            Text("De interne deur heeft geen FHIR-versie die wij lezen.", "The internal door has no FHIR version that we read.")
+            Text(
+                "De interne deur heeft geen FHIR-versie die wij lezen.",
+                "The internal door has no FHIR version that we read.",
+            )
         )
     if not count.judged:
         raise Unclear(

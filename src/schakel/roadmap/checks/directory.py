@@ -27,7 +27,9 @@ _MOST_ENDPOINTS = 50
 async def _measure(target: Target, tools: Tools) -> Finding:
     organisation = target.organisation
     query = (("identifier", f"{URA_SYSTEM}|{organisation.ura}"),)
-    entries = [one for one in await _searched(target, tools, "Organization", query) if one.get("active") is not False]
+    entries = [
+        one for one in await _searched(target, tools, "Organization", query) if one.get("active") is not False
+    ]
     if len(entries) != 1:
         return _fails(
             Text(
@@ -41,14 +43,24 @@ async def _measure(target: Target, tools: Tools) -> Finding:
             {"entries": len(entries)},
         )
     [entry] = entries
-    kinds = [code for one in _tables(entry.get("type")) for code in _tables(one.get("coding")) if code.get("code")]
+    kinds = [
+        code for one in _tables(entry.get("type")) for code in _tables(one.get("coding")) if code.get("code")
+    ]
     if not kinds:
-        return _fails(Text("In het adresboek staat geen soort organisatie.", "The directory names no type of organisation."))
+        return _fails(
+            Text(
+                "In het adresboek staat geen soort organisatie.",
+                "The directory names no type of organisation.",
+            )
+        )
     endpoints = [one for one in await _endpoints(target, tools, entry) if one.get("status") == "active"]
     addresses = sorted({str(one["address"]) for one in endpoints if isinstance(one.get("address"), str)})
     if not addresses:
         return _fails(
-            Text("In het adresboek staat geen adres dat in gebruik is.", "The directory has no address that is in use.")
+            Text(
+                "In het adresboek staat geen adres dat in gebruik is.",
+                "The directory has no address that is in use.",
+            )
         )
     answered, silent = await _asked(tools, addresses)
     if not answered:
@@ -117,9 +129,7 @@ async def _searched(
     ]
 
 
-async def _got(
-    target: Target, tools: Tools, path: str, query: tuple[tuple[str, str], ...] = ()
-) -> Answer:
+async def _got(target: Target, tools: Tools, path: str, query: tuple[tuple[str, str], ...] = ()) -> Answer:
     organisation = target.organisation
     address = f"{organisation.directory}/{path}"
     if organisation.internal and address.startswith(f"{organisation.internal}/"):

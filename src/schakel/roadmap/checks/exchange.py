@@ -40,7 +40,7 @@ async def _measure(target: Target, tools: Tools) -> Finding:
         raise refused(answer)
     holders = [one for one in table["holders"] if isinstance(one, dict)]
     exchange = f"exchange {table.get('id', '')}"
-    if not holders:
+    if not holders and table.get("status") == "complete":
         raise Unclear(
             Text(
                 "Van deze testpatiënt is niemand gevonden die gegevens heeft, dus er was niets uit te wisselen.",
@@ -57,17 +57,12 @@ async def _measure(target: Target, tools: Tools) -> Finding:
         )
         return found(ID, "holds", reason, exchange, facts)
     short = [one for one in holders if one.get("status") != "complete"]
-    told = ", ".join(f"{one.get('ura')} ({one.get('status')})" for one in short) or str(table.get("status"))
-    why = _localised(table)
-    reason = Text(f"De BgZ is niet volledig: {told}{why}.", f"The BgZ is not complete: {told}{why}.")
-    return found(ID, "fails", reason, exchange, facts)
-
-
-def _localised(table: dict[str, Any]) -> str:
-    """Which facilities could not tell who has data."""
+    told = [f"{one.get('ura')} ({one.get('status')})" for one in short]
     asked = [one for one in table.get("localised") or () if isinstance(one, dict)]
-    away = [f"{one.get('by')} {one.get('status')}" for one in asked if one.get("status") not in ("ok", "complete", "asked")]
-    return f"; {', '.join(away)}" if away else ""
+    told += [f"{one.get('by')} ({one.get('status')})" for one in asked if one.get("status") != "answered"]
+    shown = ", ".join(told) or str(table.get("status"))
+    reason = Text(f"De BgZ is niet volledig: {shown}.", f"The BgZ is not complete: {shown}.")
+    return found(ID, "fails", reason, exchange, facts)
 
 
 CHECK = Check(

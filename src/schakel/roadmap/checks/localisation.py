@@ -20,7 +20,9 @@ ID = "nvi-registration"
 async def _measure(target: Target, tools: Tools) -> Finding:
     answer = await tools.internal(target.organisation, "localisation/status")
     if answer.status == 404 and code_of(answer) == "nvi-off":
-        reason = Text("De organisatie is niet aangesloten op de NVI.", "The organisation is not connected to the NVI.")
+        reason = Text(
+            "De organisatie is niet aangesloten op de NVI.", "The organisation is not connected to the NVI."
+        )
         return found(ID, "fails", reason)
     table = answer.table()
     if answer.status != 200 or table is None:
@@ -32,7 +34,10 @@ async def _measure(target: Target, tools: Tools) -> Finding:
     faults = []
     if not counted(table.get("categories")):
         faults.append(
-            Text("Er is geen regel om aan te melden: er wordt niets aangemeld.", "There is no rule to register by: nothing is registered.")
+            Text(
+                "Er is geen regel om aan te melden: er wordt niets aangemeld.",
+                "There is no rule to register by: nothing is registered.",
+            )
         )
     if not active:
         faults.append(Text("Er is niemand aangemeld bij de NVI.", "Nobody is registered with the NVI."))

@@ -44,11 +44,17 @@ async def _measure(target: Target, tools: Tools) -> Finding:
     faults = []
     if not numbers["active"]:
         faults.append(
-            Text("Er is geen abonnement bij Mitz dat loopt.", "There is no subscription at Mitz that is in force.")
+            Text(
+                "Er is geen abonnement bij Mitz dat loopt.",
+                "There is no subscription at Mitz that is in force.",
+            )
         )
     if numbers["refused"]:
         faults.append(
-            Text(f"Mitz weigerde {numbers['refused']} abonnementen.", f"Mitz refused {numbers['refused']} subscriptions.")
+            Text(
+                f"Mitz weigerde {numbers['refused']} abonnementen.",
+                f"Mitz refused {numbers['refused']} subscriptions.",
+            )
         )
     if failing:
         faults.append(

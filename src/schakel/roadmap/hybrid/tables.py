@@ -91,8 +91,8 @@ def _csv_rows(body: bytes) -> list[Row]:
     reader = csv.reader(StringIO(text), delimiter=separator, strict=True)
     try:
         next(reader, None)
-        for values in reader:
-            place = f"row {reader.line_num}"
+        for number, values in enumerate(reader, 2):
+            place = f"row {number}"
             if not any(value.strip() for value in values):
                 continue
             if len(values) != len(names):

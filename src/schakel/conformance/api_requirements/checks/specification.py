@@ -133,7 +133,9 @@ async def operations(probe: Probe) -> Sequence[Finding]:
             bare = [f"{o.method} {o.path}" for o in found.operations if not (o.body.keys() & _TOLD)]
             if bare:
                 return [
-                    broken("SD012", f"niet beschreven: {bare[0]}", f"not described: {bare[0]}", found.evidence)
+                    broken(
+                        "SD012", f"niet beschreven: {bare[0]}", f"not described: {bare[0]}", found.evidence
+                    )
                 ]
             return [holds("SD012", "elke aanroep is beschreven", "every call is described", found.evidence)]
         return [outside("SD012", "er zijn geen operaties", "there are no operations", found.evidence)]
@@ -254,7 +256,11 @@ def _resolved(value: object, document: Mapping[str, Any]) -> Mapping[str, Any]:
             return value
         target: Any = document if pointer.startswith("#/") else {}
         for step in pointer[2:].split("/"):
-            target = target.get(step.replace("~1", "/").replace("~0", "~"), {}) if isinstance(target, Mapping) else {}
+            target = (
+                target.get(step.replace("~1", "/").replace("~0", "~"), {})
+                if isinstance(target, Mapping)
+                else {}
+            )
         value = target
     return {}
 

@@ -1,0 +1,4 @@
+"""The demo's region on the roadmap: the file that it is measured from, and a history that was made up for it.
+
+`region` writes REGION.toml, `history` has the runs of the months before; what is measured today is measured.
+"""
