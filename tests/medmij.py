@@ -115,7 +115,7 @@ class Browser:
 
     async def _shown(self, response: httpx.Response) -> Page:
         while response.is_redirect:
-            address = response.headers["location"]
+            address = urljoin(str(response.url), response.headers["location"])
             if urlsplit(address).hostname != "127.0.0.1" or "/callback-of-pgo" in address:
                 self.gone_to = address
                 break

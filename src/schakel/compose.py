@@ -128,10 +128,19 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
         await stack.enter_async_context(publishing.publishing(settings, pool))
         await stack.enter_async_context(finding.kept_in_step(settings, pool))
         board = await portalling.board(settings, pool)
+        inventory = await portalling.inventory(settings, pool)
         portal = await stack.enter_async_context(portalling.portal(settings, pool))
         at_portal = [] if portal is None else [await portalling.tenant(pool)]
         await stack.enter_async_context(expiring(pool, [*tenants, *at_portal]))
-        yield replace(composed, verdicts=verdicts, portal=portal, board=board, region=settings.roadmap.region)
+        yield replace(
+            composed,
+            verdicts=verdicts,
+            portal=portal,
+            board=board,
+            inventory=inventory,
+            small=settings.roadmap.small,
+            region=settings.roadmap.region,
+        )
 
 
 async def _compose(

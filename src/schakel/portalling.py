@@ -13,6 +13,9 @@ from schakel.generic.identity.workplace import Workplace
 from schakel.http.node import PortalDoor
 from schakel.portal.people import Visitor
 from schakel.roadmap.board import Board
+from schakel.roadmap.hybrid.pseudonyms import Pseudonyms
+from schakel.roadmap.hybrid.store import Inventory
+from schakel.roadmap.reading import RoadmapLimits
 from schakel.roadmap.wire import RunLimits
 from schakel.store.tenants import PORTAL, ROADMAP, tenant_of
 
@@ -60,5 +63,14 @@ async def board(settings: Settings, pool: asyncpg.Pool) -> Board | None:
         region=given.region,
         keepers=given.keepers,
         limits=RunLimits(given.members, given.findings),
-        file_bytes=given.file_bytes,
+        file=RoadmapLimits(given.file_bytes, given.items, given.characters),
     )
+
+
+async def inventory(settings: Settings, pool: asyncpg.Pool) -> Inventory | None:
+    """The inventory of hybrid care of the region; None when nobody keeps its board. Raises `Invalid` for its key."""
+    given = settings.roadmap
+    if not given.keepers:
+        return None
+    pseudonyms = Pseudonyms.from_file(given.pseudonym_key)
+    return Inventory(pool, await tenant_of(pool, "", "", "Roadmap", ROADMAP), pseudonyms)

@@ -25,6 +25,7 @@ from schakel_national import (
     nvi,
     prs,
     uzi_ca,
+    workplace,
 )
 from schakel_national.serving import Facility, serve
 
@@ -53,6 +54,7 @@ FACILITIES: dict[str, Kind] = {
     prs.NAME: Kind(prs.application, tls=lambda folder: True, clients=True),
     nvi.NAME: Kind(nvi.application, tls=lambda folder: True, clients=True),
     lrza.NAME: Kind(lrza.application, tls=lrza.secured, clients=True, optional=lrza.open_reading),
+    workplace.NAME: Kind(workplace.application),
 }
 """By name, in the order of their ports."""
 

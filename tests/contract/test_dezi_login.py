@@ -18,7 +18,8 @@ from tests.dezi import Scene, dezi_node
 from tests.nodes import MakeDatabase, databases
 
 from schakel.store.embedded import EmbeddedServer
-from schakel_national.dezi.provider import Client, Login, Provider
+from schakel_national.dezi.provider import Login, Provider
+from schakel_national.oidc import Client
 
 OTHER = RSAKey.generate_key(2048, private=True)
 LOW = "http://eidas.europa.eu/LoA/low"

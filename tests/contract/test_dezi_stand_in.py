@@ -101,12 +101,18 @@ async def test_a_login_gives_a_statement_about_the_professional(tmp_path: Path, 
 
 @pytest.mark.parametrize(
     "changed",
-    [{"code": "x"}, {"redirect_uri": "https://x"}, {"client_id": "x"}, {"code_verifier": "x" * 43}],
+    [{"code": "x"}, {"redirect_uri": "https://x"}, {"code_verifier": "x" * 43}],
 )
 async def test_a_token_request_for_another_login_is_refused(tmp_path: Path, changed: dict[str, str]) -> None:
     async with dezi(tmp_path, "jws") as client:
         answer = await tokens(client, **changed)
         assert answer.status_code == 400 and answer.json()["error"] == "invalid_grant"
+
+
+async def test_a_token_request_of_a_client_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    async with dezi(tmp_path, "jws") as client:
+        answer = await tokens(client, client_id="x")
+        assert answer.status_code == 401 and answer.json()["error"] == "invalid_client"
 
 
 async def test_a_professional_logs_in_for_an_organisation_of_their_own_only(tmp_path: Path) -> None:

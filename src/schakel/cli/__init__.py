@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from schakel.cli import addressing, grounds, localisation, log
+from schakel.cli import addressing, grounds, localisation, log, roadmap
 from schakel.commands.ending import CommandGroup
 from schakel.commands.options import (
     ConfigOption,
@@ -45,6 +45,7 @@ app.add_typer(grounds.ground, name="ground")
 app.add_typer(localisation.localisation, name="localisation")
 app.add_typer(addressing.addressing, name="addressing")
 app.add_typer(log.log, name="log")
+app.add_typer(roadmap.roadmap, name="roadmap")
 
 
 def _pairs(values: Iterable[str], option: str) -> tuple[tuple[str, str], ...]:
@@ -128,7 +129,36 @@ def demo(
 @app.command()
 def check(
     url: Annotated[str, typer.Argument(metavar="URL", help="FHIR base of the endpoint under test.")],
-    suite: Annotated[Path, typer.Option(metavar="DIR", help="Folder (or file) of FHIR TestScripts.")],
+    suite: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder (or file) of FHIR TestScripts.")
+    ] = None,
+    api_requirements: Annotated[
+        bool,
+        typer.Option("--api-requirements", help="Check the Dutch API requirements instead of a suite."),
+    ] = False,
+    level: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Level of those requirements: open (default), technical or full."),
+    ] = None,
+    docs: Annotated[
+        str | None, typer.Option(metavar="URL", help="The API's documentation, in English.")
+    ] = None,
+    openapi: Annotated[
+        str | None, typer.Option(metavar="URL", help="The API's OpenAPI document (JSON).")
+    ] = None,
+    oauth: Annotated[
+        str | None, typer.Option(metavar="URL", help="The issuer of the API's access tokens.")
+    ] = None,
+    answers: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What people declare of each requirement (TOML or JSON)."),
+    ] = None,
+    declaration: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the declaration of conformity here (JSON).")
+    ] = None,
+    allow_writes: Annotated[
+        bool, typer.Option("--allow-writes", help="The API requirements may write at the endpoint.")
+    ] = False,
     load: Annotated[
         str | None, typer.Option(metavar="URL", help="Load the suite's data through this FHIR base first.")
     ] = None,
@@ -180,9 +210,12 @@ def check(
         Path | None, typer.Option("--html", metavar="FILE", help="Write the whole result here as a web page.")
     ] = None,
 ) -> int:
-    """Run a published test suite against any FHIR server.
+    """Run a published test suite against any FHIR server, or check the Dutch API requirements there.
 
     The suite is a folder of FHIR TestScripts. What could not be checked is counted apart, never as passed.
+
+    With --api-requirements each requirement (Nictiz API-eisen 1.2.0) gets a verdict by its id: pass, fail, not
+    applicable, or could not check. Nothing is written at the endpoint unless --allow-writes.
 
     With --data and --organisation, for an endpoint of a demo, the suite's data are loaded through the organisation's
     internal door, and each patient gets a token by logging in and giving consent.
@@ -190,6 +223,36 @@ def check(
     from schakel.commands.check import at_demo, run_check
     from schakel.conformance import CheckOptions
 
+    only_requirements = (level, docs, openapi, oauth, answers, declaration, allow_writes)
+    if api_requirements:
+        from schakel.commands.api_requirements import run_api_requirements, standard
+        from schakel.conformance.api_requirements import ApiOptions, read_answers
+
+        if any((suite, load, load_header, tokens, bsn, data, organisation, no_load, var)):
+            raise Invalid(
+                "--api-requirements runs no suite: leave out --suite and what belongs to it (--load, --load-header, "
+                "--tokens, --bsn, --data, --organisation, --no-load, --var)"
+            )
+        asked = ApiOptions(
+            url=url,
+            standard=standard(level or "open"),
+            docs=docs or "",
+            openapi=openapi or "",
+            oauth=oauth or "",
+            answers=read_answers(answers) if answers else {},
+            headers=_pairs(header or (), "--header"),
+            cacert=cacert,
+            cert=cert,
+            key=key,
+            writes=allow_writes,
+        )
+        return run_api_requirements(asked, declaration=declaration, junit=junit, json=json, html=html)
+    if any(only_requirements):
+        raise Invalid(
+            "--level, --docs, --openapi, --oauth, --answers, --declaration and --allow-writes need --api-requirements"
+        )
+    if suite is None:
+        raise Invalid("--suite names the suite to run, or --api-requirements checks the API requirements")
     options = CheckOptions(
         url=url,
         suite=suite,

@@ -34,16 +34,14 @@ def run_check(
 
     Raises `Invalid` before anything is sent when a file is in a folder that is not there.
     """
-    for path in (junit, json, html):
-        if path and not path.parent.is_dir():
-            raise Invalid(f"the report {path} cannot be written: there is no folder {path.parent}")
-    progress = _Progress(sys.stderr.isatty())
+    in_folder(junit, json, html)
+    progress = Progress(sys.stderr.isatty())
     result = asyncio.run(check(options, progress.script, progress.load))
     progress.clear()
     print(report.text(result), end="")
     for path, made in ((junit, report.junit), (json, report.as_json), (html, html_report.html)):
         if path:
-            _write(path, made(result))
+            write(path, made(result))
     return exit_code(result)
 
 
@@ -78,14 +76,22 @@ def _giver(known: Places, holder: Door, service: str) -> Giver:
     return give
 
 
-def _write(path: Path, content: bytes) -> None:
+def in_folder(*paths: Path | None) -> None:
+    """Raises `Invalid` for a report in a folder that is not there."""
+    for path in paths:
+        if path and not path.parent.is_dir():
+            raise Invalid(f"the report {path} cannot be written: there is no folder {path.parent}")
+
+
+def write(path: Path, content: bytes) -> None:
+    """Writes a report. Raises `Invalid` when that cannot be done."""
     try:
         path.write_bytes(content)
     except OSError as error:
         raise Invalid(f"the report {path} cannot be written: {error.strerror}") from error
 
 
-class _Progress:
+class Progress:
     """One line on a terminal that says what was done last."""
 
     def __init__(self, terminal: bool) -> None:
@@ -93,15 +99,19 @@ class _Progress:
         self._done = 0
 
     def load(self, load: LoadResult) -> None:
-        self._show(f"loaded {load.path}: {load.done} requests")
+        """A load script is done."""
+        self.show(f"loaded {load.path}: {load.done} requests")
 
     def script(self, script: ScriptResult) -> None:
+        """A script is done."""
         self._done += 1
-        self._show(f"{self._done} scripts; {script.words}: {script.path}")
+        self.show(f"{self._done} scripts; {script.words}: {script.path}")
 
     def clear(self) -> None:
-        self._show("")
+        """Nothing more is shown."""
+        self.show("")
 
-    def _show(self, text: str) -> None:
+    def show(self, text: str) -> None:
+        """What is done now."""
         if self._terminal:
             print(f"\r\x1b[K{text[:99]}", end="", file=sys.stderr, flush=True)

@@ -94,4 +94,17 @@ class Roadmap(Section):
     )
     members: int = Field(1000, description="organisations in one run", ge=1)
     findings: int = Field(50_000, description="findings in one run", ge=1)
-    file_bytes: int = Field(5_000_000, description="bytes of a roadmap that is imported", ge=10_000)
+    file_bytes: int = Field(4_000_000, description="bytes of a roadmap that is imported", ge=10_000)
+    pseudonym_key: Path | None = Field(
+        None,
+        description="key of the region (a file of 32 bytes or more) that turns a BSN in the inventory of hybrid care "
+        "into a pseudonym; without it only pseudonyms are taken",
+    )
+    small: int = Field(
+        5,
+        description="fewest people whose number the pages on hybrid care show to somebody who is not logged in; 0 "
+        "shows every number",
+        ge=0,
+    )
+    items: int = Field(500, description="items in a roadmap that is imported", ge=1)
+    characters: int = Field(2000, description="characters in a text of a roadmap that is imported", ge=100)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from schakel.portal.people import Role
+
 Operator = Literal["first", "second"]
 Sector = Literal[
     "hospital",
@@ -314,6 +316,30 @@ ORGANISATIONS: tuple[Organisation, ...] = (
 )
 
 HOSPITALS: tuple[Organisation, ...] = (HOSPITAL_NORTH, HOSPITAL_SOUTH)
+
+
+@dataclass(frozen=True, slots=True)
+class Staff:
+    """Someone who works for the region or for organisations in it and uses the portal; `subject` is what the identity
+    provider of the region calls this person, `organisations` are slugs."""
+
+    subject: str
+    name: str
+    function: str
+    roles: tuple[Role, ...]
+    organisations: tuple[str, ...] = ()
+
+
+_OF_TWO = (HOSPITAL_NORTH.slug, GENERAL_PRACTICE.slug)
+
+STAFF: tuple[Staff, ...] = (
+    Staff("regio-001", "Wietske Hoogduin", "Programmamanager regio", ("programme",)),
+    Staff("regio-002", "Samir Terpstra", "Informatiemanager", ("declarer",), _OF_TWO),
+    Staff("regio-003", "Marleen Oldenkamp", "Kwaliteitsadviseur", ("reader",), _OF_TWO),
+    Staff("regio-004", "Bas van Wierden", "Adviseur zorginkoop", ("viewer",)),
+)
+"""The people of the region's portal: who runs the programme, who declares for two organisations, the second reader, and
+one who only reads."""
 
 
 def organisation(name: str) -> Organisation:

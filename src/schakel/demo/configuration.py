@@ -10,6 +10,8 @@ import orjson
 from schakel.demo import cast, certificates, directories, referrals, stand_ins, toml
 from schakel.demo.doors import HOST, Doors, stand_in_address
 from schakel.demo.folder import DemoFolder
+from schakel.demo.roadmap.board import KEEPER
+from schakel.demo.roadmap.region import NAME
 from schakel.generic.identity import AssertionSigner, new_key
 
 WORKERS_CONNECTIONS = 12
@@ -65,12 +67,23 @@ def write_configurations(
             "dezi": stand_ins.dezi_settings(folder, doors, one.operator),
             "mitz": stand_ins.mitz_settings(folder, doors, one.operator),
             "addressing": directories.settings(folder, doors, one.operator),
+            **_portal(folder, doors, one.operator),
             **referrals.settings(folder, doors, one.operator),
         }
         paths[one.operator] = folder.path / f"{one.operator}.toml"
         heading = f"# The node of the {one.operator} operator of a demo region; written anew at each start.\n"
         folder.write(paths[one.operator], (heading + toml.document(table)).encode())
     return paths
+
+
+def _portal(folder: DemoFolder, doors: Sequence[Doors], operator: cast.Operator) -> dict[str, toml.Value]:
+    """The portal and the board of the region, which the first operator has."""
+    if operator != cast.OPERATORS[0]:
+        return {}
+    return {
+        "portal": stand_ins.portal_settings(folder, doors, operator),
+        "roadmap": {"region": NAME, "keepers": [KEEPER.slug]},
+    }
 
 
 def _back(folder: DemoFolder, at: Doors) -> dict[str, toml.Value]:

@@ -30,6 +30,7 @@ STAND_INS = (
     "prs",
     "nvi",
     "lrza",
+    "workplace",
 )
 """The stand-ins in the order of their ports."""
 

@@ -312,6 +312,7 @@ async def _describe(
             }
             for place, who in cast.people()
         ],
+        "staff": stand_ins.staff(),
         "patients": [
             {
                 "bsn": one.bsn,

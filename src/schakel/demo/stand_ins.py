@@ -85,6 +85,18 @@ def write(folder: DemoFolder, doors: Sequence[Doors], named: Sequence[NamedPatie
         "professionals": _professionals(),
     }
     folder.write(home / "dezi.toml", toml.document(dezi).encode())
+    workplace: dict[str, toml.Value] = {
+        "clients": [
+            {**one, "redirect_uris": [f"{at.front}/portal/callback"]}
+            for one in clients
+            for at in doors
+            if _client_id(at.operator) == one["id"]
+        ],
+        "people": [
+            {"subject": who.subject, "name": who.name, "function": who.function} for who in cast.STAFF
+        ],
+    }
+    folder.write(home / "workplace.toml", toml.document(workplace).encode())
     mitz: dict[str, toml.Value] = {
         "endpoints": [f"{one.back}/" for one in doors],
         "providers": [{"ura": o.ura, "name": o.name, "type": o.type_code} for o in cast.ORGANISATIONS],
@@ -125,6 +137,43 @@ def dezi_settings(
         "client_id": _client_id(operator),
         "key": _key_path(folder, operator),
     }
+
+
+def portal_settings(
+    folder: DemoFolder, doors: Sequence[Doors], operator: cast.Operator
+) -> dict[str, toml.Value]:
+    """The part `portal` of the settings of an operator's node."""
+    return {
+        "public": True,
+        "login": {
+            "issuer": stand_in_address(doors, "workplace"),
+            "client_id": _client_id(operator),
+            "key": _key_path(folder, operator),
+        },
+        "people": [
+            {
+                "subject": who.subject,
+                "name": who.name,
+                "roles": list(who.roles),
+                "organisations": [cast.organisation(slug).ura for slug in who.organisations],
+            }
+            for who in cast.STAFF
+        ],
+    }
+
+
+def staff() -> list[dict[str, Any]]:
+    """The people of the portal, as `demo.json` lists them."""
+    return [
+        {
+            "subject": who.subject,
+            "name": who.name,
+            "function": who.function,
+            "roles": list(who.roles),
+            "organisations": list(who.organisations),
+        }
+        for who in cast.STAFF
+    ]
 
 
 def _professionals() -> list[toml.Value]:

@@ -36,6 +36,7 @@ from schakel.kernel.outcomes import Forbidden, NotFound, Unauthenticated
 from schakel.patient_access import MedMijDoor
 from schakel.portal.people import Visitor
 from schakel.roadmap.board import Board
+from schakel.roadmap.hybrid.store import Inventory
 from schakel.server import FhirService
 from schakel.sources.jobs import ParameterJobs
 
@@ -179,7 +180,8 @@ class Node:
     """A running node: its organisations by slug, and where its doors are; `back_url` is '' when it has no back,
     `verdicts` are on the certificates of those who come there. `administration` has the entries of each organisation,
     by slug. `region` is the name of the region whose portal is here, '' when it has none, and
-    `board` what is known of it."""
+    `board` what is known of it, `inventory` its hybrid care; fewer people than `small` are no number on a page that
+    everybody may read."""
 
     pool: asyncpg.Pool
     organisations: Mapping[str, OrganisationServices]
@@ -200,6 +202,8 @@ class Node:
     portal: PortalDoor | None = None
     region: str = ""
     board: Board | None = None
+    inventory: Inventory | None = None
+    small: int = 5
 
     def organisation(self, slug: str) -> OrganisationServices:
         """The organisation of a path. Raises `NotFound`."""

@@ -59,15 +59,20 @@ class RoadmapRoutes:
                 "which roadmap is in force is for the keepers of the board to say (setting roadmap.keepers)",
                 code="no-keeper",
             )
-        body = await read_limited(request, board.file_bytes, "roadmap.file_bytes")
+        body = await read_limited(request, board.file.size, "roadmap.file_bytes")
         changes = await board.import_roadmap(body, organisation.name)
         return as_json(
             {
                 "version": changes.version,
                 "before": changes.before,
-                "added": list(changes.added),
-                "removed": list(changes.removed),
-                "changed": list(changes.changed),
+                "changes": [
+                    {
+                        "kind": one.kind,
+                        "item": one.item or None,
+                        "words": {"nl": one.words.nl, "en": one.words.en},
+                    }
+                    for one in changes.differences
+                ],
             }
         )
 

@@ -20,6 +20,7 @@ from schakel.http.encoding import encoded
 from schakel.http.errors import refused
 from schakel.http.fhir import Fhir
 from schakel.http.health import Health
+from schakel.http.hybrid import HybridRoutes
 from schakel.http.jobs import JobRoutes
 from schakel.http.localisation import Localisation
 from schakel.http.log import Log
@@ -120,6 +121,17 @@ def _roadmap(roadmap: RoadmapRoutes) -> list[BaseRoute]:
     ]
 
 
+def _hybrid(hybrid: HybridRoutes) -> list[BaseRoute]:
+    base = "/{organisation}/roadmap/hybrid"
+    return [
+        Route(base, plain(hybrid.inventory), methods=["GET"]),
+        Route(f"{base}/pathways", plain(hybrid.pathways), methods=["POST"]),
+        Route(f"{base}/pathways/{{pathway}}", plain(hybrid.remove), methods=["DELETE"]),
+        Route(f"{base}/people", plain(hybrid.people), methods=["POST"]),
+        Route(f"{base}/blocks", plain(hybrid.blocks), methods=["GET", "POST"]),
+    ]
+
+
 def front(node: Node) -> list[BaseRoute]:
     """Routes of the front listener."""
     url = node.public_url
@@ -204,6 +216,7 @@ def internal(node: Node) -> list[BaseRoute]:
         *_consent(node),
         *_localisation(Localisation(node, url)),
         *_roadmap(RoadmapRoutes(node)),
+        *_hybrid(HybridRoutes(node)),
         Route("/{organisation}/localisation/status", plain(standing.registrations), methods=["GET"]),
         Route("/{organisation}/professionals/logins", plain(professionals.begin), methods=["POST"]),
         Route(

@@ -7,7 +7,6 @@ it is word for word the same. The order in which things stand is no difference, 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
@@ -208,11 +207,18 @@ def _told(dated: Dated) -> Text:
 
 def _moved(old: Dated, new: Dated, language: Language) -> str:
     """What became other of a date: when it is, on what ground, and how sure."""
-    pairs = (
+    said = [
         (old.when.of(language), new.when.of(language)),
-        (f"{old.first or '?'} / {old.last or '?'}", f"{new.first or '?'} / {new.last or '?'}"),
         (LEGALS[old.legal].of(language), LEGALS[new.legal].of(language)),
         (CERTAINTIES[old.certainty].of(language), CERTAINTIES[new.certainty].of(language)),
-    )
-    said = "; ".join(f"{before} → {after}" for before, after in pairs if before != after)
-    return f"{new.what.of(language)} ({said})"
+    ]
+    if old.when == new.when:
+        said.append((_days(old), _days(new)))
+    words = "; ".join(f"{before} → {after}" for before, after in said if before != after)
+    return f"{new.what.of(language)} ({words})" if words else new.what.of(language)
+
+
+def _days(dated: Dated) -> str:
+    if dated.first == dated.last:
+        return str(dated.first or "?")
+    return f"{dated.first or '?'} - {dated.last or '?'}"

@@ -38,7 +38,8 @@ _TO_DO: Final = {
 
 @dataclass(frozen=True, slots=True)
 class RoadmapLimits:
-    """How large a roadmap may be: bytes of the file, items, and characters of one text."""
+    """How large a roadmap may be: bytes of the file, items, and characters of one text
+    (settings `roadmap.file_bytes`, `items` and `characters`)."""
 
     size: int = 4_000_000
     items: int = 500
@@ -68,7 +69,10 @@ def dump(roadmap: Roadmap) -> bytes:
 def read(body: bytes, limits: RoadmapLimits = DEFAULT) -> Roadmap:
     """The roadmap in a file. Raises `Invalid` naming the place of the first thing that is wrong, as a JSON path."""
     if len(body) > limits.size:
-        _refuse("$", f"has {len(body)} bytes, and at most {limits.size} are read: make it smaller")
+        _refuse(
+            "$",
+            f"has {len(body)} bytes, and at most {limits.size} are read (roadmap.file_bytes): make it smaller",
+        )
     written = _parsed(body)
     try:
         roadmap = _FORM.validate_json(body)
@@ -133,7 +137,9 @@ def _texts(roadmap: Roadmap, limits: RoadmapLimits) -> None:
         if not text.strip():
             _refuse(path, "is empty: each text is needed, in Dutch (nl) and in English (en)")
         if len(text) > limits.characters:
-            _refuse(path, f"has more than {limits.characters} characters: make it shorter")
+            _refuse(
+                path, f"has more than {limits.characters} characters (roadmap.characters): make it shorter"
+            )
         if not text.isprintable():
             _refuse(path, "has a character that cannot be shown, such as the end of a line: leave it out")
 
@@ -158,7 +164,9 @@ def _names(roadmap: Roadmap, limits: RoadmapLimits) -> None:
     if not roadmap.items:
         _refuse("$.items", "is empty: a roadmap has at least one item")
     if len(roadmap.items) > limits.items:
-        _refuse("$.items", f"has {len(roadmap.items)} items, and at most {limits.items} are read")
+        _refuse(
+            "$.items", f"has {len(roadmap.items)} items, and at most {limits.items} are read (roadmap.items)"
+        )
     _name("$.version", roadmap.version)
     for code in roadmap.sectors:
         _name(_path(("sectors", code)), code)

@@ -97,7 +97,7 @@ class Defaults(_Part):
     resolver: str = ""
     private: tuple[IPvAnyNetwork, ...] = Field((), strict=False)
     http_on_loopback: bool = False
-    core_data_days: int = Field(7, ge=1, le=366)
+    core_data_days: int = Field(30, ge=1, le=366)
     core_data_most: int = Field(10_000, ge=1, le=1_000_000)
 
     @model_validator(mode="after")
@@ -168,9 +168,9 @@ class Organisation(_Part):
     """One organisation of the region. `sector` is a code of the roadmap, `kind` its type as people call it."""
 
     ura: UraText
-    name: str = Field(min_length=1)
-    sector: str = Field(min_length=1)
-    kind: str = ""
+    name: str = Field(min_length=1, max_length=200)
+    sector: str = Field(pattern=r"^[A-Za-z0-9._:-]{1,100}$")
+    kind: str = Field("", max_length=200)
     front: Address = ""
     back: Address = ""
     fhir: Bases = Bases()
@@ -214,8 +214,8 @@ class Region(_Part):
     With `real_patients`, and why, the patient of an exchange may be another than a test patient.
     """
 
-    name: str = Field(min_length=1)
-    by: str = Field(min_length=1)
+    name: str = Field(min_length=1, max_length=200)
+    by: str = Field(min_length=1, max_length=200)
     roadmap: FilePath | None = None
     real_patients: bool = False
     real_patients_reason: str = ""

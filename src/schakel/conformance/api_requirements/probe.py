@@ -10,11 +10,11 @@ import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from schakel.conformance.api_requirements.model import Finding, Verdict
+from schakel.conformance.api_requirements.options import ApiOptions
 from schakel.conformance.client import Client, Door, Headers, Request, Response, with_headers
 from schakel.fhir import json
 from schakel.kernel.clock import now
@@ -58,27 +58,6 @@ def unknown(key: str, nl: str, en: str, evidence: str) -> Finding:
 def outside(key: str, nl: str, en: str, evidence: str) -> Finding:
     """There is nothing here that it is about."""
     return found(key, Verdict.NOT_APPLICABLE, nl, en, evidence)
-
-
-@dataclass(frozen=True, slots=True)
-class ApiOptions:
-    """What the tester asks.
-
-    `url` is the base of the API; `docs`, `openapi` and `oauth` are the address of its documentation, of its OpenAPI
-    document (JSON) and its OAuth issuer, '' when not given. `headers` go with every request to the origin of `url`.
-    Nothing is written at the endpoint without `writes`. `seconds` is the time-out of one request.
-    """
-
-    url: str
-    docs: str = ""
-    openapi: str = ""
-    oauth: str = ""
-    headers: Headers = ()
-    cacert: Path | None = None
-    cert: Path | None = None
-    key: Path | None = None
-    writes: bool = False
-    seconds: float = 30.0
 
 
 class Probe:

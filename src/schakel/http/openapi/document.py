@@ -16,7 +16,17 @@ from schakel.fhir.definitions import VERSIONS, Version
 from schakel.generic.addressing.asking import QUERY_CLIENT
 from schakel.generic.addressing.own import offers
 from schakel.generic.authorisation import bundled
-from schakel.http.openapi import consent, fhir, localisation, own, parts, professionals, roadmap, standing
+from schakel.http.openapi import (
+    consent,
+    fhir,
+    hybrid,
+    localisation,
+    own,
+    parts,
+    professionals,
+    roadmap,
+    standing,
+)
 from schakel.http.openapi.parts import ID, ORGANISATION, OUTCOME_ANSWER, PROBLEM_ANSWER, Json, parameter
 from schakel.http.reading import as_json
 from schakel.server import Offer
@@ -40,6 +50,7 @@ _OWN = {
     **localisation.OPERATIONS,
     **standing.OPERATIONS,
     **roadmap.OPERATIONS,
+    **hybrid.OPERATIONS,
 }
 _BELOW = "/{path:path}"
 _ABOUT = {
@@ -105,6 +116,7 @@ def document(listener: str, url: str, routes: Sequence[BaseRoute]) -> Json:
                 **consent.SCHEMAS,
                 **professionals.SCHEMAS,
                 **roadmap.SCHEMAS,
+                **hybrid.SCHEMAS,
             },
             "securitySchemes": parts.SECURITY,
         },

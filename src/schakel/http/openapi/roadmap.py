@@ -125,13 +125,19 @@ OPERATIONS: dict[tuple[str, str], Json] = {
         "requestBody": body({"type": "object"}),
         "responses": {
             "200": said(
-                "It is in force; ids of items that are new, gone or other.",
+                "It is in force; how it differs from the one before.",
                 schema=table(
-                    ("version", "before", "added", "removed", "changed"),
+                    ("version", "before", "changes"),
                     **texts("version", "before"),
-                    added=_IDS,
-                    removed=_IDS,
-                    changed=_IDS,
+                    changes={
+                        "type": "array",
+                        "items": table(
+                            ("kind", "item", "words"),
+                            kind={"enum": ["added", "gone", "changed"]},
+                            item=_MAYBE_TEXT,
+                            words=_TEXT,
+                        ),
+                    },
                 ),
             )
         },

@@ -29,6 +29,7 @@ from schakel.roadmap.overview import Overview
 _CHANGES = 20
 """Changes on the page of the region; the page of the run has all of them."""
 _RUNS = 100
+_VERSIONS = 20
 
 
 class BoardPages:
@@ -98,6 +99,15 @@ class BoardPages:
             "checks": CHECKS,
         }
         return self._frame.page(request, "portal/run", values)
+
+    async def versions(self, request: Request) -> Response:
+        """The versions of the roadmap, and what each changed."""
+        values = {
+            "roadmap": (await self._board.overview()).roadmap,
+            "versions": await self._board.version_changes(_VERSIONS),
+            "most": _VERSIONS,
+        }
+        return self._frame.page(request, "portal/versions", values)
 
     async def _last_turns(self, overview: Overview) -> RunTurns | None:
         """What turned in the last run about the whole region, kept until the board changes; None before the first."""

@@ -32,6 +32,7 @@ OPEN = Right()
 READ = Right(("viewer",), public=True)
 PROGRAMME = Right(("programme",))
 DECLARE = Right(("declarer",))
+DECLARE_OR_PROGRAMME = Right(("declarer", "programme"))
 DECLARE_OR_CONFIRM = Right(("declarer", "reader"))
 
 RIGHTS: Mapping[str, Right] = {
@@ -56,6 +57,7 @@ RIGHTS: Mapping[str, Right] = {
     "GET /portal/hybrid": READ,
     "GET /portal/hybrid/{ura}": READ,
     "GET /portal/hybrid/{ura}/{pathway}": READ,
+    "POST /portal/hybrid/{ura}/{pathway}": DECLARE_OR_PROGRAMME,
     "GET /portal/export.{form}": READ,
     "POST /portal/items/{item}/{ura}": DECLARE_OR_CONFIRM,
     "POST /portal/agenda": PROGRAMME,
@@ -64,8 +66,8 @@ RIGHTS: Mapping[str, Right] = {
 
 
 def guarded(visitors: Visitors, path: str, handler: Handler) -> Handler:
-    """`handler`, for those who have the right of its route alone. Raises as `Visitors.required` does, and `Forbidden`
-    for a route without a right."""
+    """`handler`, for those who have the right of its route alone, and for forms of ours alone. Raises as
+    `Visitors.required` and `Visitors.form` do, and `Forbidden` for a route without a right."""
 
     async def answer(request: Request) -> Response:
         method = "GET" if request.method == "HEAD" else request.method
@@ -75,6 +77,8 @@ def guarded(visitors: Visitors, path: str, handler: Handler) -> Handler:
         await visitors.greeted(request)
         if right.roles and not (right.public and visitors.door.public):
             await visitors.one_of(request, right.roles, request.path_params.get("ura", ""))
+        if right.roles and method == "POST":
+            await visitors.form(request)
         return await handler(request)
 
     answer.__doc__ = handler.__doc__

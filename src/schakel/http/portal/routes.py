@@ -7,6 +7,7 @@ from starlette.routing import BaseRoute, Route
 from schakel.http.node import Node
 from schakel.http.portal.board import BoardPages
 from schakel.http.portal.frame import Frame
+from schakel.http.portal.hybrid import HybridPages
 from schakel.http.portal.login import PortalLogin
 from schakel.http.portal.rights import guarded
 from schakel.portal.pages import Pages
@@ -18,6 +19,7 @@ def portal(node: Node, pages: Pages) -> list[BaseRoute]:
     login = PortalLogin(frame)
     routes = [
         *_board(node, frame),
+        *_hybrid(node, frame),
         Route("/portal/about", frame.shown(frame.about), methods=["GET"]),
         Route("/portal/login", frame.shown(login.page), methods=["GET"]),
         Route("/portal/login", frame.shown(login.begin), methods=["POST"]),
@@ -45,6 +47,21 @@ def _board(node: Node, frame: Frame) -> list[Route]:
         Route("/portal/items/{item}/{ura}", frame.shown(pages.cell), methods=["GET"]),
         Route("/portal/runs", frame.shown(pages.runs), methods=["GET"]),
         Route("/portal/runs/{id}", frame.shown(pages.run), methods=["GET"]),
+        Route("/portal/versions", frame.shown(pages.versions), methods=["GET"]),
+    ]
+
+
+def _hybrid(node: Node, frame: Frame) -> list[Route]:
+    """The pages on hybrid care, of a node that keeps a board."""
+    if node.board is None or node.inventory is None:
+        return []
+    pages = HybridPages(frame, node.board, node.inventory, node.small)
+    one = "/portal/hybrid/{ura}/{pathway}"
+    return [
+        Route("/portal/hybrid", frame.shown(pages.region), methods=["GET"]),
+        Route("/portal/hybrid/{ura}", frame.shown(pages.organisation), methods=["GET"]),
+        Route(one, frame.shown(pages.pathway), methods=["GET"]),
+        Route(one, frame.shown(pages.decide), methods=["POST"]),
     ]
 
 

@@ -29,7 +29,7 @@ BASE = "/portal"
 _OWN = re.compile(r"/portal(/[A-Za-z0-9._~%!$&'()*+,;=:@/-]*)?(\?[A-Za-z0-9._~%!$&'()*+,;=:@/?-]*)?")
 _MOST_PATH = 2000
 _LOGIN_PAGES = frozenset({f"{BASE}/login", f"{BASE}/callback", f"{BASE}/logout"})
-_HELD = "schakel.visitor"
+_HELD, _FORM = "schakel.visitor", "schakel.form"
 
 
 class ToLogin(Unauthenticated):
@@ -113,6 +113,9 @@ class Visitors:
         Raises `Forbidden` when it comes from elsewhere (`form-elsewhere`) or is not one of this session
         (`form-foreign`); else as `forms.read` does.
         """
+        if (read := request.scope.get(_FORM)) is not None:
+            held: Form = read
+            return held
         self.from_here(request)
         form = await forms.read(request, self.door.upload, "portal.upload")
         secret = self.secret(request)
@@ -121,6 +124,7 @@ class Visitors:
                 "this form is not one of this session: open the page again and send it from there",
                 code="form-foreign",
             )
+        request.scope[_FORM] = form
         return form
 
     def csrf_token(self, request: Request) -> str:

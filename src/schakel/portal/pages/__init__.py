@@ -21,6 +21,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from schakel.kernel.outcomes import NotFound
+from schakel.portal.pages.cells import board_cells
+from schakel.portal.pages.numbers import number, percentage
 from schakel.portal.pages.times import day, moment
 from schakel.roadmap.words import CERTAINTIES, LEGALS, STATES
 
@@ -149,8 +151,11 @@ def _environment(language: str, styles: tuple[str, ...]) -> Environment:
     }
     made.filters |= {
         "strong": _strong,
+        "board_cells": partial(board_cells, language=language),
         "day": partial(day, language=language),
         "moment": partial(moment, language=language),
+        "number": partial(number, language=language),
+        "percentage": partial(percentage, language=language),
     }
     return made
 

@@ -10,14 +10,14 @@ from markupsafe import Markup
 from schakel.kernel.clock import AMSTERDAM
 
 _TIME = Markup('<time datetime="{}">{}</time>')
-_LOCALES = {"nl": "nl", "en": "en_GB"}
+LOCALES = {"nl": "nl", "en": "en_GB"}
 
 
 def day(value: date, language: str) -> Markup:
     """The day of `value`: 1 december 2026."""
     if isinstance(value, datetime):
         value = value.astimezone(AMSTERDAM).date()
-    return _TIME.format(value.isoformat(), format_date(value, "d MMMM y", locale=_LOCALES[language]))
+    return _TIME.format(value.isoformat(), format_date(value, "d MMMM y", locale=LOCALES[language]))
 
 
 def moment(value: datetime, language: str) -> Markup:
@@ -25,5 +25,5 @@ def moment(value: datetime, language: str) -> Markup:
     local = value.astimezone(AMSTERDAM)
     return _TIME.format(
         local.isoformat(timespec="seconds"),
-        format_datetime(local, "d MMMM y, HH:mm", locale=_LOCALES[language]),
+        format_datetime(local, "d MMMM y, HH:mm", locale=LOCALES[language]),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
@@ -16,10 +16,12 @@ from schakel.roadmap.board.declarations import Statement
 from schakel.roadmap.board.runs import Snapshot
 from schakel.roadmap.board.turns import RunTurns
 from schakel.roadmap.board.versions import Changes, Version
+from schakel.roadmap.changes import Change, differences
 from schakel.roadmap.checks import CHECKS
 from schakel.roadmap.evidence import Declaration, Evidence, Run
 from schakel.roadmap.model import Roadmap
 from schakel.roadmap.overview import Overview, RunInfo, overview_of
+from schakel.roadmap.reading import DEFAULT, RoadmapLimits, read, shipped
 from schakel.roadmap.standing import next_change
 from schakel.roadmap.wire import RunLimits
 from schakel.store.connection import Connection, acquire
@@ -28,7 +30,7 @@ from schakel.store.connection import Connection, acquire
 class Board:
     """The board of the region that `tenant` keeps. `region` is its name; the organisations (slugs) in `keepers` may
     write about all of it at their own door. `terms` say by check after how long evidence is stale.
-    `limits` and `file_bytes` are bounds on a run and on a roadmap that come in.
+    `limits` and `file` are bounds on a run and on a roadmap that come in.
 
     The overview is kept in memory until the board changes, at this node or another, or time changes it.
     """
@@ -42,18 +44,19 @@ class Board:
         keepers: Collection[str] = (),
         terms: Mapping[str, timedelta] | None = None,
         limits: RunLimits | None = None,
-        file_bytes: int = 5_000_000,
+        file: RoadmapLimits = DEFAULT,
     ) -> None:
         self.region = region
         self.keepers = frozenset(keepers)
         self.limits = limits or RunLimits()
-        self.file_bytes = file_bytes
+        self.file = file
         self._pool = pool
         self._tenant = tenant
         self._terms = {name: one.fresh for name, one in CHECKS.items()} if terms is None else terms
         self._kept: Overview | None = None
         self._until: datetime | None = None
         self._roadmap: tuple[int, Roadmap] | None = None
+        self._changes: dict[int, tuple[Change, ...]] = {}
         self._lock = asyncio.Lock()
 
     # -- where everybody stands ------------------------------------------------------------------------------------
@@ -224,24 +227,30 @@ class Board:
     async def import_roadmap(self, body: bytes, by: str) -> Changes:
         """Brings a version of the roadmap in force, and says what it changes. Raises `Invalid` naming the place that is
         wrong, and `Conflict` when the name of the version was used before."""
-        from schakel.roadmap.reading import read
-
-        roadmap = read(body)
+        roadmap = read(body, self.file)
         async with self._changing() as connection:
             before = await self._in_force(connection)
             await versions.write(connection, self._tenant, roadmap, body, by)
-            return versions.changes(before, roadmap)
+            return Changes(roadmap.version, before.version, differences(before, roadmap))
 
     async def versions(self) -> tuple[Version, ...]:
         """The versions that were imported, the newest first."""
         async with acquire(self._pool) as connection:
             return await versions.listed(connection, self._tenant)
 
+    async def version_changes(self, most: int = 20) -> tuple[tuple[Version, tuple[Change, ...]], ...]:
+        """The last `most` versions that were imported, the newest first, each with what is other in it than in the one
+        before; before the first stands the one that comes with the program."""
+        async with acquire(self._pool) as connection:
+            found = (await versions.listed(connection, self._tenant))[: most + 1]
+            if any(one.number not in self._changes for one in found[:most]):
+                bodies = [await versions.body(connection, self._tenant, one.number) for one in found]
+                self._changes |= await asyncio.to_thread(_changes, found[:most], bodies)
+        return tuple((one, self._changes[one.number]) for one in found[:most])
+
     # -- inside ----------------------------------------------------------------------------------------------------
 
     async def _in_force(self, connection: Connection) -> Roadmap:
-        from schakel.roadmap.reading import read, shipped
-
         number = await versions.number(connection, self._tenant)
         if self._roadmap is None or self._roadmap[0] != number:
             found = read(await versions.body(connection, self._tenant, number)) if number else shipped()
@@ -264,3 +273,13 @@ class Board:
                 self._tenant,
             )
             yield connection
+
+
+def _changes(found: Sequence[Version], bodies: Sequence[bytes]) -> dict[int, tuple[Change, ...]]:
+    """What each version changed, by its number: the newest first, each against the next of `bodies`, the first ever
+    against the one that comes with the program."""
+    roadmaps = [*map(read, bodies), shipped()]
+    return {
+        one.number: differences(before, after)
+        for one, after, before in zip(found, roadmaps, roadmaps[1:], strict=False)
+    }

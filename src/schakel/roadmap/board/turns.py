@@ -51,9 +51,11 @@ class RunTurns:
 
 async def run(connection: Connection, tenant: int, id: str) -> RunInfo:
     """The run with this id. Raises `NotFound`."""
-    row = await connection.fetchrow(
-        f"SELECT {RUN} FROM roadmap_run WHERE tenant = $1 AND id = $2", tenant, id
-    )
+    row = None
+    if "\0" not in id:  # Which the database takes in no text.
+        row = await connection.fetchrow(
+            f"SELECT {RUN} FROM roadmap_run WHERE tenant = $1 AND id = $2", tenant, id
+        )
     if row is None:
         raise NotFound("there is no such run on the board", code="run-unknown")
     return RunInfo(**row)

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from schakel.kernel.outcomes import Conflict
 from schakel.roadmap.board.texts import text
+from schakel.roadmap.changes import Change
 from schakel.roadmap.model import Roadmap
 from schakel.store.connection import Connection
 
@@ -24,13 +25,11 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What an import changed against what was in force: ids of items. `version` is in force now, `before` was."""
+    """What an import changed. `version` is in force now, `before` was."""
 
     version: str
     before: str
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-    changed: tuple[str, ...]
+    differences: tuple[Change, ...]
 
 
 async def listed(connection: Connection, tenant: int) -> tuple[Version, ...]:
@@ -81,15 +80,3 @@ async def write(connection: Connection, tenant: int, roadmap: Roadmap, body: byt
         text("by", by, most=200),
     )
     return True
-
-
-def changes(before: Roadmap, after: Roadmap) -> Changes:
-    """What is other in `after`."""
-    old, new = before.by_id, after.by_id
-    return Changes(
-        version=after.version,
-        before=before.version,
-        added=tuple(name for name in new if name not in old),
-        removed=tuple(name for name in old if name not in new),
-        changed=tuple(name for name in new if name in old and new[name] != old[name]),
-    )

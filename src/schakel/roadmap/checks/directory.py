@@ -65,18 +65,14 @@ async def _measure(target: Target, tools: Tools) -> Finding:
     answered, silent = await _asked(tools, addresses)
     if not answered:
         raise Unclear(silent[0].reason, "; ".join(one.detail for one in silent))
-    also = f" ({len(silent)} niet)" if silent else ""
-    so = f" ({len(silent)} did not)" if silent else ""
+    entered = "De organisatie staat één keer in het adresboek, met haar soort"
     return found(
         ID,
         "holds",
         Text(
-            f"De organisatie staat één keer in het adresboek, met haar soort; {answered} van haar adressen antwoordt{also}."
-            if answered == 1
-            else f"De organisatie staat één keer in het adresboek, met haar soort; {answered} van haar adressen "
-            f"antwoorden{also}.",
-            f"The organisation stands in the directory once, with its type; {answered} of its addresses "
-            f"{'answers' if answered == 1 else 'answer'}{so}.",
+            f"{entered}; van de {len(addresses)} adressen geven er {answered} antwoord.",
+            f"The organisation stands in the directory once, with its type; {answered} of {len(addresses)} addresses "
+            "give an answer.",
         ),
         detail=f"Organization/{entry.get('id', '')}",
         facts={"addresses": len(addresses), "answering": answered},

@@ -19,8 +19,7 @@ from schakel.roadmap.checks.model import Unclear
 from schakel.roadmap.checks.tools import Tools
 from schakel.roadmap.model import Text
 
-_HANDSHAKE, _SERVER_HELLO, _SUPPORTED_VERSIONS = 22, 2, 43
-_ALERT = 21
+_MAJOR, _HANDSHAKE, _SERVER_HELLO, _SUPPORTED_VERSIONS = 3, 22, 2, 43
 _VERSIONS = {0x0300: "SSL 3.0", 0x0301: "TLS 1.0", 0x0302: "TLS 1.1", 0x0303: "TLS 1.2", 0x0304: "TLS 1.3"}
 
 
@@ -54,17 +53,8 @@ async def chosen(address: str, offer: ssl.SSLContext, tools: Tools) -> Chosen | 
         except (asyncio.IncompleteReadError, ConnectionError):
             return None  # Some servers hang up instead of saying no.
         tools.heard = True
-    if kind == _ALERT:
-        return None
-    if kind != _HANDSHAKE or payload[:1] != bytes([_SERVER_HELLO]):
-        raise Unclear(
-            Text(
-                f"{address} antwoordt, maar niet met TLS.",
-                f"{address} answers, but not with TLS.",
-            ),
-            f"{address}: record of type {kind}",
-        )
-    return _read(payload)
+    # An alert says no, and so does what is not TLS at all.
+    return _read(payload) if kind == _HANDSHAKE and payload[:1] == bytes([_SERVER_HELLO]) else None
 
 
 async def shown_certificate(address: str, tools: Tools) -> bytes:
@@ -125,8 +115,10 @@ async def _connected(
 
 
 async def _record(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    """The type and the content of the next TLS record."""
+    """The type and the content of the next TLS record; without content when it is none."""
     head = await reader.readexactly(5)
+    if head[1] != _MAJOR:
+        return head[0], b""
     return head[0], await reader.readexactly(int.from_bytes(head[3:5]))
 
 

@@ -73,7 +73,7 @@ CHECK = Check(
     ID,
     Text("Aanmelden bij de NVI", "Registration with the NVI"),
     Text(
-        "Vraagt aan de eigen deur van de organisatie hoeveel patiënten zijn aangemeld bij de NVI, en of er iets mislukte.",
+        "Vraagt aan de eigen deur van de organisatie hoeveel er is aangemeld bij de NVI, en of er iets mislukte.",
         "Asks the organisation's own door how many patients are registered with the NVI, and whether anything failed.",
     ),
     timedelta(days=7),

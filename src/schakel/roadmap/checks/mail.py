@@ -61,7 +61,7 @@ async def _measure(target: Target, tools: Tools) -> Finding:
     _nta(
         seen, [one for one in texts if one.lower().startswith(_NTA)], tools.began.astimezone(AMSTERDAM).date()
     )
-    facts = {"domain": domain, "faults": len(seen.faults)}
+    facts: dict[str, str | int | float] = {"domain": domain, "faults": len(seen.faults)}
     if seen.faults:
         return found(ID, "fails", together(seen.faults), facts=facts)
     if seen.unclear:

@@ -36,7 +36,8 @@ async def _measure(target: Target, tools: Tools) -> Finding:
             return found(ID, "fails", reason)
         for one in page:
             state = str(one.get("state"))
-            numbers[state] = numbers.get(state, 0) + 1
+            if state in numbers:
+                numbers[state] += 1
             failing += state == "waiting" and bool(one.get("error")) and counted(one.get("attempts")) > 0
         if len(page) < _PAGE:
             break
@@ -90,7 +91,7 @@ CHECK = Check(
     ID,
     Text("Abonnement bij Mitz", "Subscription at Mitz"),
     Text(
-        "Telt aan de eigen deur van de organisatie de abonnementen bij Mitz: welke lopen, en welke geweigerd of mislukt zijn.",
+        "Telt aan de eigen deur van de organisatie de abonnementen bij Mitz: lopend, geweigerd en mislukt.",
         "Counts the subscriptions at Mitz at the organisation's own door: those in force, refused and failed.",
     ),
     timedelta(days=7),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from schakel.roadmap.evidence import Finding, Verdict
@@ -13,6 +13,11 @@ from schakel.roadmap.region import Defaults, Organisation
 
 if TYPE_CHECKING:
     from schakel.roadmap.checks.tools import Tools
+
+_REASON, _DETAIL, _FACT = 2000, 4000, 1000
+"""Most characters of the texts of a finding (`roadmap.wire`)."""
+_FOREVER = datetime(2200, 1, 1, tzinfo=UTC)
+"""What ends later has no end that matters, such as a certificate without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +68,21 @@ def found(
     facts: Mapping[str, str | int | float] | None = None,
     until: datetime | None = None,
 ) -> Finding:
-    """A finding of the check with this id."""
-    return Finding(check, verdict, reason, detail, facts or {}, until)
+    """A finding of the check with this id, its texts within what a run may hold."""
+    return Finding(
+        check,
+        verdict,
+        Text(shortened(reason.nl, _REASON), shortened(reason.en, _REASON)),
+        shortened(detail, _DETAIL),
+        {name: shortened(one, _FACT) if isinstance(one, str) else one for name, one in (facts or {}).items()},
+        until if until is not None and until < _FOREVER else None,
+    )
+
+
+def shortened(text: str, most: int) -> str:
+    """`text` on one line, of at most so many characters: it may hold what a peer said."""
+    line = "".join(sign if sign.isprintable() else " " for sign in text)
+    return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
 def judged(

@@ -60,7 +60,7 @@ async def _measure(target: Target, tools: Tools) -> Finding:
                     )
                 )
                 break
-        if why := await trusted(address, tools):
+        if versions and (why := await trusted(address, tools)):
             faults.append(
                 Text(
                     f"Het certificaat van {host} wordt niet vertrouwd: {why}.",

@@ -1,4 +1,4 @@
-"""LM005, LM006: what an endpoint itself says about its end, by the headers Deprecation (RFC 9745) and Sunset (RFC 8594)."""
+"""LM005, LM006: what an endpoint says about its end, by the headers Deprecation (RFC 9745) and Sunset (RFC 8594)."""
 
 from __future__ import annotations
 

@@ -9,22 +9,21 @@ from schakel.conformance.api_requirements.interface import Interface, Operation,
 from schakel.conformance.api_requirements.model import Finding
 from schakel.conformance.api_requirements.probe import Check, Probe, Unseen, broken, holds, outside
 
-_DUTCH = frozenset(
-    "aanmelding aanvraag aanvragen adressen afspraak afspraken afdeling behandeling behandelingen behandelaar bericht "
-    "berichten bestand bestanden beeld beelden dossiers diagnoses gebruiker gebruikers geboortedatum gegeven gegevens "
-    "geslacht huisarts instelling instellingen lijst medewerker medewerkers medicatie meting metingen naam ontslag "
-    "opname opnames opvragen ophalen overzicht patienten recept recepten rekening toestemming toestemmingen "
-    "uitslag uitslagen verwijzing verwijzingen voornaam achternaam wijzigen verwijderen zoeken ziekenhuis zorgaanbieder "
-    "zorgaanbieders zorgplan zorgverlener zorgverleners zorg".split()
-)
-"""Dutch words that names of health APIs are made of, and that are no English words."""
+_is_dutch = re.compile(
+    r"(?:aanmelding|aanvraag|aanvrag|afdeling|afspraak|afsprak|behandelaar|behandeling|bericht|bestand|beeld|diagnose"
+    r"|gebruiker|geboortedatum|gegeven|geslacht|huisarts|instelling|lijst|medewerker|medicatie|meting|naam|ontslag"
+    r"|opname|opvragen|ophalen|overzicht|patienten|recept|rekening|toestemming|uitslag|verwijzing|voornaam|achternaam"
+    r"|wijzigen|verwijderen|zoeken|ziekenhuis|zorg(?:aanbieder|plan|verlener)?)(?:en|s)?"
+).fullmatch
+"""Whether a word is one of the Dutch words that names of health APIs are made of, and that are no English words."""
 
-_VERBS = frozenset(
-    "add approve cancel create delete do download execute fetch find generate get insert invoke merge modify "
-    "publish push query read register reject remove retrieve save search select send submit sync update upload "
-    "validate verify write".split()
-)
-"""Verbs that names of operations are made of, without those that are nouns as often (list, order, process)."""
+_is_verb = re.compile(
+    r"add|approve|cancel|create|delete|do|download|execute|fetch|find|generate|get|insert|invoke|merge|modify|publish"
+    r"|push|query|read|register|reject|remove|retrieve|save|search|select|send|submit|sync|update|upload|validate"
+    r"|verify|write"
+).fullmatch
+"""Whether a word is a verb that names of operations begin with. Those that are nouns as often (list, order, process)
+are left out."""
 
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _SINGULAR_S = ("ss", "us", "is", "sis", "news", "series", "species")
@@ -58,7 +57,7 @@ async def english(probe: Probe) -> Sequence[Finding]:
     """DR001: no name in the interface is made of a Dutch word. Judged by a list of words."""
     found = await interface(probe)
     names = _names(found)
-    dutch = [name for name in names if _DUTCH.intersection(_words(name))]
+    dutch = [name for name in names if any(map(_is_dutch, _words(name)))]
     if dutch:
         told = ", ".join(dutch[:5])
         return [broken("DR001", f"Nederlandse namen: {told}", f"Dutch names: {told}", found.evidence)]
@@ -261,7 +260,7 @@ async def predictable_operations(probe: Probe) -> Sequence[Finding]:
 
 def _verb(name: str) -> bool:
     words = _words(name)
-    return bool(words) and words[0] in _VERBS and (len(words) > 1 or name.islower())
+    return bool(words and _is_verb(words[0])) and (len(words) > 1 or name.islower())
 
 
 async def nouns(probe: Probe) -> Sequence[Finding]:
@@ -292,7 +291,8 @@ async def one_number(probe: Probe) -> Sequence[Finding]:
         for place in range(1, len(one.steps))
         if one.steps[place].startswith("{") and not one.steps[place - 1].startswith(("{", "$", "_"))
     }
-    singular, plural = set(found.types), set()
+    singular: set[str] = set(found.types)
+    plural: set[str] = set()
     for name in collections - singular:
         (plural if _is_plural(name) else singular).add(name)
     if not singular and not plural:

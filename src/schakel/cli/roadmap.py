@@ -1,0 +1,88 @@
+"""`schakel roadmap`: how far a region is with the roadmap."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from schakel.commands.options import ConfigOption, DataOption
+from schakel.kernel.outcomes import Invalid
+
+roadmap = typer.Typer(
+    help="The roadmap: measure where a region stands, and what is asked of it.", no_args_is_help=True
+)
+
+KeeperOption = Annotated[
+    str, typer.Option("--organisation", metavar="SLUG|URA", help="Who keeps the board of the region.")
+]
+
+
+@roadmap.command("run")
+def roadmap_run(
+    file: Annotated[
+        Path, typer.Argument(metavar="REGION.toml", help="The organisations, and what is known of each.")
+    ],
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="CHECK", help="Only this check; may be given more than once.")
+    ] = None,
+    organisation: Annotated[str | None, typer.Option(metavar="URA", help="Only this organisation.")] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the run here as JSON.")
+    ] = None,
+    board: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SLUG|URA",
+            help="Hand the run to the board that this organisation keeps (--data or --config).",
+        ),
+    ] = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> int:
+    """Measure a region from a file, without running a node.
+
+    Every check looks at what the file says of an organisation; without that it says nothing. What could not be checked
+    is counted apart, never as wrong. Exit code 0 when anything was measured, whatever was found; 1 when nothing could
+    be measured.
+    """
+    from schakel.commands.doors import places
+    from schakel.commands.roadmap import Wanted, run
+
+    if board is None and (data is not None or config is not None):
+        raise Invalid(
+            "--data and --config say where the organisation of --board is reached: give --board too"
+        )
+    keeper = None if board is None else places(data, config).find(board)
+    return run(file, Wanted(tuple(only or ()), organisation or "", json, keeper))
+
+
+@roadmap.command("import")
+def roadmap_import(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A roadmap (JSON).")],
+    organisation: KeeperOption,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> int:
+    """Give a board another version of the roadmap. The versions before it stay."""
+    from schakel.commands.doors import places
+    from schakel.commands.roadmap import import_roadmap
+
+    return import_roadmap(file, places(data, config).find(organisation))
+
+
+@roadmap.command("show")
+def roadmap_show(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE", help="A roadmap (JSON); without it the one of this program."),
+    ] = None,
+    item: Annotated[
+        str | None, typer.Option(metavar="ID", help="The steps of this item, and how each is measured.")
+    ] = None,
+) -> int:
+    """Show what a roadmap asks."""
+    from schakel.commands.roadmap import show
+
+    return show(file, item or "")

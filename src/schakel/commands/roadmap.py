@@ -1,0 +1,171 @@
+"""`schakel roadmap`: measure a region, give a board another roadmap, and show what a roadmap asks.
+
+Measuring needs no node: a file names the organisations and where they are reached. A run can be handed to the board of
+a node, over the internal door of an organisation that keeps it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from schakel import technical_log
+from schakel.commands.doors import Client, Door, refusal
+from schakel.commands.progress import Progress
+from schakel.commands.tables import columns, count, shortened
+from schakel.kernel.outcomes import Invalid
+from schakel.roadmap import reading, region, wire
+from schakel.roadmap.checks import CHECKS
+from schakel.roadmap.evidence import Run, Verdict
+from schakel.roadmap.model import Roadmap
+from schakel.roadmap.run import Step, measure
+
+_WORDS: Mapping[Verdict, str] = {
+    "holds": "holds",
+    "fails": "FAILS",
+    "unknown": "could not be checked",
+    "not-applicable": "not applicable",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to measure: the checks and the organisation named, or all. `json` is where to write the run, `board` whose
+    board gets it."""
+
+    only: Collection[str] = ()
+    organisation: str = ""
+    json: Path | None = None
+    board: Door | None = None
+
+
+def run(file: Path, wanted: Wanted) -> int:
+    """Measures the region in `file` and prints what was found; 0 when anything could be measured, 1 when nothing could.
+
+    Raises `Invalid` before anything is asked when a file, a check or an organisation is not there.
+    """
+    technical_log.configure("warning")
+    chosen = region.read(file, os.environ)
+    roadmap = _roadmap(chosen.roadmap)
+    if wanted.organisation:
+        chosen = chosen.only(wanted.organisation)
+    if wanted.json is not None and not wanted.json.parent.is_dir():
+        raise Invalid(f"the report {wanted.json} cannot be written: there is no folder {wanted.json.parent}")
+    progress = Progress()
+
+    def shown(step: Step) -> None:
+        finding = step.measured.finding
+        progress.show(
+            f"{step.done} of {step.of}: {step.measured.ura} {finding.check} {_WORDS[finding.verdict]}"
+        )
+
+    measured = asyncio.run(measure(chosen, roadmap, shown, only=wanted.only))
+    progress.clear()
+    for line in _told(measured):
+        print(line)
+    if wanted.json is not None:
+        _write(wanted.json, wire.dump(measured))
+    if wanted.board is not None:
+        asyncio.run(_post(wanted.board, "roadmap/runs", wire.dump(measured)))
+        print(f"handed to the board of {wanted.board.name} ({wanted.board.ura})")
+    return 0 if any(one.finding.verdict != "unknown" for one in measured.measured) else 1
+
+
+def import_roadmap(file: Path, keeper: Door) -> int:
+    """Gives the board of `keeper` the roadmap in `file`. Raises `Invalid` when it is none."""
+    body = _read(file)
+    roadmap = _parsed(file, body)
+    asyncio.run(_post(keeper, "roadmap/versions", body))
+    print(
+        f"{keeper.name} ({keeper.ura}) has roadmap {roadmap.version}: {count(len(roadmap.items), 'item')}, "
+        f"{count(sum(len(item.steps) for item in roadmap.items), 'step')}"
+    )
+    return 0
+
+
+def show(file: Path | None, item: str) -> int:
+    """Prints the items of a roadmap, or the steps of one item and how each is measured."""
+    roadmap = _roadmap(file)
+    for line in _item(roadmap, item) if item else _items(roadmap):
+        print(line)
+    return 0
+
+
+def _told(measured: Run) -> Iterator[str]:
+    """Each organisation with its findings; why, for what does not hold."""
+    for member in measured.members:
+        yield f"{member.name} ({member.ura})"
+        findings = [one.finding for one in measured.measured if one.ura == member.ura]
+        if not findings:
+            yield "  nothing to check: the file says nothing of where it is reached"
+        rows = [(one.check, _WORDS[one.verdict]) for one in findings]
+        for finding, line in zip(findings, columns(rows), strict=True):
+            yield f"  {line}"
+            if finding.verdict != "holds":
+                yield f"      {finding.reason.en}"
+    numbers = Counter(one.finding.verdict for one in measured.measured)
+    counted = ", ".join(
+        f"{numbers[verdict]:,} {word}" for verdict, word in _WORDS.items() if numbers[verdict]
+    )
+    yield f"{measured.region}: {count(len(measured.members), 'organisation')}; {counted or 'nothing measured'}"
+
+
+def _items(roadmap: Roadmap) -> Iterator[str]:
+    yield f"{roadmap.title.en}, version {roadmap.version}"
+    rows = []
+    for item in roadmap.items:
+        by_machine = sum(bool(step.checks) for step in item.steps)
+        rows.append(
+            (item.id, f"{by_machine} of {len(item.steps)} steps by machine", shortened(item.title.en, 60))
+        )
+    yield from columns(rows)
+
+
+def _item(roadmap: Roadmap, name: str) -> Iterator[str]:
+    found = roadmap.by_id.get(name)
+    if found is None:
+        raise Invalid(f"the roadmap has no item {name[:40]!r}; it has {', '.join(roadmap.by_id)}")
+    yield f"{found.id} {found.title.en}"
+    yield found.plain.en
+    for step in found.steps:
+        yield f"{step.id} {step.text.en}"
+        for check in step.checks:
+            yield f"    {check}: {CHECKS[check].how.en if check in CHECKS else 'this version has no such check'}"
+        if not step.checks:
+            yield "    known by a declaration alone"
+
+
+def _roadmap(file: Path | None) -> Roadmap:
+    return reading.shipped() if file is None else _parsed(file, _read(file))
+
+
+def _parsed(file: Path, body: bytes) -> Roadmap:
+    try:
+        return reading.read(body)
+    except Invalid as error:
+        raise Invalid(f"{file}: {error.message}", expression=error.expression) from None
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise Invalid(f"the roadmap {file} cannot be read: {error.strerror}") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise Invalid(f"the report {path} cannot be written: {error.strerror}") from error
+
+
+async def _post(keeper: Door, path: str, body: bytes) -> None:
+    async with Client(keeper) as client:
+        answer = await client.send("POST", path, body=body)
+    if not 200 <= answer.status < 300:
+        raise refusal(answer)

@@ -1,0 +1,97 @@
+"""A region with a past on a board: organisations of several sectors, measured over months, with declarations, so that
+every state is there.
+
+    await filled(node.node.board)
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from schakel.kernel.clock import new_id, now
+from schakel.roadmap.board import Board
+from schakel.roadmap.board.declarations import Statement
+from schakel.roadmap.checks import CHECKS
+from schakel.roadmap.evidence import Finding, Measured, Member, Run, Verdict
+from schakel.roadmap.model import Text
+
+MEMBERS = (
+    Member("90000101", "Ziekenhuis Zonnebeek", "MSZ", "ziekenhuis"),
+    Member(
+        "90000102", "Huisartsenpraktijk De Molenwieken aan de Lange Nieuwe Binnenstraatweg", "HA", "huisarts"
+    ),
+    Member("90000103", "Thuiszorg Oeverland", "VVT", "thuiszorg"),
+    Member("90000104", "GGZ De Kering", "GGZ", "ggz-instelling"),
+    Member("90000105", "Apotheek Het Vijzeltje", "FAR", "apotheek"),
+    Member("90000106", "Verpleeghuis Lindenhof", "VVT", "verpleeghuis"),
+)
+"""Fictional; the second has a name that a narrow page must be able to hold."""
+
+RUNS = 5
+_BETWEEN = timedelta(days=21)
+_VERDICTS: tuple[Verdict, ...] = ("holds", "holds", "fails", "unknown", "not-applicable", "holds")
+_REASONS = {
+    "holds": Text("Gemeten, en het was zo.", "Measured, and it was so."),
+    "fails": Text("Het antwoord was anders dan de norm.", "The answer was not as the standard says."),
+    "unknown": Text(
+        "Het adres gaf geen antwoord binnen 10 seconden.", "The address gave no answer in 10 seconds."
+    ),
+    "not-applicable": Text("Deze soort organisatie heeft dit niet.", "This kind of organisation has none."),
+}
+
+
+async def filled(board: Board) -> None:
+    """Measures the region `RUNS` times, once every three weeks until now, and declares some steps."""
+    moment = now()
+    for number in range(RUNS):
+        await board.add(_run(board, number, moment - (RUNS - 1 - number) * _BETWEEN))
+    await _declared(board, moment)
+
+
+def _run(board: Board, number: int, at: datetime) -> Run:
+    measured = []
+    for row, member in enumerate(MEMBERS):
+        for column, check in enumerate(CHECKS):
+            if (row + column) % 5 == 4:
+                continue  # Never measured.
+            if (row + column) % 7 == 6 and number == RUNS - 1:
+                continue  # Not measured this time: it grows old.
+            # In each run some more is so than in the one before.
+            verdict = "holds" if (row * 3 + column) % RUNS < number else _VERDICTS[(row + 2 * column) % 6]
+            finding = Finding(
+                check, verdict, _REASONS[verdict], detail=f"https://{member.ura}.example/{check}"
+            )
+            measured.append(Measured(member.ura, finding, at))
+    return Run(
+        id=new_id(),
+        region=board.region,
+        roadmap="iza-2025-06",
+        by="schakel roadmap run",
+        started=at - timedelta(minutes=3),
+        finished=at,
+        members=MEMBERS,
+        measured=tuple(measured),
+    )
+
+
+async def _declared(board: Board, moment: datetime) -> None:
+    roadmap = await board.roadmap()
+    steps = [step for item in roadmap.items for step in item.steps if not step.checks]
+    today = moment.date()
+    for number, step in enumerate(steps[:18]):
+        member = MEMBERS[number % len(MEMBERS)]
+        said = await board.declare(
+            Statement(
+                ura=member.ura,
+                step=step.id,
+                claim=("done", "not-done", "done", "not-applicable")[number % 4],
+                owner="Bureau informatiebeleid",
+                on=today - timedelta(days=30),
+                until=today + timedelta(days=300),
+                reason="Besproken in het overleg van de regio.",
+                document="Besluit van de raad van bestuur",
+            ),
+            by="Sanne de Wit",
+        )
+        if number % 3:
+            await board.confirm(said.id, by="Bram Oudkerk")

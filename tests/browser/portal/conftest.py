@@ -1,0 +1,34 @@
+"""A node with a portal that everybody may read, and a board with a past."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+from tests.boards import filled
+from tests.nodes import RunningNode, databases, running_node
+
+from schakel.store.embedded import EmbeddedServer
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def portal_node(cluster: EmbeddedServer) -> AsyncIterator[RunningNode]:
+    """The node whose portal is looked at."""
+    async with (
+        databases(cluster, "portal") as make,
+        running_node(
+            make,
+            organisations=("a",),
+            portal={"public": True},
+            roadmap={"region": "Regio Zonnestreek", "keepers": ["a"]},
+        ) as node,
+    ):
+        assert node.node.board is not None
+        await filled(node.node.board)
+        yield node
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def portal(portal_node: RunningNode) -> str:
+    """Where the portal stands, without a slash at the end."""
+    return f"{portal_node['a'].front_root}/portal"

@@ -1,0 +1,37 @@
+"""Every page of the portal that people can open. Whoever makes a page adds it here, and everything in
+`test_every_page.py` holds for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.boards import MEMBERS
+
+
+@dataclass(frozen=True, slots=True)
+class PortalPage:
+    """A page at `path` below `/portal`. `name` is that of its picture in the docs ('' for none); `status` is what it
+    answers with."""
+
+    path: str
+    name: str = ""
+    status: int = 200
+
+    def __str__(self) -> str:
+        return self.path
+
+
+PAGES: list[PortalPage] = [
+    PortalPage("/", "region"),
+    PortalPage("/?sector=VVT&state=fails"),
+    PortalPage("/?theme=x&year=1900"),
+    PortalPage(f"/organisations/{MEMBERS[0].ura}", "organisation"),
+    PortalPage(f"/organisations/{MEMBERS[1].ura}"),
+    PortalPage("/items/GF-1", "item"),
+    PortalPage(f"/items/GF-1/{MEMBERS[0].ura}", "cell"),
+    PortalPage(f"/items/LDN-1/{MEMBERS[1].ura}"),
+    PortalPage("/runs", "runs"),
+    PortalPage("/about", "about"),
+    PortalPage("/nothing", status=404),
+    PortalPage("/organisations/0", status=404),
+]
