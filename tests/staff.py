@@ -15,6 +15,8 @@ from typing import Any
 
 import httpx
 import orjson
+from joserfc.jwk import RSAKey
+from tests.certificates import Files
 from tests.medmij import Browser, Page
 from tests.nodes import MakeDatabase, RunningNode, free_ports, running_node
 
@@ -52,16 +54,25 @@ class Region:
 
 @asynccontextmanager
 async def portal_node(
-    make_database: MakeDatabase, *, node_settings: Mapping[str, Any] | None = None, **portal: Any
+    make_database: MakeDatabase,
+    *,
+    node_settings: Mapping[str, Any] | None = None,
+    files: Files | None = None,
+    **portal: Any,
 ) -> AsyncIterator[Region]:
-    """A node with organisations `a` and `b` and a portal; `portal` are settings of it, `node_settings` of the node."""
+    """A node with organisations `a` and `b` and a portal; `portal` are settings of it, `node_settings` of the node. By
+    `files` the provider knows it, when given."""
     with TemporaryDirectory(prefix="schakel-portal-") as name:
         folder = Path(name)
         [port] = free_ports(1)
         issuer, key = f"http://127.0.0.1:{port}", new_rsa_key()
         (folder / "client.jwk").write_bytes(orjson.dumps(key))
+        login = {"issuer": issuer, "client_id": "node", "key": folder / "client.jwk"}
+        if files is not None:
+            key = RSAKey.import_key(files.key.read_bytes()).as_dict(private=False)
+            login |= {"key": files.key, "certificate": files.certificate}
         settings = {
-            "login": {"issuer": issuer, "client_id": "node", "key": folder / "client.jwk"},
+            "login": login,
             "people": [{"subject": subject, **one} for subject, one in PEOPLE.items()],
             **portal,
         }
@@ -72,7 +83,7 @@ async def portal_node(
             client: dict[str, toml.Value] = {
                 "id": "node",
                 "redirect_uris": [f"{node['a'].front_root}/portal/callback"],
-                "key": {part: key[part] for part in ("kty", "n", "e", "kid")},
+                "key": {part: key[part] for part in ("kty", "n", "e")},
             }
             people: list[toml.Value] = [{"subject": one, "name": f"Jo {one}"} for one in (*PEOPLE, "nobody")]
             (folder / "workplace.toml").write_text(toml.document({"clients": [client], "people": people}))

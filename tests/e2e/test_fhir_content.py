@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -175,6 +176,8 @@ def packed(data: bytes, coding: str) -> bytes:
 def unpack(data: bytes, coding: str) -> bytes:
     if coding == "zstd":
         return zstandard.decompress(data)
+    if coding == "deflate":
+        return zlib.decompress(data)
     return gzip.decompress(data) if coding == "gzip" else data
 
 
@@ -221,6 +224,8 @@ async def test_another_coding_is_refused_with_the_ones_that_are_taken(
     [
         ("gzip", "gzip"),
         ("zstd", "zstd"),
+        ("deflate", "deflate"),
+        ("deflate, gzip;q=0.5", "deflate"),
         ("gzip, deflate, br, zstd", "zstd"),
         ("zstd;q=0.5, gzip", "gzip"),
         ("x-gzip", "gzip"),

@@ -7,13 +7,12 @@ in one sentence on stderr, never in a stack trace.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from schakel.cli import addressing, grounds, localisation, log, roadmap
+from schakel.cli import addressing, check, grounds, localisation, log, roadmap
 from schakel.commands.ending import CommandGroup
 from schakel.commands.options import (
     ConfigOption,
@@ -46,17 +45,6 @@ app.add_typer(localisation.localisation, name="localisation")
 app.add_typer(addressing.addressing, name="addressing")
 app.add_typer(log.log, name="log")
 app.add_typer(roadmap.roadmap, name="roadmap")
-
-
-def _pairs(values: Iterable[str], option: str) -> tuple[tuple[str, str], ...]:
-    """`NAME=VALUE` texts as pairs."""
-    pairs = []
-    for text in values:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise Invalid(f"{option} takes NAME=VALUE")
-        pairs.append((name.strip(), value))
-    return tuple(pairs)
 
 
 def _version(asked: bool) -> None:
@@ -126,151 +114,7 @@ def demo(
     return demo(DemoOptions(patients, port, data, seed, not no_browser, check, json))
 
 
-@app.command()
-def check(
-    url: Annotated[str, typer.Argument(metavar="URL", help="FHIR base of the endpoint under test.")],
-    suite: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder (or file) of FHIR TestScripts.")
-    ] = None,
-    api_requirements: Annotated[
-        bool,
-        typer.Option("--api-requirements", help="Check the Dutch API requirements instead of a suite."),
-    ] = False,
-    level: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Level of those requirements: open (default), technical or full."),
-    ] = None,
-    docs: Annotated[
-        str | None, typer.Option(metavar="URL", help="The API's documentation, in English.")
-    ] = None,
-    openapi: Annotated[
-        str | None, typer.Option(metavar="URL", help="The API's OpenAPI document (JSON).")
-    ] = None,
-    oauth: Annotated[
-        str | None, typer.Option(metavar="URL", help="The issuer of the API's access tokens.")
-    ] = None,
-    answers: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="What people declare of each requirement (TOML or JSON)."),
-    ] = None,
-    declaration: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the declaration of conformity here (JSON).")
-    ] = None,
-    allow_writes: Annotated[
-        bool, typer.Option("--allow-writes", help="The API requirements may write at the endpoint.")
-    ] = False,
-    load: Annotated[
-        str | None, typer.Option(metavar="URL", help="Load the suite's data through this FHIR base first.")
-    ] = None,
-    header: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE", help="Header on every tested request; may be given more than once."
-        ),
-    ] = None,
-    load_header: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE", help="Header on every loading request; may be given more than once."
-        ),
-    ] = None,
-    tokens: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Access tokens per patient (JSON array).")
-    ] = None,
-    bsn: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ID=BSN", help="BSN of a Patient whose own is masked; may be given more than once."
-        ),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="The folder of a running demo: load there, and get tokens there."),
-    ] = None,
-    organisation: Annotated[
-        str | None, typer.Option(metavar="SLUG|URA", help="With --data: whose endpoint it is.")
-    ] = None,
-    no_load: Annotated[bool, typer.Option("--no-load", help="With --data: load nothing.")] = False,
-    var: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE", help="Value of a variable of the scripts; may be given more than once."
-        ),
-    ] = None,
-    cacert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificates to trust (PEM).")] = None,
-    cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Our client certificate (PEM).")] = None,
-    key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key (PEM).")] = None,
-    junit: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the result here as JUnit XML.")
-    ] = None,
-    json: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the whole result here as JSON.")
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write the whole result here as a web page.")
-    ] = None,
-) -> int:
-    """Run a published test suite against any FHIR server, or check the Dutch API requirements there.
-
-    The suite is a folder of FHIR TestScripts. What could not be checked is counted apart, never as passed.
-
-    With --api-requirements each requirement (Nictiz API-eisen 1.2.0) gets a verdict by its id: pass, fail, not
-    applicable, or could not check. Nothing is written at the endpoint unless --allow-writes.
-
-    With --data and --organisation, for an endpoint of a demo, the suite's data are loaded through the organisation's
-    internal door, and each patient gets a token by logging in and giving consent.
-    """
-    from schakel.commands.check import at_demo, run_check
-    from schakel.conformance import CheckOptions
-
-    only_requirements = (level, docs, openapi, oauth, answers, declaration, allow_writes)
-    if api_requirements:
-        from schakel.commands.api_requirements import run_api_requirements, standard
-        from schakel.conformance.api_requirements import ApiOptions, read_answers
-
-        if any((suite, load, load_header, tokens, bsn, data, organisation, no_load, var)):
-            raise Invalid(
-                "--api-requirements runs no suite: leave out --suite and what belongs to it (--load, --load-header, "
-                "--tokens, --bsn, --data, --organisation, --no-load, --var)"
-            )
-        asked = ApiOptions(
-            url=url,
-            standard=standard(level or "open"),
-            docs=docs or "",
-            openapi=openapi or "",
-            oauth=oauth or "",
-            answers=read_answers(answers) if answers else {},
-            headers=_pairs(header or (), "--header"),
-            cacert=cacert,
-            cert=cert,
-            key=key,
-            writes=allow_writes,
-        )
-        return run_api_requirements(asked, declaration=declaration, junit=junit, json=json, html=html)
-    if any(only_requirements):
-        raise Invalid(
-            "--level, --docs, --openapi, --oauth, --answers, --declaration and --allow-writes need --api-requirements"
-        )
-    if suite is None:
-        raise Invalid("--suite names the suite to run, or --api-requirements checks the API requirements")
-    options = CheckOptions(
-        url=url,
-        suite=suite,
-        load=load,
-        headers=_pairs(header or (), "--header"),
-        load_headers=_pairs(load_header or (), "--load-header"),
-        tokens=tokens,
-        bsns=dict(_pairs(bsn or (), "--bsn")),
-        variables=dict(_pairs(var or (), "--var")),
-        cacert=cacert,
-        cert=cert,
-        key=key,
-    )
-    if (data is None) != (organisation is None) or (no_load and data is None):
-        raise Invalid("--data and --organisation go together, and --no-load goes with them")
-    if data is not None and organisation is not None:
-        options = at_demo(options, data, organisation, loading=not no_load)
-    return run_check(options, junit=junit, json=json, html=html)
+app.command()(check.check)
 
 
 @app.command("import")

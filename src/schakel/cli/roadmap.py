@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from schakel.cli.hybrid import hybrid
 from schakel.commands.options import ConfigOption, DataOption
 from schakel.kernel.outcomes import Invalid
 
 roadmap = typer.Typer(
     help="The roadmap: measure where a region stands, and what is asked of it.", no_args_is_help=True
 )
+roadmap.add_typer(hybrid, name="hybrid")
 
 KeeperOption = Annotated[
     str, typer.Option("--organisation", metavar="SLUG|URA", help="Who keeps the board of the region.")

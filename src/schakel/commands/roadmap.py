@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schakel import technical_log
-from schakel.commands.doors import Client, Door, refusal
+from schakel.commands.doors import Answer, Client, Door, refusal
 from schakel.commands.progress import Progress
 from schakel.commands.tables import columns, count, shortened
 from schakel.kernel.outcomes import Invalid
@@ -76,14 +76,16 @@ def run(file: Path, wanted: Wanted) -> int:
 
 
 def import_roadmap(file: Path, keeper: Door) -> int:
-    """Gives the board of `keeper` the roadmap in `file`. Raises `Invalid` when it is none."""
+    """Gives the board of `keeper` the roadmap in `file`, and prints what differs. Raises `Invalid` when it is none."""
     body = _read(file)
     roadmap = _parsed(file, body)
-    asyncio.run(_post(keeper, "roadmap/versions", body))
+    answer = asyncio.run(_post(keeper, "roadmap/versions", body)).table()
     print(
         f"{keeper.name} ({keeper.ura}) has roadmap {roadmap.version}: {count(len(roadmap.items), 'item')}, "
         f"{count(sum(len(item.steps) for item in roadmap.items), 'step')}"
     )
+    for change in answer["changes"]:
+        print(f"  {change['words']['en']}")
     return 0
 
 
@@ -164,8 +166,9 @@ def _write(path: Path, content: bytes) -> None:
         raise Invalid(f"the report {path} cannot be written: {error.strerror}") from error
 
 
-async def _post(keeper: Door, path: str, body: bytes) -> None:
+async def _post(keeper: Door, path: str, body: bytes) -> Answer:
     async with Client(keeper) as client:
         answer = await client.send("POST", path, body=body)
     if not 200 <= answer.status < 300:
         raise refusal(answer)
+    return answer

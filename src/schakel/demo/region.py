@@ -24,8 +24,10 @@ from schakel.demo.loading import load, subscribe, subscriptions, write_grounds
 from schakel.demo.patients import NamedPatient, Region, named_patients, region
 from schakel.demo.processes import RegionProcess
 from schakel.demo.readiness import until_in_step, until_registered
+from schakel.demo.roadmap import board, history
+from schakel.demo.roadmap import region as regional
 from schakel.demo.screen import Screen
-from schakel.kernel.outcomes import Fault, Invalid, Upstream
+from schakel.kernel.outcomes import Fault, Invalid, Outcome, Upstream
 from schakel.store.cluster_folder import last_lines
 from schakel.store.embedded import EmbeddedServer
 
@@ -148,8 +150,12 @@ async def running(wanted: Wanted, screen: Screen) -> AsyncIterator[Running]:
         await _guarded(nodes, _awaited(in_step))
         await _guarded(nodes, until_registered(databases, named, subscriptions(named)))
         screen.progress("directories in step, named patients registered", last=True)
+        file = regional.write(folder, all_doors, named)
+        await _guarded(nodes, _history(client, folder, all_doors))
         published = await _describe(client, folder, all_doors, nodes, named)
         folder.write(folder.published, orjson.dumps(published, option=orjson.OPT_INDENT_2))
+        measuring = asyncio.create_task(_measured(client, folder, all_doors, file, screen))
+        undo.callback(measuring.cancel)
         yield Running(folder, published, server, nodes, client)
 
 
@@ -219,6 +225,29 @@ async def _guarded(nodes: tuple[RegionProcess, ...], work: Coroutine[Any, Any, T
         for one in (task, *ended):
             one.cancel()
         await asyncio.gather(task, *ended, return_exceptions=True)
+
+
+async def _history(client: Client, folder: DemoFolder, all_doors: tuple[Doors, ...]) -> None:
+    """Gives the board the months before, unless it has them."""
+    if folder.kept:
+        return
+    await board.send(client, *_keeper(folder, all_doors), history.runs(folder.contents.today))
+
+
+async def _measured(
+    client: Client, folder: DemoFolder, all_doors: tuple[Doors, ...], file: Path, screen: Screen
+) -> None:
+    """Measures the region once it is up; who looks at the board before that sees the months before."""
+    try:
+        await board.measured(client, *_keeper(folder, all_doors), file)
+    except Outcome as error:
+        screen.line(f"The region could not be measured: {error.message}")
+
+
+def _keeper(folder: DemoFolder, all_doors: tuple[Doors, ...]) -> tuple[str, str]:
+    """Internal address and key of who keeps the board."""
+    slug = board.KEEPER.slug
+    return _addresses(all_doors)[slug][1], folder.internal_keys[slug]
 
 
 async def _awaited(task: asyncio.Future[None]) -> None:
@@ -331,6 +360,8 @@ async def _describe(
             if (pair := certificates.organisation_pair(folder, one))
         },
         "anchors": str(certificates.anchors(folder)),
+        "portal": f"{all_doors[0].front}/portal/",
+        "region": str(regional.path(folder)),
     }
 
 

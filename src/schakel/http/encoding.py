@@ -1,16 +1,17 @@
-"""Answers packed with zstd or gzip, for callers that take it.
+"""Answers packed with zstd, gzip or deflate, for callers that take it.
 
-Source: RFC 9110 sections 12.5.3 (`Accept-Encoding`) and 12.5.5 (`Vary`), RFC 8878 (zstd). Our ETags are weak, so a
-packed answer keeps the one of the plain answer. Requests are unpacked in `reading`.
+Source: RFC 9110 sections 8.4.1.2 (deflate: zlib), 12.5.3 (`Accept-Encoding`) and 12.5.5 (`Vary`), RFC 8878 (zstd). Our
+ETags are weak, so a packed answer keeps the one of the plain answer. Requests are unpacked in `reading`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gzip
+import zlib
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import zstandard
 from starlette.datastructures import MutableHeaders
@@ -20,7 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schakel.http.negotiation import weight
 from schakel.kernel.outcomes import NotAcceptable
-from schakel.kernel.packing import Coding
+
+Coding = Literal["zstd", "gzip", "deflate"]
 
 _WORTH_IT = 1000
 """Bytes below which packing saves nothing."""
@@ -31,7 +33,10 @@ _ASIDE = 300_000
 _LEAST = 0.001
 """How much an answer without coding is liked when nobody says (the least that a quality value can say)."""
 
-_LEVEL: dict[Coding, int] = {"gzip": 5, "zstd": 3}
+_CODINGS: tuple[Coding, ...] = ("zstd", "gzip", "deflate")
+"""What answers are packed with, the best first."""
+
+_LEVEL: dict[Coding, int] = {"zstd": 3, "gzip": 5, "deflate": 5}
 
 
 def encoded(app: ASGIApp, refuse: Callable[[Request, Exception], Response]) -> ASGIApp:
@@ -41,7 +46,9 @@ def encoded(app: ASGIApp, refuse: Callable[[Request, Exception], Response]) -> A
         lines = [value for name, value in scope["headers"] if name == b"accept-encoding"]
         choice = chosen(b",".join(lines).decode("latin-1")) if lines else _PLAIN
         if choice.coding is None and not choice.plain:
-            error = NotAcceptable("Accept-Encoding refuses all there is: zstd, gzip, and no coding at all")
+            error = NotAcceptable(
+                "Accept-Encoding refuses all there is: zstd, gzip, deflate, and no coding at all"
+            )
             return await refuse(Request(scope, receive), error)(scope, receive, send)
         await app(scope, receive, _Packer(send, choice).send)
 
@@ -60,7 +67,8 @@ _PLAIN = Choice(None, True)
 
 @lru_cache(maxsize=64)
 def chosen(accept: str) -> Choice:
-    """The coding that `Accept-Encoding` likes best. Alike, zstd goes before gzip and gzip before none."""
+    """The coding that `Accept-Encoding` likes best. Alike, zstd goes before gzip, gzip before
+    deflate and deflate before none."""
     weights: dict[str, float] = {}
     for part in accept.lower().split(","):
         name, _, parameter = part.partition(";")
@@ -68,8 +76,7 @@ def chosen(accept: str) -> Choice:
         weights[name.strip().removeprefix("x-")] = weight(value) if given.strip() == "q" else 1.0
     rest = weights.get("*")
     plain = weights.get("identity", _LEAST if rest is None else min(rest, _LEAST))
-    codings: tuple[Coding, ...] = ("zstd", "gzip")
-    liked, coding = max(((weights.get(one, rest or 0.0), one) for one in codings), key=lambda pair: pair[0])
+    liked, coding = max(((weights.get(one, rest or 0.0), one) for one in _CODINGS), key=lambda pair: pair[0])
     return Choice(coding if liked > 0 and liked >= plain else None, plain > 0)
 
 
@@ -120,4 +127,6 @@ def _compressible(headers: MutableHeaders) -> bool:
 def _pack(body: bytes, coding: Coding) -> bytes:
     if coding == "gzip":
         return gzip.compress(body, _LEVEL["gzip"], mtime=0)
+    if coding == "deflate":
+        return zlib.compress(body, _LEVEL["deflate"])
     return zstandard.compress(body, _LEVEL["zstd"])

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from schakel.http.administration import Administration, UpdateClient
 from schakel.http.authorise import Authorise
+from schakel.http.closing import closed
 from schakel.http.consent import ConsentRoutes
 from schakel.http.decisions import Decisions
 from schakel.http.did import Did
@@ -246,8 +247,8 @@ async def _not_routed(request: Request, error: Exception) -> Response:
 
 
 def application(routes: list[BaseRoute]) -> ASGIApp:
-    """An ASGI application of these routes, its answers packed for who takes that. The FHIR doors are asked first,
-    before Starlette's middleware: they map every error themselves."""
+    """An ASGI application of these routes, its answers packed for who takes that and closed to browsers. The FHIR doors
+    are asked first, before Starlette's middleware: they map every error themselves."""
     app = Starlette(routes=routes, exception_handlers={HTTPException: _not_routed})
     app.router.redirect_slashes = False
     doors = [r for r in routes if isinstance(r, Route) and isinstance(r.endpoint, _Plain)]
@@ -260,4 +261,4 @@ def application(routes: list[BaseRoute]) -> ASGIApp:
                 return await door.app(scope, receive, send)
         await app(scope, receive, send)
 
-    return encoded(answer, refused)
+    return closed(encoded(answer, refused))

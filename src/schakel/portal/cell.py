@@ -9,13 +9,13 @@ from datetime import datetime
 from schakel.portal.item import Measure
 from schakel.roadmap.checks import Check
 from schakel.roadmap.evidence import Declaration, Evidence, Member
-from schakel.roadmap.standing import Cell, StepStanding
+from schakel.roadmap.standing import TERM, Cell, StepStanding
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
     """A check of a step at the organisation: the last that it found, None when it was never done; `ages` is the moment
-    at which that no longer counts, None when it cannot be said. `history` are all findings, the newest first."""
+    at which that no longer counts. `history` are all findings, the newest first."""
 
     measure: Measure
     evidence: Evidence | None
@@ -77,8 +77,8 @@ def _probe(
     )
 
 
-def ages(found: Evidence, check: Check | None) -> datetime | None:
+def ages(found: Evidence, check: Check | None) -> datetime:
     """When what was found no longer counts: after the term of its check, or when it is known to end, whichever comes
-    first. None where neither is known."""
-    known = [moment for moment in (found.at + check.fresh if check else None, found.finding.until) if moment]
-    return min(known, default=None)
+    first."""
+    term = found.at + (check.fresh if check else TERM)
+    return min(term, found.finding.until or term)

@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from joserfc.jwk import RSAKey
+
 from schakel.facilities import Facilities, FacilityRules
 from schakel.generic.identity.keys import read_rsa_key
 from schakel.generic.identity.oidc import LoginRules, LoginSecrets, LoginService, LoginWrong
@@ -60,7 +62,7 @@ class Workplace:
             proves=True,
             algorithms=frozenset({"RS256", "PS256", "ES256"}),
             scope="openid profile",
-            header={} if certificate is None else {"x5t#S256": _thumbprint(certificate)},
+            header={} if certificate is None else {"x5t#S256": _thumbprint(certificate, private)},
         )
         wire = FacilityRules(timeout=_SECONDS, most=_MOST_BYTES)
         async with Facilities.open("the identity provider", rules=wire) as wires:
@@ -95,14 +97,19 @@ def _short(value: object) -> str:
     return value.strip() if isinstance(value, str) and fits else ""
 
 
-def _thumbprint(path: Path) -> str:
-    """The SHA-256 of a certificate as a header of a JWS has it (RFC 7515, section 4.1.8)."""
+def _thumbprint(path: Path, key: RSAKey) -> str:
+    """The SHA-256 of the certificate of `key` as a header of a JWS has it (RFC 7515, section 4.1.8)."""
     try:
-        der = x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(Encoding.DER)
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
     except OSError as error:
         raise Invalid(
             f"the certificate {path} cannot be read ({error.strerror})", code="certificate"
         ) from error
     except ValueError:
         raise Invalid(f"the certificate {path} is no certificate (PEM)", code="certificate") from None
+    if certificate.public_key() != key.public_key:
+        raise Invalid(
+            f"the certificate {path} is of another key than the one given with it", code="certificate"
+        )
+    der = certificate.public_bytes(Encoding.DER)
     return urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()

@@ -42,7 +42,7 @@ class Pages:
         self.base = urlsplit(public_url).path.rstrip("/")
         self._styles = {_named(name, body): body for name, body in _styles()}
         addresses = tuple(f"{self.base}/pages/{name}" for name in self._styles)
-        self._environments = {language: _environment(language, addresses) for language in LANGUAGES}
+        self._environments = {language: environment(language, addresses) for language in LANGUAGES}
 
     def render(
         self,
@@ -124,7 +124,8 @@ def _named(name: str, body: bytes) -> str:
     return f"{name}-{hashlib.sha256(body).hexdigest()[:16]}.css"
 
 
-def _environment(language: str, styles: tuple[str, ...]) -> Environment:
+def environment(language: str, styles: tuple[str, ...] = ()) -> Environment:
+    """The templates in a language, with what each may use; `styles` are the addresses of the stylesheets."""
     made = Environment(
         loader=PackageLoader(__package__, "templates"),
         autoescape=True,

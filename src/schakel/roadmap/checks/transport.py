@@ -24,6 +24,7 @@ from schakel.roadmap.model import Text
 
 ID = "tls"
 
+_GOOD = ("TLS 1.2", "TLS 1.3")
 _ALL = "ALL:COMPLEMENTOFALL:@SECLEVEL=0"
 _INSUFFICIENT = (
     "ALL:COMPLEMENTOFALL:!kECDHE:!kDHE:@SECLEVEL=0",
@@ -39,7 +40,8 @@ async def _measure(target: Target, tools: Tools) -> Finding:
         versions = []
         for version in (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2):
             took = await chosen(address, _offer(version, version), tools)
-            versions += [took.version] if took else []
+            # Whoever knows no newer one answers an offer with an older version.
+            versions += [took.version] if took is not None and took.version in _GOOD else []
         if not versions:
             faults.append(
                 Text(f"{host} spreekt geen TLS 1.2 of 1.3.", f"{host} speaks neither TLS 1.2 nor 1.3.")
@@ -51,7 +53,7 @@ async def _measure(target: Target, tools: Tools) -> Finding:
             weak = await chosen(
                 address, _offer(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2, suites), tools
             )
-            if weak is not None:
+            if weak is not None and weak.version in _GOOD:
                 name = _named(suites, weak.suite)
                 faults.append(
                     Text(

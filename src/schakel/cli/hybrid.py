@@ -1,0 +1,64 @@
+"""`schakel roadmap hybrid`: the inventory of hybrid care."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from schakel.commands.options import ConfigOption, DataOption, OrganisationOption
+
+hybrid = typer.Typer(help="Hybrid care: pathways, and the people who take part.", no_args_is_help=True)
+
+
+@hybrid.command("import")
+def hybrid_import(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Pathways or people (CSV or JSON).")],
+    organisation: OrganisationOption,
+    about: Annotated[
+        str | None,
+        typer.Option(metavar="URA", help="Another organisation of the region (for who keeps the board)."),
+    ] = None,
+    population: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="With pathways: patients of the organisation.")
+    ] = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> int:
+    """Hand a file of pathways or of people to the inventory, all of it or nothing.
+
+    What the file is about is seen from its columns. Pathways are added, or changed by their id; people replace those of
+    each pathway that the file names. Sent twice, it counts once. An error names the row and the column.
+    """
+    from schakel.commands.doors import places
+    from schakel.commands.hybrid import import_file
+
+    return import_file(file, places(data, config).find(organisation), about, population)
+
+
+@hybrid.command("blocks")
+def hybrid_blocks(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A list of building blocks (JSON).")],
+    organisation: OrganisationOption,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> int:
+    """Put a list of building blocks in the place of the one there is (for who keeps the board)."""
+    from schakel.commands.doors import places
+    from schakel.commands.hybrid import import_blocks
+
+    return import_blocks(file, places(data, config).find(organisation))
+
+
+@hybrid.command("show")
+def hybrid_show(
+    organisation: OrganisationOption,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> int:
+    """Show pathways, whether each is hybrid and why, and the figures with what they are made of."""
+    from schakel.commands.doors import places
+    from schakel.commands.hybrid import show
+
+    return show(places(data, config).find(organisation))
