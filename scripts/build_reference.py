@@ -244,7 +244,9 @@ def _node(guarded: bool) -> Node:
     """All that the list of routes asks of a node."""
     told = {"guarded_on_front": guarded, "versions": (), "public_url": "", "internal_url": "", "back_url": ""}
     doors = SimpleNamespace(on="front", query=True, tokens=True)
-    return cast(Node, SimpleNamespace(**told, update_client=doors))
+    return cast(
+        Node, SimpleNamespace(**told, update_client=doors, board=object(), inventory=object(), small=0)
+    )
 
 
 def _listed(routes: Iterable[BaseRoute]) -> list[tuple[str, str, str]]:

@@ -1,5 +1,5 @@
-"""Our client of an identity provider against one that lies: nobody is logged in. The provider is the stand-in, over HTTP;
-each test changes one thing that it says."""
+"""Our client of an identity provider against one that lies: nobody is logged in. The provider is the stand-in, over
+HTTP; each test changes one thing that it says."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ WRITTEN = [page for page in PAGES if page.parent != REFERENCE]
 
 TOLD = {"guarded_on_front": True, "versions": (), "public_url": "", "internal_url": "", "back_url": ""}
 DOORS = SimpleNamespace(on="front", query=True, tokens=True)
-NODE = cast(Node, SimpleNamespace(**TOLD, update_client=DOORS))
+NODE = cast(Node, SimpleNamespace(**TOLD, update_client=DOORS, board=object(), inventory=object(), small=0))
 ROUTES = [
     route
     for route in (*front(NODE), *internal(NODE), *back(NODE))

@@ -34,7 +34,9 @@ def node(guarded: bool = True) -> Node:
         "back_url": "https://b",
     }
     doors = SimpleNamespace(on="front", query=True, tokens=True)
-    return cast(Node, SimpleNamespace(**told, update_client=doors))
+    return cast(
+        Node, SimpleNamespace(**told, update_client=doors, board=object(), inventory=object(), small=0)
+    )
 
 
 def made(listener: str, guarded: bool = True) -> dict[str, Any]:

@@ -203,7 +203,8 @@ def test_the_figures_of_every_target_are_in_the_source(source: Any) -> None:
 def test_no_sentence_was_copied_from_the_facts(source: Any) -> None:
     """Eight words in a row that are the same are a copy."""
     facts = [json.dumps(source)] + [
-        shared("facts", name).read_text("utf-8") for name in ("routekaart.md", "assurance.md", "hybrid-network-care.md")
+        shared("facts", name).read_text("utf-8")
+        for name in ("routekaart.md", "assurance.md", "hybrid-network-care.md")
     ]
     known = {run for text in facts for run in runs(text)}
     copied = {run for text in ALL.values() for run in (*runs(text.nl), *runs(text.en)) if run in known}

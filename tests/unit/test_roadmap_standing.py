@@ -263,7 +263,7 @@ ITEM = item("X", step("X.S1", *CHECKS[:2]), step("X.S2", CHECKS[2]), step("X.S3"
 _ages = st.timedeltas(timedelta(0), 20 * DAY)
 _evidence = st.builds(
     lambda check, verdict, age, until: evidence(
-        check, verdict, at=MOMENT - age, until=until and MOMENT + until
+        check, verdict, at=MOMENT - age, until=None if until is None else MOMENT + until
     ),
     st.sampled_from(CHECKS),
     st.sampled_from(("holds", "holds", "fails", "unknown", "not-applicable")),

@@ -183,6 +183,7 @@ class Organisation(_Part):
     medmij: MedMij | None = None
     mail_domain: str = Field("", pattern=r"^([a-zA-Z0-9_]([a-zA-Z0-9_-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9-]+)+)?$")
     docs: Address = ""
+    openapi: Address = ""
     api_declaration: FilePath | None = None
     suites: tuple[Suite, ...] = Field((), strict=False)
     exchange: Exchange | None = None

@@ -143,19 +143,38 @@ def cells(
             spoken = declared.setdefault(said.ura, {})
             if (before := spoken.get(said.step)) is None or before.declared_at <= said.declared_at:
                 spoken[said.step] = said
-    return {
-        (member.ura, item.id): cell(
-            item,
-            member,
-            found.get(member.ura, {}),
-            declared.get(member.ura, {}),
-            terms,
-            moment,
-            roadmap.sectors,
-        )
-        for member in members
-        for item in roadmap.items
-    }
+    untold = {item.id: _Untold(item, terms, moment) for item in roadmap.items}
+    stand: dict[tuple[str, str], Cell] = {}
+    for member in members:
+        there, said_there = found.get(member.ura, {}), declared.get(member.ura, {})
+        for item in roadmap.items:
+            known = untold[item.id]
+            if (
+                known.checks.isdisjoint(there)
+                and known.steps.isdisjoint(said_there)
+                and item.is_for(member.sector)
+            ):
+                stand[member.ura, item.id] = known.at(member.ura)
+            else:
+                stand[member.ura, item.id] = cell(
+                    item, member, there, said_there, terms, moment, roadmap.sectors
+                )
+    return stand
+
+
+class _Untold:
+    """How an item stands where nothing is known about it: everywhere the same, so that it is worked out once."""
+
+    def __init__(self, item: Item, terms: Mapping[str, timedelta], moment: datetime) -> None:
+        self.checks = frozenset(check for step in item.steps for check in step.checks)
+        self.steps = frozenset(step.id for step in item.steps)
+        self._item = item
+        self._steps = tuple([step_standing(step, {}, {}, terms, moment) for step in item.steps])
+        self._state, self._reason, _ = _summed(self._steps)
+
+    def at(self, ura: str) -> Cell:
+        """The same at the organisation `ura`."""
+        return Cell(self._item, ura, self._state, self._reason, None, self._steps)
 
 
 def next_change(
@@ -220,21 +239,23 @@ def _summed(steps: tuple[StepStanding, ...]) -> tuple[State, Text, datetime | No
     apply = [one for one in steps if one.state != "not-applicable"]
     if not apply:
         return "not-applicable", reasons.no_step_applies(len(steps)), None
-    states = {one.state for one in apply}
     known = [one.last_true for one in apply if one.last_true is not None]
     last_true = min(known) if len(known) == len(apply) else None
-    if states == {"proved"}:
-        return "proved", reasons.all_proved(len(apply)), last_true
-    good = sum(one.state in _GOOD for one in apply)
-    if good == len(apply):
-        proved = sum(one.state == "proved" for one in apply)
-        return "declared", reasons.all_declared(proved, good), last_true
-    weakest = max((one for one in apply if one.state not in _GOOD), key=lambda one: _PLACE[one.state])
-    if weakest.state == "fails":
-        return "fails", reasons.first(weakest.step.id, weakest.reason), last_true
-    if good:
-        return "partly", reasons.partly(good, len(apply), weakest.step.id, weakest.reason), last_true
-    return weakest.state, reasons.first(weakest.step.id, weakest.reason), last_true
+    still_open = [one for one in apply if one.state not in _GOOD]
+    if not still_open:
+        proved = sum([one.state == "proved" for one in apply])
+        if proved == len(apply):
+            return "proved", reasons.all_proved(proved), last_true
+        return "declared", reasons.all_declared(proved, len(apply)), last_true
+    weakest = max(still_open, key=_weakness)
+    if weakest.state == "fails" or len(still_open) == len(apply):
+        return weakest.state, reasons.first(weakest.step.id, weakest.reason), last_true
+    good = len(apply) - len(still_open)
+    return "partly", reasons.partly(good, len(apply), weakest.step.id, weakest.reason), last_true
+
+
+def _weakness(one: StepStanding) -> int:
+    return _PLACE[one.state]
 
 
 def _failing(found: tuple[Evidence, ...]) -> Evidence | None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 from tests.boards import filled
+from tests.hybrid_care import inventoried
 from tests.nodes import RunningNode, databases, running_node
 
 from schakel.store.embedded import EmbeddedServer
@@ -24,7 +25,9 @@ async def portal_node(cluster: EmbeddedServer) -> AsyncIterator[RunningNode]:
         ) as node,
     ):
         assert node.node.board is not None
+        assert node.node.inventory is not None
         await filled(node.node.board)
+        await inventoried(node.node.inventory)
         yield node
 
 

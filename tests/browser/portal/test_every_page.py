@@ -62,10 +62,11 @@ async def clean(page: Page, rules: Mapping[str, object]) -> None:
     is one sign only, is measured here."""
     found = (await Axe().run(page, options=dict(rules))).response
     assert found["violations"] == [], (page.url, found["violations"])
-    unsure = [one for one in found["incomplete"] if one["id"] != "color-contrast"]
-    assert unsure == [], (page.url, unsure)
-    texts = [node["target"][0] for one in found["incomplete"] for node in one["nodes"]]
-    assert await page.evaluate(CONTRASTS, texts) == []
+    unsure = {one["id"]: [node["target"][0] for node in one["nodes"]] for one in found["incomplete"]}
+    assert await page.evaluate(CONTRASTS, unsure.pop("color-contrast", [])) == []
+    for header in unsure.pop("th-has-data-cells", []):  # Axe does not follow headers of groups of rows.
+        assert await page.locator(header).get_attribute("scope") == "rowgroup"
+    assert unsure == {}, page.url
 
 
 async def opened(page: Page, portal: str, wanted: PortalPage) -> None:

@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-
 from joserfc.jwk import RSAKey
 
 from schakel.facilities import Facilities, FacilityRules

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from schakel.roadmap.checks import (
+    api,
     certificates,
     core_data,
     directory,
@@ -46,6 +47,7 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
             core_data.CHECK,
             medmij.CHECK,
             mail.CHECK,
+            api.CHECK,
             *suites.SUITES,
         )
     }

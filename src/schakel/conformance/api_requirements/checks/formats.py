@@ -101,7 +101,12 @@ def _round_trip(as_json: bytes, as_xml: bytes, url: str) -> Finding:
     try:
         one = json.parse(as_json, max_depth=json.STORED_DEPTH)
     except Invalid as error:
-        return broken(key, f"de JSON is niet te lezen: {error.message}", f"JSON: {error.message}", url)
+        return unknown(
+            key,
+            f"de JSON is niet te lezen: {error.message}",
+            f"the JSON cannot be read: {error.message}",
+            url,
+        )
     version = _version(one)
     if version is None:
         told = str(one.get("fhirVersion"))[:20]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from schakel.conformance.api_requirements.interface import interface
@@ -44,13 +45,17 @@ async def unsafe_methods(probe: Probe) -> Sequence[Finding]:
             probe.metadata,
         )
     trial = _Trial(probe)
+    patch = offered.supports("patch", "Basic")
     try:
-        return [
-            *await trial.posts(),
-            *await trial.puts(),
-            *await trial.patches(offered.supports("patch", "Basic")),
-            *await trial.deletes(),
-        ]
+        made = await trial.posts()
+        steps = (trial.puts, partial(trial.patches, patch), trial.deletes)
+        for place, step in enumerate(steps):
+            try:
+                made += await step()
+            except Unseen as unseen:
+                keys = _KEYS[2 * place + 2 : 2 * place + 4]
+                made += [unknown(key, unseen.reason.nl, unseen.reason.en, unseen.evidence) for key in keys]
+        return made
     finally:
         await trial.clean()
 
