@@ -22,6 +22,7 @@ from bench import (
     log,
     pair,
     patient,
+    portal,
     publish,
     question,
     reading,
@@ -47,6 +48,7 @@ SCENARIOS = (
     "history",
     "lastn",
     "mp9",
+    "portal",
     "directory",
     "question",
 )
@@ -212,6 +214,9 @@ async def _width(nodes: Pair, only: str | None, resources: int) -> list[report.F
     if only in (None, "mp9"):
         _say("the retrieval of medication")
         figures += await patient.mp9(nodes)
+    if only in (None, "portal"):
+        _say(f"the portal of a region of {portal.ORGANISATIONS} organisations")
+        figures += await portal.portal(nodes)
     return figures
 
 

@@ -192,6 +192,8 @@ def _settings(place: Place, places: list[Place], facilities: Facilities) -> dict
         "front_port": place.front_port,
         "internal_port": place.internal_port,
         "guarded_on_front": True,
+        "portal": {"public": True},
+        "roadmap": {"region": "Bench", "keepers": [place.slug]},
         "back": {
             "port": place.back_port,
             "public_url": f"https://{HOST}:{place.back_port}",

@@ -33,6 +33,9 @@ from schakel.config import (
     MedMij,
     Organisation,
     Peer,
+    Portal,
+    PortalLogin,
+    PortalPerson,
     Settings,
 )
 from schakel.fhir.definitions import VERSIONS, SearchParameter, corrections
@@ -166,6 +169,9 @@ def _configuration() -> Iterator[str]:
         ("`[certificates]`", Certificates),
         ("`[internal_tls]`", InternalTls),
         ("`[[organisations.internal_certificates]]`", InternalCertificate),
+        ("`[portal]`", Portal),
+        ("`[portal.login]`", PortalLogin),
+        ("`[[portal.people]]`", PortalPerson),
         ("`[limits]`", Limits),
     ):
         yield f"## {title}"

@@ -93,12 +93,16 @@ class ApiPeer:
         """The OpenAPI document."""
         shown: dict[str, Any] = {} if self.has("no examples") else {"example": {"resourceType": "Basic"}}
         content = {"content": {JSON: {"schema": {"type": "object"}, **shown}}}
-        done = {"responses": {"200": {"description": "Done.", **content}}}
-        made = {"responses": {"201": {"description": "Made.", **content}}, "requestBody": content}
+        done: dict[str, Any] = {"summary": "Done", "responses": {"200": {"description": "Done.", **content}}}
+        made = {
+            "summary": "Made",
+            "responses": {"201": {"description": "Made.", **content}},
+            "requestBody": content,
+        }
         one: dict[str, Any] = {
             "get": done,
             "put": {**done, "requestBody": content},
-            "delete": {"responses": {}},
+            "delete": {"summary": "Gone", "responses": {}},
         }
         one["patch"] = {**done, "requestBody": content}
         paths: dict[str, Any] = {

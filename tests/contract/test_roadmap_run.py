@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from structlog.testing import capture_logs
 from tests.measuring import capabilities, region, roadmap, saying, silent
 from tests.nodes import MakeDatabase, running_node
 
+from schakel.commands.doors import Door
+from schakel.commands.roadmap import Wanted
+from schakel.commands.roadmap import run as run_command
 from schakel.kernel.outcomes import Invalid
 from schakel.roadmap import run as running
 from schakel.roadmap import wire
@@ -221,6 +225,28 @@ fhir = {{ r4 = "{peer.url}/fhir" }}
         )
         assert code == 0
         assert "Ziekenhuis Noord" not in out
+
+
+async def test_a_run_is_handed_to_the_board_that_the_settings_name(
+    make_database: MakeDatabase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board = {"keepers": ["a"], "region": "Noord"}
+    async with running_node(make_database, ("a",), roadmap=board) as node:
+        a = node["a"]
+        file = tmp_path / "REGION.toml"
+        file.write_text(
+            'name = "Noord"\nby = "x"\n[defaults]\nhttp_on_loopback = true\n'
+            f'[[organisations]]\nura = "{a.ura}"\nname = "A"\nsector = "MSZ"\nissuer = "{a.front_root}/a"\n'
+        )
+        door = Door(a.slug, a.ura, "Organisation a", f"{a.internal_root}/a", f"{a.front_root}/a", a.key)
+        assert await asyncio.to_thread(run_command, file, Wanted(board=door)) == 0
+        assert "handed to the board of Organisation a" in capsys.readouterr().out
+        answer = await a.internal.get(f"{a.internal_root}/a/roadmap/runs")
+        assert answer.status_code == 200, answer.text
+        assert "Noord" in answer.text
+        refused = dataclasses.replace(door, key="another")
+        with pytest.raises(Invalid, match="the node refused"):
+            await asyncio.to_thread(run_command, file, Wanted(board=refused))
 
 
 async def test_the_command_says_when_nothing_could_be_measured_and_what_is_wrong_with_its_input(

@@ -21,7 +21,7 @@ from tests.shared import ROOT
 
 from schakel.cli import app
 from schakel.commands.reasons import REASONS
-from schakel.config import Back, Certificates, InternalTls, Limits, Organisation, Peer, Settings
+from schakel.config import Back, Certificates, InternalTls, Limits, Organisation, Peer, Portal, Settings
 from schakel.demo import cast as people
 from schakel.demo.patients import named_patients, region
 from schakel.http.node import Node
@@ -42,7 +42,7 @@ ROUTES = [
     for route in (*front(NODE), *internal(NODE), *back(NODE))
     if isinstance(route, Route) and route.path != "/{path:path}"
 ]
-SECTIONS = (Settings, Organisation, Peer, Limits, Back, Certificates, InternalTls)
+SECTIONS = (Settings, Organisation, Peer, Limits, Back, Certificates, InternalTls, Portal)
 SETTINGS = {name for model in SECTIONS for name in model.model_fields}
 SLUGS = {organisation.slug for organisation in people.ORGANISATIONS}
 

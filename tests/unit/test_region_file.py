@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from tests.shared import ROOT
 
 from schakel.kernel.outcomes import Invalid
-from schakel.roadmap.region import Region, read
+from schakel.roadmap.checks import CHECKS
+from schakel.roadmap.region import Defaults, Organisation, Region, read
 
 KEY = "the-secret-key-of-noord"
 HEAD = """
@@ -184,3 +187,26 @@ def test_one_organisation_can_be_chosen(tmp_path: Path) -> None:
     assert [one.ura for one in found.only("90000002").members] == ["90000002"]
     with pytest.raises(Invalid, match="it has 90000001, 90000002"):
         found.only("90000003")
+
+
+# -- the pages -----------------------------------------------------------------------------------------------
+
+
+def test_the_file_on_the_page_is_one_that_is_read_and_shows_every_member(tmp_path: Path) -> None:
+    page = (ROOT / "docs/how-to/measure-a-region.md").read_text("utf-8")
+    [example] = [
+        one for one in re.findall(r"^```\n(.*?)^```$", page, re.S | re.M) if one.startswith("name =")
+    ]
+    found = region(tmp_path, example, NOORD_KEY=KEY, TEST_PATIENT="999911120")
+    assert [one.ura for one in found.members] == ["90000001", "90000002"]
+    said = set(re.findall(r"\b([a-z_0-9]+) = ", page)) | {"exchange", "suites"}
+    beside = {"internal_key", "internal_key_file"}
+    assert set(Organisation.model_fields) <= said | beside
+    assert all(name in page for name in beside)
+    assert set(Defaults.model_fields) - said == {"http_on_loopback", "core_data_most"}
+
+
+def test_the_page_of_the_checks_has_each_with_what_it_does_and_how_long_it_counts() -> None:
+    page = (ROOT / "docs/explanation/checks.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([a-z-]+)` \| (.+) \| (\d+) \|$", page, re.M)
+    assert rows == [(one.id, one.how.en, str(one.fresh.days)) for one in CHECKS.values()]

@@ -16,10 +16,6 @@ roadmap = typer.Typer(
 )
 roadmap.add_typer(hybrid, name="hybrid")
 
-KeeperOption = Annotated[
-    str, typer.Option("--organisation", metavar="SLUG|URA", help="Who keeps the board of the region.")
-]
-
 
 @roadmap.command("run")
 def roadmap_run(
@@ -34,10 +30,12 @@ def roadmap_run(
         Path | None, typer.Option("--json", metavar="FILE", help="Write the run here as JSON.")
     ] = None,
     board: Annotated[
+        bool, typer.Option("--board", help="Hand the run to the board of a node (--data or --config).")
+    ] = False,
+    keeper: Annotated[
         str | None,
         typer.Option(
-            metavar="SLUG|URA",
-            help="Hand the run to the board that this organisation keeps (--data or --config).",
+            metavar="SLUG|URA", help="Who keeps that board; without it the one that the settings name."
         ),
     ] = None,
     data: DataOption = None,
@@ -49,29 +47,32 @@ def roadmap_run(
     is counted apart, never as wrong. Exit code 0 when anything was measured, whatever was found; 1 when nothing could
     be measured.
     """
-    from schakel.commands.doors import places
-    from schakel.commands.roadmap import Wanted, run
+    from schakel.commands.roadmap import Wanted, keeper_of, run
 
-    if board is None and (data is not None or config is not None):
-        raise Invalid(
-            "--data and --config say where the organisation of --board is reached: give --board too"
-        )
-    keeper = None if board is None else places(data, config).find(board)
-    return run(file, Wanted(tuple(only or ()), organisation or "", json, keeper))
+    if not board and (data or config or keeper):
+        raise Invalid("--data, --config and --keeper say which board gets the run: give --board too")
+    door = keeper_of(data, config, keeper or "") if board else None
+    return run(file, Wanted(tuple(only or ()), organisation or "", json, door))
 
 
 @roadmap.command("import")
 def roadmap_import(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A roadmap (JSON).")],
-    organisation: KeeperOption,
+    keeper: Annotated[
+        str | None,
+        typer.Option(
+            "--organisation",
+            metavar="SLUG|URA",
+            help="Who keeps it; without it the one that the settings name.",
+        ),
+    ] = None,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> int:
     """Give a board another version of the roadmap. The versions before it stay."""
-    from schakel.commands.doors import places
-    from schakel.commands.roadmap import import_roadmap
+    from schakel.commands.roadmap import import_roadmap, keeper_of
 
-    return import_roadmap(file, places(data, config).find(organisation))
+    return import_roadmap(file, keeper_of(data, config, keeper or ""))
 
 
 @roadmap.command("show")

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schakel import technical_log
-from schakel.commands.doors import Answer, Client, Door, refusal
+from schakel.commands.chosen import chosen
+from schakel.commands.doors import Answer, Client, Door, places, refusal
 from schakel.commands.progress import Progress
 from schakel.commands.tables import columns, count, shortened
 from schakel.kernel.outcomes import Invalid
@@ -43,16 +44,31 @@ class Wanted:
     board: Door | None = None
 
 
+def keeper_of(data: Path | None, config: Path | None, name: str) -> Door:
+    """The organisation that keeps the board of a region: `name` (a slug or URA), or the one that the settings name.
+
+    Raises `Invalid`.
+    """
+    known = places(data, config)
+    if name:
+        return known.find(name)
+    keepers = {slug for one in chosen(data, config, None) for slug in one.settings.roadmap.keepers}
+    found = [door for door in known.organisations if door.slug in keepers]
+    if not found:
+        raise Invalid(f"{known.source} has no board of a region (setting roadmap.keepers)")
+    return found[0]
+
+
 def run(file: Path, wanted: Wanted) -> int:
     """Measures the region in `file` and prints what was found; 0 when anything could be measured, 1 when nothing could.
 
     Raises `Invalid` before anything is asked when a file, a check or an organisation is not there.
     """
     technical_log.configure("warning")
-    chosen = region.read(file, os.environ)
-    roadmap = _roadmap(chosen.roadmap)
+    measuring = region.read(file, os.environ)
+    roadmap = _roadmap(measuring.roadmap)
     if wanted.organisation:
-        chosen = chosen.only(wanted.organisation)
+        measuring = measuring.only(wanted.organisation)
     if wanted.json is not None and not wanted.json.parent.is_dir():
         raise Invalid(f"the report {wanted.json} cannot be written: there is no folder {wanted.json.parent}")
     progress = Progress()
@@ -63,7 +79,7 @@ def run(file: Path, wanted: Wanted) -> int:
             f"{step.done} of {step.of}: {step.measured.ura} {finding.check} {_WORDS[finding.verdict]}"
         )
 
-    measured = asyncio.run(measure(chosen, roadmap, shown, only=wanted.only))
+    measured = asyncio.run(measure(measuring, roadmap, shown, only=wanted.only))
     progress.clear()
     for line in _told(measured):
         print(line)

@@ -61,7 +61,8 @@ class Declaration:
     """What someone declared about one step at one organisation.
 
     `document` names what shows it, `link` where that lies ('' when it is not to be read here). It counts when a second
-    reader has seen it (`seen_by` another than `declared_by`), until `until`. `owner` answers for the step.
+    reader has seen it (`seen_by` another than `declared_by`), until `until`. `owner` answers for the step. `account` is
+    what the identity provider calls who declared it, '' when it came without a login.
     """
 
     id: str
@@ -80,6 +81,7 @@ class Declaration:
     seen_at: datetime | None = None
     withdrawn_at: datetime | None = None
     withdrawn_by: str = ""
+    account: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ PAGES: list[PortalPage] = [
     PortalPage(f"/items/GF-1/{MEMBERS[0].ura}", "cell"),
     PortalPage(f"/items/LDN-1/{MEMBERS[1].ura}"),
     PortalPage("/runs", "runs"),
+    PortalPage("/versions"),
+    PortalPage("/?theme=GF&legal=law&state=not-checked"),
     PortalPage("/hybrid", "hybrid"),
     PortalPage(f"/hybrid/{MEMBERS[0].ura}", "hybrid-organisation"),
     PortalPage(f"/hybrid/{MEMBERS[1].ura}"),

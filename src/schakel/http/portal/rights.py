@@ -31,7 +31,6 @@ class Right:
 OPEN = Right()
 READ = Right(("viewer",), public=True)
 PROGRAMME = Right(("programme",))
-DECLARE = Right(("declarer",))
 DECLARE_OR_PROGRAMME = Right(("declarer", "programme"))
 DECLARE_OR_CONFIRM = Right(("declarer", "reader"))
 
@@ -46,21 +45,13 @@ RIGHTS: Mapping[str, Right] = {
     "GET /portal/organisations/{ura}": READ,
     "GET /portal/items/{item}": READ,
     "GET /portal/items/{item}/{ura}": READ,
-    "GET /portal/agenda": READ,
-    "GET /portal/agenda/{year}": READ,
-    "GET /portal/trends": READ,
-    "GET /portal/objectives": READ,
     "GET /portal/runs": READ,
     "GET /portal/runs/{id}": READ,
     "GET /portal/versions": READ,
-    "GET /portal/scans": READ,
     "GET /portal/hybrid": READ,
     "GET /portal/hybrid/{ura}": READ,
     "GET /portal/hybrid/{ura}/{pathway}": READ,
     "POST /portal/hybrid/{ura}/{pathway}": DECLARE_OR_PROGRAMME,
-    "GET /portal/export.{form}": READ,
-    "POST /portal/items/{item}/{ura}": DECLARE_OR_CONFIRM,
-    "POST /portal/agenda": PROGRAMME,
 }
 """By method and path, as `routes` has them."""
 

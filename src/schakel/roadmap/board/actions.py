@@ -110,9 +110,13 @@ def _check(action: Action, roadmap: Roadmap) -> None:
             f"item {item.id} has no step {action.step[:40]!r}", code="step-unknown", expression="step"
         )
     if action.progress not in get_args(Progress):
-        raise Invalid(f"progress is one of {', '.join(get_args(Progress))}", expression="progress")
+        raise Invalid(
+            f"progress is one of {', '.join(get_args(Progress))}",
+            code="progress-unknown",
+            expression="progress",
+        )
     if action.starts and action.due and action.due < action.starts:
-        raise Invalid("due is before starts", expression="due")
+        raise Invalid("due is before starts", code="due-early", expression="due")
 
 
 def _key(action: str) -> uuid.UUID:

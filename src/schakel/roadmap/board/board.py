@@ -172,18 +172,30 @@ class Board:
 
     # -- declarations ----------------------------------------------------------------------------------------------
 
-    async def declare(self, statement: Statement, by: str) -> Declaration:
+    async def declare(self, statement: Statement, by: str, account: str = "") -> Declaration:
         """A new declaration by `by`, in place of the one about the same step; it counts when someone else confirms it.
-        Raises `Invalid` naming the member that is wrong, and `NotFound` for who is not in the region."""
+        `account` is what the identity provider calls `by`. Raises `Invalid` naming the member that is wrong, and
+        `NotFound` for who is not in the region."""
+        [made] = await self.declare_all([statement], by, account)
+        return made
+
+    async def declare_all(
+        self, statements: Sequence[Statement], by: str, account: str = ""
+    ) -> tuple[Declaration, ...]:
+        """As `declare`, all of them or none."""
         async with self._changing() as connection:
             roadmap = await self._in_force(connection)
-            return await declarations.declare(connection, self._tenant, statement, roadmap, by)
+            made = [
+                await declarations.declare(connection, self._tenant, one, roadmap, by, account)
+                for one in statements
+            ]
+        return tuple(made)
 
-    async def confirm(self, declaration: str, by: str) -> Declaration:
-        """The second reader `by` has seen it. Raises `Forbidden` for who made it, `Conflict` when it was seen or taken
-        back, and `NotFound`."""
+    async def confirm(self, declaration: str, by: str, account: str = "") -> Declaration:
+        """The second reader `by` (`account` at the identity provider) has seen it. Raises `Forbidden` for who made it,
+        `Conflict` when it was seen or taken back, and `NotFound`."""
         async with self._changing() as connection:
-            return await declarations.confirm(connection, self._tenant, declaration, by)
+            return await declarations.confirm(connection, self._tenant, declaration, by, account)
 
     async def withdraw(self, declaration: str, by: str) -> Declaration:
         """Takes a declaration back. Raises `Conflict` when it was taken back before, and `NotFound`."""

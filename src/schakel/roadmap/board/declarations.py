@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import get_args
@@ -26,7 +27,7 @@ LONGEST = timedelta(days=731)
 
 _COLUMNS = (
     "id, ura, step, claim, reason, document, link, owner, said, declared_by, declared_at, until, seen_by, seen_at, "
-    "withdrawn_at, withdrawn_by"
+    "withdrawn_at, withdrawn_by, account"
 )
 _LINK = re.compile(r"https?://[^\s/?#]+[^\s]*")
 
@@ -48,10 +49,11 @@ class Statement:
 
 
 async def declare(
-    connection: Connection, tenant: int, said: Statement, roadmap: Roadmap, by: str
+    connection: Connection, tenant: int, said: Statement, roadmap: Roadmap, by: str, account: str = ""
 ) -> Declaration:
-    """Writes a declaration, in place of the one about the same step; in a transaction that holds the board. Raises
-    `Invalid` naming the member that is wrong, and `NotFound` when the organisation is not in the region."""
+    """Writes a declaration, in place of the one about the same step; in a transaction that holds the board. `account`
+    is what the identity provider calls who declares. Raises `Invalid` naming the member that is wrong, and `NotFound`
+    when the organisation is not in the region."""
     checked = _checked(said, roadmap)
     here: bool = await connection.fetchval(
         "SELECT EXISTS (SELECT FROM roadmap_member WHERE tenant = $1 AND ura = $2 AND here)", tenant, said.ura
@@ -69,7 +71,7 @@ async def declare(
     )
     row = await connection.fetchrow(
         "INSERT INTO roadmap_declaration (tenant, ura, step, claim, reason, document, link, owner, said, until, "
-        f"declared_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING {_COLUMNS}",
+        f"declared_by, account) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING {_COLUMNS}",
         tenant,
         said.ura,
         said.step,
@@ -78,19 +80,23 @@ async def declare(
         said.on,
         said.until,
         by,
+        account,
     )
     return _declaration(row)
 
 
-async def confirm(connection: Connection, tenant: int, declaration: str, by: str) -> Declaration:
+async def confirm(
+    connection: Connection, tenant: int, declaration: str, by: str, account: str = ""
+) -> Declaration:
     """A second reader has seen a declaration; in a transaction that holds the board. Raises `Forbidden` for who made
-    it, `Conflict` when it was taken back or has a second reader, and `NotFound`."""
+    it (by name or by account: a name can be changed), `Conflict` when it was taken back or has a second reader, and
+    `NotFound`."""
     by = text("by", by, most=200)
     found = await one(connection, tenant, declaration)
     _stands(found)
     if found.seen_by:
         raise Conflict("this declaration has a second reader already", code="declaration-seen")
-    if found.declared_by.casefold() == by.casefold():
+    if found.declared_by.casefold() == by.casefold() or (account and account == found.account):
         raise Forbidden(
             "the second reader is someone else than who declared it", code="second-reader-is-the-first"
         )
@@ -177,28 +183,54 @@ def _as_of(found: Declaration, moment: datetime | None) -> Declaration:
     )
 
 
-def _checked(said: Statement, roadmap: Roadmap) -> tuple[str, str, str, str]:
-    """Reason, document, link and owner. Raises `Invalid`."""
+def faults(said: Statement, roadmap: Roadmap) -> Iterator[Invalid]:
+    """All that is wrong with a statement, each naming the member; whether its organisation is in the region is not
+    looked at."""
     if not any(step.id == said.step for item in roadmap.items for step in item.steps):
-        raise Invalid(f"the roadmap has no step {said.step[:40]!r}", code="step-unknown", expression="step")
+        yield Invalid(f"the roadmap has no step {said.step[:40]!r}", code="step-unknown", expression="step")
     if said.claim not in get_args(Claim):
-        raise Invalid(f"claim is one of {', '.join(get_args(Claim))}", expression="claim")
+        yield Invalid(
+            f"claim is one of {', '.join(get_args(Claim))}", code="claim-unknown", expression="claim"
+        )
     today = now().astimezone(AMSTERDAM).date()
     if said.on > today:
-        raise Invalid("on is in the future: declare what is so now", expression="on")
+        yield Invalid("on is in the future: declare what is so now", code="on-future", expression="on")
     if said.until < today:
-        raise Invalid("until is past", expression="until")
+        yield Invalid("until is past", code="until-past", expression="until")
     if said.until > today + LONGEST:
-        raise Invalid(f"until is more than {LONGEST.days} days ahead", expression="until")
-    link = text("link", said.link, most=2000, needed=False)
-    if link and not _LINK.fullmatch(link):
-        raise Invalid("link is an http(s) address", expression="link")
-    return (
-        text("reason", said.reason, most=2000, needed=said.claim != "done", lines=True),
-        text("document", said.document, most=500, needed=said.claim == "done"),
-        link,
-        text("owner", said.owner, most=200),
-    )
+        yield Invalid(f"until is more than {LONGEST.days} days ahead", code="until-far", expression="until")
+    for name in _TEXTS:
+        try:
+            value = _text(said, name)
+        except Invalid as error:
+            yield error
+        else:
+            if name == "link" and value and not _LINK.fullmatch(value):
+                yield Invalid("link is an http(s) address", code="link-form", expression="link")
+
+
+_TEXTS = ("reason", "document", "link", "owner")
+
+
+def _text(said: Statement, name: str) -> str:
+    """A text of a statement without blanks around it. Raises `Invalid`."""
+    done = said.claim == "done"
+    match name:
+        case "reason":
+            return text(name, said.reason, most=2000, needed=not done, lines=True)
+        case "document":
+            return text(name, said.document, most=500, needed=done)
+        case "link":
+            return text(name, said.link, most=2000, needed=False)
+        case _:
+            return text(name, said.owner, most=200)
+
+
+def _checked(said: Statement, roadmap: Roadmap) -> tuple[str, ...]:
+    """Reason, document, link and owner. Raises `Invalid` for the first thing that is wrong."""
+    for fault in faults(said, roadmap):
+        raise fault
+    return tuple(_text(said, name) for name in _TEXTS)
 
 
 def _stands(found: Declaration) -> None:

@@ -11,11 +11,11 @@ def text(name: str, value: str, *, most: int, needed: bool = True, lines: bool =
     characters, or not printable; `lines` says that it may have more than one line."""
     value = value.replace("\r\n", "\n").strip()
     if needed and not value:
-        raise Invalid(f"{name} is needed", expression=name)
+        raise Invalid(f"{name} is needed", code="text-needed", expression=name)
     if len(value) > most:
-        raise Invalid(f"{name} has more than {most} characters", expression=name)
+        raise Invalid(f"{name} has more than {most} characters", code="text-long", expression=name)
     if not (value.replace("\n", "") if lines else value).isprintable():
-        raise Invalid(f"{name} has characters that cannot be shown", expression=name)
+        raise Invalid(f"{name} has characters that cannot be shown", code="text-odd", expression=name)
     return value
 
 

@@ -107,6 +107,7 @@ CREATE TABLE roadmap_declaration (
     said         date        NOT NULL,
     until        date        NOT NULL,
     declared_by  text        NOT NULL,
+    account      text        NOT NULL DEFAULT '',
     declared_at  timestamptz NOT NULL DEFAULT now(),
     seen_by      text        NOT NULL DEFAULT '',
     seen_at      timestamptz,

@@ -7,6 +7,7 @@ Source: NCSC, IT-beveiligingsrichtlijnen voor TLS, version 2.1: 'sufficient' or 
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import warnings
 from collections.abc import Callable, Sequence
@@ -31,6 +32,9 @@ _WRONG = {
     9: ("het certificaat geldt nog niet", "the certificate is not valid yet"),
     18: ("het certificaat is door zichzelf ondertekend", "the certificate is signed by itself"),
     62: ("het certificaat is van een andere naam", "the certificate is of another name"),
+    66: ("de sleutel is te kort", "the key is too short"),
+    67: ("de sleutel van de uitgever is te kort", "the key of the issuer is too short"),
+    68: ("de handtekening is te zwak", "the signature is too weak"),
     64: ("het certificaat is van een ander adres", "the certificate is of another address"),
 }
 """What is wrong with a certificate whoever looks at it, by the code of OpenSSL (X509_V_ERR). That its authority is not
@@ -70,13 +74,13 @@ async def transport(probe: Probe) -> Sequence[Finding]:
             f"the certificate cannot be trusted here ({error.verify_message}); give --cacert",
             url,
         ) from None
-    except ssl.SSLError as error:
+    except (TimeoutError, ConnectionRefusedError, socket.gaierror) as error:
+        told = str(error) or "time-out"
+        raise Unseen(f"er kwam geen verbinding: {told}", f"no connection came about: {told}", url) from None
+    except (OSError, EOFError) as error:
         if old := await _speaks_old(probe, host, port):
             return _both(broken, f"alleen {old}", f"nothing but {old}", url)
         raise Unseen(f"er kwam geen TLS tot stand: {error}", f"no TLS came about: {error}", url) from None
-    except (OSError, EOFError) as error:
-        told = str(error) or "time-out"
-        raise Unseen(f"er kwam geen verbinding: {told}", f"no connection came about: {told}", url) from None
     if wrong := _certificate(spoken.certificate):
         return _both(broken, *wrong, url)
     if old := await _speaks_old(probe, host, port):

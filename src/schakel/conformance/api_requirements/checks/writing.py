@@ -3,7 +3,7 @@ made, changed and deleted again."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -48,7 +48,11 @@ async def unsafe_methods(probe: Probe) -> Sequence[Finding]:
     patch = offered.supports("patch", "Basic")
     try:
         made = await trial.posts()
-        steps = (trial.puts, partial(trial.patches, patch), trial.deletes)
+        steps: tuple[Callable[[], Awaitable[list[Finding]]], ...] = (
+            trial.puts,
+            partial(trial.patches, patch),
+            trial.deletes,
+        )
         for place, step in enumerate(steps):
             try:
                 made += await step()
