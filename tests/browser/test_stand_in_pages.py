@@ -1,4 +1,5 @@
-"""The pages of the stand-ins of Mitz and Dezi in a real browser: used by keyboard, in both languages, at 320 pixels."""
+"""The pages of the stand-ins of Mitz, Dezi and a workplace in a real browser: used by keyboard, in both languages, at
+320 pixels."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from tests.browser.test_looks import CONTRAST, RULES, clean
 from tests.browser.walking import width_beyond
 from tests.nodes import free_ports
 
-from schakel_national import dezi, mitz
+from schakel_national import dezi, mitz, workplace
 from schakel_national.serving import Facility, serving
 
 BSN = "999911120"
@@ -32,6 +33,16 @@ surname = "Dam"
 role = "01.010"
 role_name = "Cardioloog"
 organisations = [{ ura = "22222222", name = "Oost" }]
+"""
+WORKPLACE = """
+[[clients]]
+id = "node"
+redirect_uris = ["http://127.0.0.1:1/callback"]
+key = KEY
+[[people]]
+subject = "1"
+name = "W. Hoog"
+function = "programmamanager"
 """
 
 
@@ -102,6 +113,33 @@ async def test_the_login_page_of_professionals_can_be_used(
         await page.goto(f"{address}/authorize?{asked}")
         await looks_good(page)
         assert "Cardioloog" in await page.locator("#who").inner_text()
+        assert errors == []
+        await page.locator("button.first").focus()
+        async with page.expect_request(lambda one: one.url.startswith("http://127.0.0.1:1/callback")) as sent:
+            await page.keyboard.press("Enter")
+        assert "code=" in (await sent.value).url
+
+
+@pytest.mark.parametrize("locale", ["nl", "en"])
+async def test_an_employee_logs_in_for_work_by_keyboard(
+    chromium: Browser, tmp_path: Path, locale: str
+) -> None:
+    members = RSAKey.generate_key(2048).as_dict(private=False)
+    key = "{ " + ", ".join(f'{name} = "{members[name]}"' for name in ("kty", "n", "e")) + " }"
+    (tmp_path / "workplace.toml").write_text(WORKPLACE.replace("KEY", key))
+    [port] = free_ports(1)
+    errors: list[str] = []
+    address = f"http://127.0.0.1:{port}"
+    asked = (
+        "response_type=code&client_id=node&redirect_uri=http://127.0.0.1:1/callback&scope=openid&state=s&nonce=n"
+        f"&code_challenge={CHALLENGE}&code_challenge_method=S256&ui_locales={locale}"
+    )
+    facility = Facility("workplace", workplace.application(tmp_path, address), port)
+    async with serving("127.0.0.1", [facility]), page_at(chromium, locale, errors) as page:
+        await page.goto(f"{address}/authorize?{asked}")
+        assert await page.locator("html").get_attribute("lang") == locale
+        await looks_good(page)
+        assert "W. Hoog, programmamanager" in await page.locator("#who").inner_text()
         assert errors == []
         await page.locator("button.first").focus()
         async with page.expect_request(lambda one: one.url.startswith("http://127.0.0.1:1/callback")) as sent:

@@ -7,12 +7,19 @@ import ssl
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import pytest
 from tests.api_peer import running_api
 from tests.certificates import Authority, Files, new_key, server_context
 
 from schakel.conformance.api_requirements import ApiOptions, Result, Verdict, check_api
+
+_SMALL_GROUP = b"""-----BEGIN DH PARAMETERS-----
+MEYCQQDq0Fs9iEH7NP7XZdinh2IHcLKbf1bg2Ttpb1yTTb1QVUB45LbUYL0rhEwp
+aVknZA1epp6l7PhMmVuRbTx06nefAgEC
+-----END DH PARAMETERS-----
+"""
 
 PASSED, FAILED, UNKNOWN = Verdict.PASSED, Verdict.FAILED, Verdict.UNKNOWN
 
@@ -65,7 +72,11 @@ def rsa_exchange(context: ssl.SSLContext) -> None:
 
 
 def finite_field(context: ssl.SSLContext) -> None:
-    context.set_ciphers("ECDHE+AESGCM:DHE+AESGCM")
+    context.set_ciphers("ECDHE+AESGCM:DHE+AESGCM:@SECLEVEL=0")
+    with NamedTemporaryFile() as file:
+        file.write(_SMALL_GROUP)
+        file.flush()
+        context.load_dh_params(file.name)
 
 
 @pytest.mark.parametrize(

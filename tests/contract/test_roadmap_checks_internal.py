@@ -100,7 +100,7 @@ WELL = {"categories": 1, "states": {"active": 4}, "due": 0, "failing": 0, "witho
 @pytest.mark.parametrize(
     ("changed", "verdict", "said"),
     [
-        ({}, "holds", "4 registrations"),
+        ({}, "holds", "Registrations in the NVI: 4"),
         ({"categories": 0}, "fails", "no rule"),
         ({"states": {"waiting": 3}}, "fails", "Nobody is registered"),
         ({"failing": 2}, "fails", "failed for 2 patients"),
@@ -137,7 +137,7 @@ async def test_an_organisation_without_subscriptions_fails(
 @pytest.mark.parametrize(
     ("more", "verdict", "said"),
     [
-        ({"state": "waiting", "attempts": 0, "error": None}, "holds", "1 patients"),
+        ({"state": "waiting", "attempts": 0, "error": None}, "holds", "Mitz tells: 1"),
         ({"state": "refused", "attempts": 1, "error": "no"}, "fails", "refused 1"),
         ({"state": "waiting", "attempts": 3, "error": "away"}, "fails", "failed for 1"),
     ],
@@ -170,6 +170,7 @@ async def test_a_node_without_dezi_fails_and_one_whose_dezi_is_away_is_not_judge
     async with dezi_node(make_database, issuer=silent()) as scene:
         found = await measured("professional-login", **internal(scene.a))
     assert found.verdict == "unknown"
+    assert "?" not in str(found)
 
 
 # -- log-seals -----------------------------------------------------------------------------------------------

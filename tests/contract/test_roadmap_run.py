@@ -18,16 +18,17 @@ from tests.measuring import capabilities, region, roadmap, saying, silent
 from tests.nodes import MakeDatabase, running_node
 
 from schakel.commands.doors import Door
-from schakel.commands.roadmap import Wanted
+from schakel.commands.roadmap import Wanted, show
 from schakel.commands.roadmap import run as run_command
 from schakel.kernel.outcomes import Invalid
 from schakel.roadmap import run as running
 from schakel.roadmap import wire
-from schakel.roadmap.checks import CHECKS, Check, Target, Tools
+from schakel.roadmap.checks import CHECKS, Check, Silent, Target, Tools
 from schakel.roadmap.checks.model import found
 from schakel.roadmap.checks.tools import AT_ONCE
 from schakel.roadmap.evidence import Finding, Run
 from schakel.roadmap.model import Text
+from schakel.roadmap.region import Defaults
 from schakel.roadmap.run import Step, measure
 
 SAID = Text("gezien", "seen")
@@ -134,6 +135,14 @@ async def test_when_nothing_answers_at_all_nothing_is_said_to_fail() -> None:
     assert [one.finding.verdict for one in both.measured] == ["fails", "holds"]
 
 
+async def test_what_was_asked_at_a_silent_address_is_not_repeated() -> None:
+    async with Tools.open(Defaults()) as tools:
+        with pytest.raises(Silent) as told:
+            await tools.get(f"{silent()}/path?state=secret")
+    assert "/path gave no answer" in told.value.reason.en
+    assert "secret" not in f"{told.value.reason} {told.value.detail}"
+
+
 async def test_a_check_that_is_not_there_is_refused_by_name() -> None:
     with pytest.raises(Invalid, match=r"no check 'tlz'; there are .*tls"):
         await measure(region({}), roadmap(), only=("tlz",))
@@ -146,6 +155,17 @@ def test_every_check_of_the_roadmap_is_there_and_says_in_two_languages_what_it_d
         assert id == check.id
         assert check.fresh >= timedelta(days=7)
         assert check.how.nl != check.how.en
+
+
+def test_a_roadmap_is_shown_with_how_each_step_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    assert show(None, "") == 0
+    listed = capsys.readouterr().out
+    assert all(f"\n{item.id} " in listed for item in roadmap().items)
+    [item, *_] = [one for one in roadmap().items if any("tls" in step.checks for step in one.steps)]
+    assert show(None, item.id) == 0
+    assert f"tls: {CHECKS['tls'].how.en}" in capsys.readouterr().out
+    with pytest.raises(Invalid, match="no item 'XX-1'; it has"):
+        show(None, "XX-1")
 
 
 # -- the command ---------------------------------------------------------------------------------------------

@@ -17,7 +17,10 @@ from tests.staff import OTHER, OWN, Member, Region, portal_node
 
 from schakel.commands import hybrid
 from schakel.commands.doors import Door
-from schakel.kernel.clock import AMSTERDAM, now
+from schakel.demo import cast
+from schakel.demo.doors import Client
+from schakel.demo.roadmap import hybrid as demo_hybrid
+from schakel.kernel.clock import AMSTERDAM, new_id, now
 from schakel.kernel.outcomes import Invalid
 from schakel.roadmap import wire
 from schakel.roadmap.evidence import Member as Organisation
@@ -109,11 +112,11 @@ async def inventory(organisation: RunningOrganisation) -> Mapping[str, Any]:
     return found
 
 
-async def join(region: Region) -> None:
-    """Puts both organisations on the board."""
-    members = tuple(Organisation(ura, f"Organisation {ura}", "MSZ") for ura in (OWN, OTHER))
+async def join(region: Region, *uras: str) -> None:
+    """Puts these organisations on the board."""
+    members = tuple(Organisation(ura, f"Organisation {ura}", "MSZ") for ura in uras)
     moment = now() - timedelta(minutes=1)
-    run = Run("run-1", "Regio Test", "iza-2025-06", "test", moment, moment, members, ())
+    run = Run(new_id(), "Regio Test", "iza-2025-06", "test", moment, moment, members, ())
     keeper = region.node["a"]
     url = f"{keeper.internal_root}/a/roadmap/runs"
     answer = await keeper.internal.post(url, content=wire.dump(run))
@@ -162,7 +165,7 @@ async def test_an_organisation_sees_and_writes_itself_alone_and_a_keeper_everybo
         assert (answer.status_code, answer.json()["code"]) == (403, "no-keeper"), answer.text
     answer = await ask(a, "POST", "/pathways", [pathway("astma")], ura=OTHER)
     assert (answer.status_code, answer.json()["expression"]) == (400, "ura")
-    await join(region)
+    await join(region, OWN, OTHER)
     await sent(a, "/pathways", [pathway("astma")], ura=OTHER)
     assert len((await inventory(b))["organisations"][0]["pathways"]) == 2
 
@@ -247,6 +250,19 @@ async def test_the_command_hands_files_over_and_shows_what_follows(
         await asyncio.to_thread(hybrid.import_file, people, door, None, None)
     with pytest.raises(Invalid, match="cannot be read"):
         await asyncio.to_thread(hybrid.import_file, tmp_path / "none.csv", door, None, None)
+
+
+async def test_the_inventory_of_the_demo_is_taken_in_by_the_keeper(region: Region) -> None:
+    await join(region, *(one.ura for one in cast.ORGANISATIONS))
+    a = region.node["a"]
+    async with Client() as client:
+        await demo_hybrid.send(client, f"{a.internal_root}/a", a.key, TODAY, 1)
+    shown = await inventory(a)
+    assert {one["name"] for one in shown["organisations"]} == {
+        f"Organisation {one.ura}" for one in cast.ORGANISATIONS
+    }
+    top, under = figure(shown["region"], "KPI-2")
+    assert under is not None and 0.25 <= top / under < 0.5
 
 
 async def test_a_node_without_a_board_has_no_inventory(make_database: MakeDatabase) -> None:

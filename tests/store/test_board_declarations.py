@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from tests.standings import DAY, HOSPITAL, run
+from tests.standings import DAY, HOSPITAL, PRACTICE, run
 
 from schakel.kernel.clock import AMSTERDAM, new_id, now
 from schakel.kernel.outcomes import Conflict, Forbidden, Invalid, NotFound, Outcome
@@ -52,6 +52,27 @@ async def test_nobody_is_the_second_reader_of_what_they_declared(board: Board, r
         await board.confirm(made.id, reader)
     assert caught.value.kind == "second-reader-is-the-first"
     assert await step_state(board) == "unconfirmed"
+
+
+async def test_a_new_name_makes_nobody_the_second_reader_of_what_they_declared(board: Board) -> None:
+    await board.add(run(at=now() - DAY))
+    made = await board.declare(STATEMENT, "Anna", "subject-1")
+    assert made.account == "subject-1"
+    with pytest.raises(Forbidden):
+        await board.confirm(made.id, "Anna de Wit", "subject-1")
+    assert (await board.confirm(made.id, "Bert", "subject-2")).seen_by == "Bert"
+
+
+async def test_of_several_declarations_all_are_written_or_none(board: Board) -> None:
+    await board.add(run(at=now() - DAY))
+    other = replace(STATEMENT, ura=PRACTICE.ura)
+    with pytest.raises(Invalid):
+        await board.declare_all([STATEMENT, replace(other, owner="")], "Anna")
+    with pytest.raises(NotFound):
+        await board.declare_all([STATEMENT, replace(other, ura="90000009")], "Anna")
+    assert await board.declarations(ended=True) == ()
+    made = await board.declare_all([STATEMENT, other], "Anna")
+    assert set(await board.declarations()) == set(made) and len(made) == 2
 
 
 async def test_a_declaration_has_one_second_reader(board: Board) -> None:
@@ -150,14 +171,14 @@ async def test_the_database_itself_keeps_the_second_reader_apart(
 ACTIONS: dict[str, tuple[Action, str]] = {
     "an item that is not there": (Action("GF-9", "Do it", "Anna"), "item-unknown"),
     "a step of another item": (Action("GF-2", "Do it", "Anna", step="GF-1.S1"), "step-unknown"),
-    "no title": (Action("GF-1", " ", "Anna"), "invalid"),
-    "a title of two lines": (Action("GF-1", "a\nb", "Anna"), "invalid"),
+    "no title": (Action("GF-1", " ", "Anna"), "text-needed"),
+    "a title of two lines": (Action("GF-1", "a\nb", "Anna"), "text-odd"),
     "an end before the beginning": (
         Action("GF-1", "Do it", "Anna", starts=TODAY, due=TODAY - DAY),
-        "invalid",
+        "due-early",
     ),
     "an organisation that is none": (Action("GF-1", "Do it", "Anna", ura="haven"), "ura-invalid"),
-    "a progress that is none": (Action("GF-1", "Do it", "Anna", progress="stuck"), "invalid"),  # type: ignore[arg-type]
+    "a progress that is none": (Action("GF-1", "Do it", "Anna", progress="stuck"), "progress-unknown"),  # type: ignore[arg-type]
     "an id that is not known": (Action("GF-1", "Do it", "Anna", id=new_id(), change=1), "action-unknown"),
     "an id that is none": (Action("GF-1", "Do it", "Anna", id="x"), "action-unknown"),
 }

@@ -39,6 +39,9 @@ PAGES: list[PortalPage] = [
     PortalPage(f"/hybrid/{MEMBERS[0].ura}/hartfalen", "hybrid-pathway"),
     PortalPage(f"/hybrid/{MEMBERS[1].ura}/nieuw"),
     PortalPage("/about", "about"),
+    PortalPage("/login", "login"),
+    PortalPage("/login?to=//elsewhere.example", status=400),
+    PortalPage("/logout"),
     PortalPage("/nothing", status=404),
     PortalPage("/organisations/0", status=404),
 ]

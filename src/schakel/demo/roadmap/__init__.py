@@ -1,4 +1,5 @@
 """The demo's region on the roadmap: the file that it is measured from, and a history that was made up for it.
 
-`region` writes REGION.toml, `history` has the runs of the months before; what is measured today is measured.
+`region` writes REGION.toml, `hybrid` has an inventory of hybrid care, `history` the runs of the months before; what is
+measured today is measured.
 """

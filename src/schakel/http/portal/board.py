@@ -5,6 +5,7 @@ Each reads the overview, which is kept in memory, and at most a few queries besi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 
 from starlette.requests import Request
@@ -15,6 +16,8 @@ from schakel.kernel.clock import AMSTERDAM, now
 from schakel.kernel.outcomes import NotFound
 from schakel.portal.cell import cell_page
 from schakel.portal.changes import changes
+from schakel.portal.declaring import CLAIMS, proposed
+from schakel.portal.filled import Filled
 from schakel.portal.filters import choices, labelled, read
 from schakel.portal.item import item_page
 from schakel.portal.organisation import organisation
@@ -23,7 +26,7 @@ from schakel.roadmap.board import Board
 from schakel.roadmap.board.turns import RunTurns
 from schakel.roadmap.checks import CHECKS
 from schakel.roadmap.evidence import Member
-from schakel.roadmap.model import Item
+from schakel.roadmap.model import Item, Roadmap
 from schakel.roadmap.overview import Overview
 
 _CHANGES = 20
@@ -45,7 +48,7 @@ class BoardPages:
         overview = await self._board.overview()
         allowed = choices(overview.roadmap, overview.members)
         found = region(overview, read(request.query_params.multi_items(), allowed), allowed)
-        turns = await self._last_turns(overview)
+        turns = await self.last_turns(overview)
         values = {
             "found": found,
             "offered": labelled(allowed, spoken(request)),
@@ -65,13 +68,16 @@ class BoardPages:
     async def item(self, request: Request) -> Response:
         """One item: what it is, how it is measured, and who is where. Raises `NotFound`."""
         overview = await self._board.overview()
-        found = item_page(overview, _item(request, overview), CHECKS)
+        found = item_page(overview, item_of(request, overview.roadmap), CHECKS)
         return self._frame.page(request, "portal/item", {"found": found})
 
-    async def cell(self, request: Request) -> Response:
-        """The evidence of one item at one organisation. Raises `NotFound`."""
+    async def cell(
+        self, request: Request, filled: Mapping[str, Filled] | None = None, status: int = 200
+    ) -> Response:
+        """The evidence of one item at one organisation, and the forms about it; `filled` has by step what somebody
+        filled in that was not right. Raises `NotFound`."""
         overview = await self._board.overview()
-        item, member = _item(request, overview), _member(request, overview)
+        item, member = item_of(request, overview.roadmap), _member(request, overview)
         checks = {name for step in item.steps for name in step.checks}
         found = cell_page(
             member,
@@ -80,7 +86,17 @@ class BoardPages:
             await self._board.declarations(member.ura, ended=True),
             CHECKS,
         )
-        return self._frame.page(request, "portal/cell", {"found": found})
+        visitor = self._frame.visitors.found(request)
+        values = {
+            "found": found,
+            "may_declare": visitor is not None
+            and (visitor.may("declarer", member.ura) or visitor.may("programme")),
+            "may_confirm": visitor is not None and visitor.may("reader", member.ura),
+            "claims": CLAIMS,
+            "filled": filled or {},
+            "empty": Filled(proposed(today())),
+        }
+        return self._frame.page(request, "portal/cell", values, status=status)
 
     async def runs(self, request: Request) -> Response:
         """What was measured when, and by whom."""
@@ -109,7 +125,7 @@ class BoardPages:
         }
         return self._frame.page(request, "portal/versions", values)
 
-    async def _last_turns(self, overview: Overview) -> RunTurns | None:
+    async def last_turns(self, overview: Overview) -> RunTurns | None:
         """What turned in the last run about the whole region, kept until the board changes; None before the first."""
         if overview.last_run is None:
             return None
@@ -130,8 +146,9 @@ def _member(request: Request, overview: Overview) -> Member:
     return found
 
 
-def _item(request: Request, overview: Overview) -> Item:
-    found = overview.roadmap.by_id.get(request.path_params["item"])
+def item_of(request: Request, roadmap: Roadmap) -> Item:
+    """The item that the address names. Raises `NotFound`."""
+    found = roadmap.by_id.get(request.path_params["item"])
     if found is None:
         raise NotFound("the roadmap has no such item", code="item-unknown")
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal, get_args
@@ -68,7 +69,8 @@ async def history(connection: Connection, tenant: int, action: str) -> tuple[Act
 async def write(connection: Connection, tenant: int, action: Action, roadmap: Roadmap, by: str) -> Action:
     """Writes a new action, or changes one; in a transaction that holds the board. Raises `Invalid` naming the member
     that is wrong, `NotFound` for an id that is not known, and `Conflict` when another change came between."""
-    _check(action, roadmap)
+    for fault in faults(action, roadmap):
+        raise fault
     key = _key(action.id) if action.id else uuid.uuid4()
     last: int = await connection.fetchval(
         "SELECT coalesce(max(change), 0) FROM roadmap_action WHERE tenant = $1 AND id = $2", tenant, key
@@ -89,34 +91,51 @@ async def write(connection: Connection, tenant: int, action: Action, roadmap: Ro
         last + 1,
         action.item,
         action.step,
-        identifier("ura", action.ura, needed=False),
-        text("title", action.title, most=200),
-        text("owner", action.owner, most=200, needed=False),
+        *(_text(action, name) for name in ("ura", "title", "owner")),
         action.starts,
         action.due,
         action.progress,
-        text("note", action.note, most=2000, needed=False, lines=True),
+        _text(action, "note"),
         text("by", by, most=200),
     )
     return _action(row)
 
 
-def _check(action: Action, roadmap: Roadmap) -> None:
+def faults(action: Action, roadmap: Roadmap) -> Iterator[Invalid]:
+    """All that is wrong with an action, each naming the member."""
     item = roadmap.by_id.get(action.item)
     if item is None:
-        raise Invalid(f"the roadmap has no item {action.item[:40]!r}", code="item-unknown", expression="item")
-    if action.step and action.step not in {step.id for step in item.steps}:
-        raise Invalid(
+        yield Invalid(f"the roadmap has no item {action.item[:40]!r}", code="item-unknown", expression="item")
+    elif action.step and action.step not in {step.id for step in item.steps}:
+        yield Invalid(
             f"item {item.id} has no step {action.step[:40]!r}", code="step-unknown", expression="step"
         )
     if action.progress not in get_args(Progress):
-        raise Invalid(
-            f"progress is one of {', '.join(get_args(Progress))}",
-            code="progress-unknown",
-            expression="progress",
-        )
+        said = f"progress is one of {', '.join(get_args(Progress))}"
+        yield Invalid(said, code="progress-unknown", expression="progress")
     if action.starts and action.due and action.due < action.starts:
-        raise Invalid("due is before starts", code="due-early", expression="due")
+        yield Invalid("due is before starts", code="due-early", expression="due")
+    for name in ("ura", *_TEXTS):
+        try:
+            _text(action, name)
+        except Invalid as error:
+            yield error
+
+
+_TEXTS = ("title", "owner", "note")
+
+
+def _text(action: Action, name: str) -> str:
+    """A text of an action without blanks around it, or its URA. Raises `Invalid`."""
+    match name:
+        case "ura":
+            return identifier(name, action.ura, needed=False)
+        case "title":
+            return text(name, action.title, most=200)
+        case "owner":
+            return text(name, action.owner, most=200, needed=False)
+        case _:
+            return text(name, action.note, most=2000, needed=False, lines=True)
 
 
 def _key(action: str) -> uuid.UUID:

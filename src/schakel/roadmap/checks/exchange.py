@@ -52,8 +52,8 @@ async def _measure(target: Target, tools: Tools) -> Finding:
     facts = {"holders": len(holders), "requests": len(requests)}
     if table.get("status") == "complete":
         reason = Text(
-            f"De BgZ kwam volledig binnen van {len(holders)} bronhouders.",
-            f"The BgZ came in whole from {len(holders)} holders.",
+            f"De BgZ kwam volledig binnen; bronhouders: {len(holders)}.",
+            f"The BgZ came in whole; holders: {len(holders)}.",
         )
         return found(ID, "holds", reason, exchange, facts)
     short = [one for one in holders if one.get("status") != "complete"]

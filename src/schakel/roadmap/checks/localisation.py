@@ -56,8 +56,8 @@ async def _measure(target: Target, tools: Tools) -> Finding:
         ID,
         faults,
         Text(
-            f"Er staan {active} aanmeldingen in de NVI, en geen is mislukt.",
-            f"There are {active} registrations in the NVI, and none failed.",
+            f"Aanmeldingen in de NVI: {active}, en geen is mislukt.",
+            f"Registrations in the NVI: {active}, and none failed.",
         ),
         facts={
             "active": active,

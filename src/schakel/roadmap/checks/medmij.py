@@ -77,8 +77,8 @@ async def _measure(target: Target, tools: Tools) -> Finding:
         ID,
         faults,
         Text(
-            f"{given.name} staat in de lijst met {len(offered)} gegevensdiensten, en hun deuren antwoorden.",
-            f"{given.name} is in the list with {len(offered)} data services, and their doors answer.",
+            f"{given.name} staat in de lijst, en de deuren van haar gegevensdiensten antwoorden: {len(offered)}.",
+            f"{given.name} is in the list, and the doors of its data services answer: {len(offered)}.",
         ),
         detail,
         {"services": len(offered), "list": number},

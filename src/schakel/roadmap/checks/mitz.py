@@ -68,8 +68,8 @@ async def _measure(target: Target, tools: Tools) -> Finding:
         ID,
         faults,
         Text(
-            f"Mitz vertelt de keuzes van {numbers['active']} patiënten.",
-            f"Mitz tells the choices of {numbers['active']} patients.",
+            f"Patiënten van wie Mitz de keuzes vertelt: {numbers['active']}.",
+            f"Patients whose choices Mitz tells: {numbers['active']}.",
         ),
         facts={**numbers, "failing": failing},
     )

@@ -186,8 +186,9 @@ class Tools:
         return answer
 
     def silence(self, address: str, error: Exception) -> Unclear:
-        """What an error while asking `address` says: that it is silent, or that we could not ask."""
-        host = urlsplit(address).netloc
+        """What an error while asking `address` says: that it is silent, or that we could not ask. What was asked there
+        is not repeated."""
+        address, host = address.partition("?")[0], urlsplit(address).netloc
         detail = f"{address}: {type(error).__name__}"
         cause: BaseException | None = error
         seen: list[BaseException] = []
