@@ -16,8 +16,9 @@ from tests.certificates import Authority, Files, new_key, server_context
 from schakel.conformance.api_requirements import ApiOptions, Result, Verdict, check_api
 
 _SMALL_GROUP = b"""-----BEGIN DH PARAMETERS-----
-MEYCQQDq0Fs9iEH7NP7XZdinh2IHcLKbf1bg2Ttpb1yTTb1QVUB45LbUYL0rhEwp
-aVknZA1epp6l7PhMmVuRbTx06nefAgEC
+MIGHAoGBAIsbcCdkmbIxcbE6Feo4nEDfUfATEVuw12j+PsqgNGs2HqUYv+daQYFO
+bYx/f/JEhbXFEMdtaMkgVJAToJ2lLq24dmnFfsC6eHoyoV22qT7hJUvVqiE+ra1j
+M++CybTSY2H0sqlfu22xmxChO1ph1tC6/pILxL6TQLAk7N6z+POPAgEC
 -----END DH PARAMETERS-----
 """
 

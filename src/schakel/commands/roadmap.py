@@ -10,7 +10,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from schakel import technical_log
@@ -67,6 +67,7 @@ def run(file: Path, wanted: Wanted) -> int:
     technical_log.configure("warning")
     measuring = region.read(file, os.environ)
     roadmap = _roadmap(measuring.roadmap)
+    members = measuring.members
     if wanted.organisation:
         measuring = measuring.only(wanted.organisation)
     if wanted.json is not None and not wanted.json.parent.is_dir():
@@ -80,6 +81,8 @@ def run(file: Path, wanted: Wanted) -> int:
         )
 
     measured = asyncio.run(measure(measuring, roadmap, shown, only=wanted.only))
+    # Who was not measured this time is in the region all the same.
+    measured = replace(measured, members=members)
     progress.clear()
     for line in _told(measured):
         print(line)

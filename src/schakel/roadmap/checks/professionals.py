@@ -57,7 +57,7 @@ async def _opened(tools: Tools, address: str) -> Finding:
     dezi = urlsplit(there)
     asked = parse_qs(dezi.query)
     host = dezi.netloc
-    answer = await tools.get(there, accept="text/html")
+    answer = await tools.get(there, accept="text/html", led=True)
     if answer.status >= 500:
         raise Unclear(
             Text(
