@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any, get_args
 
 from hypothesis import given
@@ -398,6 +399,14 @@ def test_each_state_differs_from_every_other_by_word_and_by_sign() -> None:
     ):
         assert len(set(told)) == len(STATES)
     assert all(len(look.sign) == 1 for look in STATES.values())
+
+
+def test_the_page_of_the_docs_has_every_state_with_its_sign() -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/read-the-board.md").read_text("utf-8")
+    found = [row.split(" | ")[:2] for row in page.splitlines() if row.startswith("| ")][1:]
+    assert [[sign.removeprefix("| "), word] for sign, word in found] == [
+        [look.sign, look.word.en] for look in STATES.values()
+    ]
 
 
 def test_each_ground_and_each_certainty_has_a_word() -> None:

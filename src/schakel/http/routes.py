@@ -165,7 +165,7 @@ def front(node: Node) -> list[BaseRoute]:
         Route("/{organisation}/oauth2/consent", authorise.consent, methods=["GET", "POST"]),
         Route("/{organisation}/professionals/login", professionals.login, methods=["GET"]),
         Route("/{organisation}/professionals/callback", professionals.callback, methods=["GET"]),
-        Route("/pages/{name}", plain(pages.style), methods=["GET"]),
+        Route("/pages/{name}", plain(pages.file), methods=["GET"]),
     ]
     return [*routes, OpenApi("front", url, routes).route()]
 

@@ -43,6 +43,12 @@ FAULTS: Final[Mapping[str, Text]] = {
     ),
     "ura-invalid": Text("Dit is geen URA-nummer.", "This is no URA number."),
     "progress-unknown": Text("Kies een van de vier.", "Choose one of the four."),
+    "action-changed": Text(
+        "Iemand anders heeft deze actie intussen gewijzigd. Hieronder staat wat u invulde, met daarboven hoe de actie "
+        "nu is. Bewaar opnieuw als het zo moet worden.",
+        "Someone else changed this action in the meantime. Below is what you filled in, above it how the action is "
+        "now. Save again if it should become so.",
+    ),
     "due-early": Text("Het einde ligt voor het begin.", "The end lies before the beginning."),
 }
 """What a person reads of what is wrong, by its code."""

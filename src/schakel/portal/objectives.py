@@ -1,4 +1,4 @@
-"""What the insurers ask: objectives and ambitions with the items that serve them, and the numbers with their formula."""
+"""What the insurers ask: objectives and ambitions with the items that serve them, and numbers with their formulas."""
 
 from __future__ import annotations
 

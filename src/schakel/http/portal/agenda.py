@@ -8,9 +8,9 @@ from starlette.responses import Response
 from schakel.http.portal.board import today
 from schakel.http.portal.declaring import name_of
 from schakel.http.portal.frame import Frame
-from schakel.kernel.outcomes import NotFound
+from schakel.kernel.outcomes import Conflict, NotFound
 from schakel.portal.agenda import PROGRESS, action, agenda, row, typed
-from schakel.portal.filled import Filled
+from schakel.portal.filled import FAULTS, Filled
 from schakel.portal.plan import FIRST, LAST, plan
 from schakel.roadmap.board import Action, Board
 
@@ -53,7 +53,8 @@ class AgendaPages:
         return await self._form(request, past, Filled(typed(past[0])))
 
     async def write(self, request: Request) -> Response:
-        """Writes a new action, or changes one. Raises `NotFound`, and `Conflict` when someone else came between."""
+        """Writes a new action, or changes one; the form comes back when someone else came between. Raises
+        `NotFound`."""
         visitor = await self._frame.visitors.required(request, "programme")
         form = await self._frame.visitors.form(request)
         known = request.path_params.get("id", "")
@@ -62,7 +63,12 @@ class AgendaPages:
         made, wrong = action(form, overview.roadmap, overview.members, past[0] if past else None)
         if made is None:
             return await self._form(request, past, Filled.of(form, wrong), 400)
-        written = await self._board.write_action(made, name_of(visitor))
+        try:
+            written = await self._board.write_action(made, name_of(visitor))
+        except Conflict as error:
+            past = await self._board.action_history(known)
+            filled = Filled({**form, "change": str(past[0].change)}, {"form": FAULTS[error.kind]})
+            return await self._form(request, past, filled, error.status)
         return self._frame.to(f"/agenda/actions/{written.id}")
 
     async def _form(

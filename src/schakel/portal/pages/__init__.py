@@ -40,9 +40,17 @@ class Pages:
 
     def __init__(self, public_url: str) -> None:
         self.base = urlsplit(public_url).path.rstrip("/")
-        self._styles = {_named(name, body): body for name, body in _styles()}
-        addresses = tuple(f"{self.base}/pages/{name}" for name in self._styles)
-        self._environments = {language: environment(language, addresses) for language in LANGUAGES}
+        styles = {_named(name, "css", body): body for name, body in _styles()}
+        icon = (_HERE / "templates" / "icon.svg").read_bytes()
+        named = _named("icon", "svg", icon)
+        self._files = {
+            **{name: (body, "text/css") for name, body in styles.items()},
+            named: (icon, "image/svg+xml"),
+        }
+        addresses = tuple(f"{self.base}/pages/{name}" for name in styles)
+        self._environments = {
+            language: environment(language, addresses, f"{self.base}/pages/{named}") for language in LANGUAGES
+        }
 
     def render(
         self,
@@ -67,16 +75,17 @@ class Pages:
             "text/html",
         )
 
-    async def style(self, request: Request) -> Response:
-        """A stylesheet of the pages. Its name changes with what is in it, so a browser may keep it for ever."""
-        body = self._styles.get(request.path_params["name"])
+    async def file(self, request: Request) -> Response:
+        """A stylesheet of the pages, or their icon. Its name changes with what is in it, so a browser may keep it for
+        ever."""
+        body, media = self._files.get(request.path_params["name"], (None, ""))
         if body is None:
             raise NotFound("there is nothing at this path")
         headers = {
             "Cache-Control": "public, max-age=31536000, immutable",
             "X-Content-Type-Options": "nosniff",
         }
-        return Response(body, headers=headers, media_type="text/css")
+        return Response(body, headers=headers, media_type=media)
 
 
 PRIVATE = {
@@ -119,13 +128,13 @@ def _styles() -> list[tuple[str, bytes]]:
     ]
 
 
-def _named(name: str, body: bytes) -> str:
-    """A name of a stylesheet that no other content has."""
-    return f"{name}-{hashlib.sha256(body).hexdigest()[:16]}.css"
+def _named(name: str, kind: str, body: bytes) -> str:
+    """A name of a file that no other content has."""
+    return f"{name}-{hashlib.sha256(body).hexdigest()[:16]}.{kind}"
 
 
-def environment(language: str, styles: tuple[str, ...] = ()) -> Environment:
-    """The templates in a language, with what each may use; `styles` are the addresses of the stylesheets."""
+def environment(language: str, styles: tuple[str, ...] = (), icon: str = "") -> Environment:
+    """The templates in a language, with what each may use; `styles` and `icon` are addresses of files."""
     made = Environment(
         loader=PackageLoader(__package__, "templates"),
         autoescape=True,
@@ -146,6 +155,7 @@ def environment(language: str, styles: tuple[str, ...] = ()) -> Environment:
     made.globals |= {
         "language": language,
         "styles": styles,
+        "icon": icon,
         "states": STATES,
         "legals": LEGALS,
         "certainties": CERTAINTIES,
