@@ -5,11 +5,14 @@ from __future__ import annotations
 from starlette.routing import BaseRoute, Route
 
 from schakel.http.node import Node
+from schakel.http.portal.agenda import AgendaPages
 from schakel.http.portal.board import BoardPages
+from schakel.http.portal.declaring import DeclaringForms
 from schakel.http.portal.frame import Frame
 from schakel.http.portal.hybrid import HybridPages
 from schakel.http.portal.login import PortalLogin
 from schakel.http.portal.rights import guarded
+from schakel.http.portal.trends import TrendPages
 from schakel.portal.pages import Pages
 
 
@@ -40,11 +43,24 @@ def _board(node: Node, frame: Frame) -> list[Route]:
     if node.board is None:
         return [Route("/portal/", frame.shown(frame.about), methods=["GET"])]
     pages = BoardPages(frame, node.board)
+    declaring = DeclaringForms(frame, node.board, pages)
+    agenda = AgendaPages(frame, node.board)
+    adding = TrendPages(frame, node.board, pages, hybrid=node.inventory is not None)
+    one = "/portal/agenda/actions/{id}"
     return [
         Route("/portal/", frame.shown(pages.region), methods=["GET"]),
         Route("/portal/organisations/{ura}", frame.shown(pages.organisation), methods=["GET"]),
         Route("/portal/items/{item}", frame.shown(pages.item), methods=["GET"]),
         Route("/portal/items/{item}/{ura}", frame.shown(pages.cell), methods=["GET"]),
+        Route("/portal/items/{item}/{ura}", frame.shown(declaring.send), methods=["POST"]),
+        Route("/portal/agenda", frame.shown(agenda.page), methods=["GET"]),
+        Route("/portal/agenda/new", frame.shown(agenda.new), methods=["GET"]),
+        Route("/portal/agenda/new", frame.shown(agenda.write), methods=["POST"]),
+        Route("/portal/agenda/{year}", frame.shown(agenda.year), methods=["GET"]),
+        Route(one, frame.shown(agenda.one), methods=["GET"]),
+        Route(one, frame.shown(agenda.write), methods=["POST"]),
+        Route("/portal/trends", frame.shown(adding.trends), methods=["GET"]),
+        Route("/portal/objectives", frame.shown(adding.objectives), methods=["GET"]),
         Route("/portal/runs", frame.shown(pages.runs), methods=["GET"]),
         Route("/portal/runs/{id}", frame.shown(pages.run), methods=["GET"]),
         Route("/portal/versions", frame.shown(pages.versions), methods=["GET"]),

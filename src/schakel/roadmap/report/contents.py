@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
 from typing import Final
 
 from schakel.kernel.clock import AMSTERDAM
@@ -95,11 +94,18 @@ class Theme:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """A part of the board that fits on a page: some organisations of one sector, and all items."""
+class Column:
+    """An organisation at the head of a block."""
 
+    name: str
     sector: str
-    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A part of the board that fits on a page: some organisations, and all items."""
+
+    members: tuple[Column, ...]
     themes: tuple[Theme, ...]
 
 
@@ -267,16 +273,12 @@ def _about(source: Source, language: Language) -> Iterator[About]:
     if run is None:
         yield About(t["measured"], t["never"])
     else:
-        yield About(
-            t["measured"], "", (_moment(run.started, language), _moment(run.finished, language))
-        )
+        yield About(t["measured"], "", (_moment(run.started, language), _moment(run.finished, language)))
         yield About(t["by"], line(run.by))
     if source.run is None:
         yield About(t["stands"], "", (_moment(overview.moment, language),))
     roadmap = overview.roadmap
-    yield About(
-        t["roadmap"], f"{said(roadmap.title, language)}, {t['version']} {line(roadmap.version)}"
-    )
+    yield About(t["roadmap"], f"{said(roadmap.title, language)}, {t['version']} {line(roadmap.version)}")
     yield About(
         t["size"],
         f"{len(overview.members)} {t['organisations']}, {len(roadmap.items)} {t['items']}, "
@@ -288,24 +290,21 @@ def _blocks(
     source: Source, members: Sequence[Member], marks: Mapping[State, Mark], language: Language
 ) -> Iterator[Block]:
     roadmap = source.overview.roadmap
-    for code, group in groupby(members, key=lambda one: one.sector):
-        found = list(group)
-        for start in range(0, len(found), _COLUMNS):
-            part = found[start : start + _COLUMNS]
+    for start in range(0, len(members), _COLUMNS):
+        part = members[start : start + _COLUMNS]
 
-            def row(item: Item, part: list[Member] = part) -> Row:
-                states = (source.overview.cells[one.ura, item.id].state for one in part)
-                return Row(item.id, said(item.title, language), tuple(marks[state] for state in states))
+        def row(item: Item, part: Sequence[Member] = part) -> Row:
+            states = (source.overview.cells[one.ura, item.id].state for one in part)
+            return Row(item.id, said(item.title, language), tuple(marks[state] for state in states))
 
-            yield Block(
-                said(sector_name(roadmap, code), language),
-                tuple(line(one.name) for one in part),
-                tuple(
-                    Theme(said(category.title, language), rows)
-                    for category in roadmap.categories
-                    if (rows := tuple(row(one) for one in roadmap.items if one.category == category.id))
-                ),
-            )
+        yield Block(
+            tuple(Column(line(one.name), said(sector_name(roadmap, one.sector), language)) for one in part),
+            tuple(
+                Theme(said(category.title, language), rows)
+                for category in roadmap.categories
+                if (rows := tuple(row(one) for one in roadmap.items if one.category == category.id))
+            ),
+        )
 
 
 def _organisation(

@@ -39,6 +39,7 @@ TEXTS: Final[Mapping[str, Text]] = {
     "glance": Text("De regio in één oogopslag", "The region at a glance"),
     "counted": Text("Items per organisatie, geteld per stand", "Items per organisation, counted by state"),
     "matrix": Text("Items (rijen) bij organisaties (kolommen)", "Items (rows) at organisations (columns)"),
+    "organisation": Text("Organisatie", "Organisation"),
     "together": Text("Samen", "Together"),
     "sector": Text("Sector", "Sector"),
     "kind": Text("Soort", "Kind"),

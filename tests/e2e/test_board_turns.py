@@ -1,0 +1,156 @@
+"""Something breaks in the region, and the board turns within one run, with the reason: `schakel roadmap run --board`."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import ssl
+import subprocess
+import sys
+import tomllib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from aiohttp import web
+from tests.certificates import Authority, server_context
+from tests.region import Demo, free_ports, started
+
+from schakel.demo import toml
+
+pytestmark = pytest.mark.slow
+
+KEEPER = "ziekenhuis-noord"
+SOUTH, GP = "99000102", "99000103"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    with started(tmp_path_factory.mktemp("turns") / "region", patients=4) as one:
+        yield one
+
+
+def measured(demo: Demo, *options: str, file: Path | None = None) -> str:
+    """What `schakel roadmap run` says, of a run that is handed to the board."""
+    command = [sys.executable, "-m", "schakel", "roadmap", "run", str(file or demo.published["region"])]
+    command += ["--board", "--data", str(demo.folder), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    assert "handed to the board" in done.stdout, done.stdout + done.stderr
+    return done.stdout
+
+
+def standing(demo: Demo, ura: str, step: str) -> dict[str, Any]:
+    """How a step stands at an organisation, as the board tells."""
+    keeper = demo.organisation(KEEPER)
+    answer = httpx.get(f"{keeper['internal']}/roadmap/board", headers={"X-API-Key": keeper["internal_key"]})
+    assert answer.status_code == 200, answer.text
+    item = step.partition(".")[0]
+    [cell] = [one for one in answer.json()["cells"] if (one["ura"], one["item"]) == (ura, item)]
+    [found] = [one for one in cell["steps"] if one["step"] == step]
+    return dict(found)
+
+
+def page(demo: Demo, item: str, ura: str) -> str:
+    """The words of the page on an item at an organisation."""
+    answer = httpx.get(f"{demo.published['portal']}items/{item}/{ura}?lang=nl")
+    assert answer.status_code == 200
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", answer.text))
+
+
+@contextmanager
+def away(demo: Demo, name: str) -> Iterator[None]:
+    """A facility that is down."""
+    switch = demo.folder / "stand-ins" / f"{name}.down"
+    switch.touch()
+    try:
+        yield
+    finally:
+        switch.unlink()
+
+
+@contextmanager
+def hanging(demo: Demo, name: str) -> Iterator[None]:
+    """A node that answers nobody."""
+    [pid] = [one["pid"] for one in demo.published["processes"] if one["name"] == name]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def changed(demo: Demo, folder: Path, ura: str, **values: toml.Value) -> Path:
+    """The region's file with other values for one organisation."""
+    table = tomllib.loads(Path(demo.published["region"]).read_text())
+    [one] = [each for each in table["organisations"] if each["ura"] == ura]
+    one |= values
+    file = folder / "region.toml"
+    file.write_text(toml.document(table))
+    return file
+
+
+@asynccontextmanager
+async def answering(port: int, context: ssl.SSLContext) -> AsyncIterator[None]:
+    """Something that answers at a port with this certificate."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text="here")
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def test_a_facility_that_is_down_leaves_what_it_knows_unknown_and_not_wrong(demo: Demo) -> None:
+    measured(demo, "--only", "medmij-list")
+    before = standing(demo, SOUTH, "PGO-1.S3")
+    assert before["state"] == "proved"
+    with away(demo, "medmij-lists"):
+        measured(demo, "--only", "medmij-list")
+    turned = standing(demo, SOUTH, "PGO-1.S3")
+    assert turned["state"] == "unknown" and turned["last_true"] == before["last_true"]
+    said = page(demo, "PGO-1", SOUTH)
+    assert turned["reason"]["nl"] in said and "niet te controleren" in said
+    measured(demo, "--only", "medmij-list")
+    assert standing(demo, SOUTH, "PGO-1.S3")["state"] == "proved"
+
+
+def test_a_node_that_answers_nobody_is_not_in_service_and_the_rest_is_unknown(demo: Demo) -> None:
+    checks = ("--only", "fhir-metadata", "--only", "token-metadata")
+    measured(demo, *checks)
+    assert standing(demo, GP, "ET-3.S1")["state"] == "proved"
+    with hanging(demo, "node-second"):
+        measured(demo, *checks)
+    assert standing(demo, GP, "ET-3.S1")["state"] == "fails"
+    assert standing(demo, GP, "GF-1.S1")["state"] == "unknown"
+    assert standing(demo, "99000101", "ET-3.S1")["state"] == "proved"
+    assert standing(demo, GP, "ET-3.S1")["reason"]["nl"] in page(demo, "ET-3", GP)
+    measured(demo, *checks)
+    assert standing(demo, GP, "ET-3.S1")["state"] == "proved"
+
+
+async def test_a_certificate_that_has_expired_fails_with_its_day(demo: Demo, tmp_path: Path) -> None:
+    issued = Authority.new("Test Root").issue("127.0.0.1", hosts=["127.0.0.1"], days=(-30, -3))
+    end, expired = issued.certificate.not_valid_after_utc, issued.write(tmp_path, "expired")
+    port = free_ports(1)
+    file = changed(demo, tmp_path, SOUTH, front=f"https://127.0.0.1:{port}/ziekenhuis-zuid")
+    async with answering(port, server_context(expired)):
+        measured(demo, "--only", "certificate", file=file)
+    turned = standing(demo, SOUTH, "LDN-2.S2")
+    assert turned["state"] == "fails" and f"{end:%d-%m-%Y}" in turned["reason"]["nl"]
+    assert f"{end:%d-%m-%Y}" in page(demo, "LDN-2", SOUTH)
+
+
+def test_who_is_not_measured_this_time_stays_on_the_board(demo: Demo) -> None:
+    measured(demo, "--only", "tls", "--organisation", SOUTH)
+    assert standing(demo, GP, "ET-3.S1")["state"] == "proved"
