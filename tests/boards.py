@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from schakel.kernel.clock import new_id, now
-from schakel.roadmap.board import Board
+from schakel.roadmap.board import Action, Board, Progress
 from schakel.roadmap.board.declarations import Statement
 from schakel.roadmap.checks import CHECKS
 from schakel.roadmap.evidence import Finding, Measured, Member, Run, Verdict
@@ -46,6 +46,7 @@ async def filled(board: Board) -> None:
     for number in range(RUNS):
         await board.add(_run(board, number, moment - (RUNS - 1 - number) * _BETWEEN))
     await _declared(board, moment)
+    await _planned(board, moment)
 
 
 def _run(board: Board, number: int, at: datetime) -> Run:
@@ -95,3 +96,25 @@ async def _declared(board: Board, moment: datetime) -> None:
         )
         if number % 3:
             await board.confirm(said.id, by="Bram Oudkerk")
+
+
+async def _planned(board: Board, moment: datetime) -> None:
+    """Actions of every progress, some late, some without a day or an owner."""
+    roadmap = await board.roadmap()
+    today = moment.date()
+    for number, item in enumerate(roadmap.items[:12]):
+        stages: tuple[Progress, ...] = ("planned", "running", "done", "dropped")
+        await board.write_action(
+            Action(
+                item=item.id,
+                title=f"Invoeren: {item.title.nl}",
+                owner="" if number % 5 == 4 else f"Werkgroep {number % 3 + 1}",
+                step=item.steps[0].id if number % 2 else "",
+                ura="" if number % 3 == 2 else MEMBERS[number % len(MEMBERS)].ura,
+                starts=today + timedelta(days=40 * (number - 6)),
+                due=None if number == 11 else today + timedelta(days=40 * (number - 4)),
+                progress=stages[number % 4],
+                note="Afgestemd in het overleg van de regio." if number % 2 else "",
+            ),
+            by="Sanne de Wit",
+        )

@@ -1,7 +1,8 @@
-"""Something breaks in the region, and the board turns within one run, with the reason: `schakel roadmap run --board`."""
+"""Something breaks in the region and its board turns within one run, with the reason (`schakel roadmap run --board`)."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -50,7 +51,7 @@ def standing(demo: Demo, ura: str, step: str) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     item = step.partition(".")[0]
     [cell] = [one for one in answer.json()["cells"] if (one["ura"], one["item"]) == (ura, item)]
-    [found] = [one for one in cell["steps"] if one["step"] == step]
+    [found] = [one for one in cell["steps"] if one["id"] == step]
     return dict(found)
 
 
@@ -145,7 +146,7 @@ async def test_a_certificate_that_has_expired_fails_with_its_day(demo: Demo, tmp
     port = free_ports(1)
     file = changed(demo, tmp_path, SOUTH, front=f"https://127.0.0.1:{port}/ziekenhuis-zuid")
     async with answering(port, server_context(expired)):
-        measured(demo, "--only", "certificate", file=file)
+        await asyncio.to_thread(measured, demo, "--only", "certificate", file=file)
     turned = standing(demo, SOUTH, "LDN-2.S2")
     assert turned["state"] == "fails" and f"{end:%d-%m-%Y}" in turned["reason"]["nl"]
     assert f"{end:%d-%m-%Y}" in page(demo, "LDN-2", SOUTH)

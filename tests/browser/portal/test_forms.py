@@ -1,0 +1,108 @@
+"""The forms of the portal in a real browser, for who is logged in: filled in by keyboard, told what is wrong at the
+field, and taken; readable by everyone in every state."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page
+from tests.boards import filled
+from tests.browser.portal.looking import looking
+from tests.browser.portal.test_every_page import SMALLER, clean
+from tests.browser.test_looks import RULES
+from tests.browser.walking import width_beyond
+from tests.nodes import databases
+from tests.staff import Member, Region, portal_node
+
+from schakel.kernel.clock import AMSTERDAM, now
+from schakel.store.embedded import EmbeddedServer
+
+ROADMAP = {"roadmap": {"region": "Regio Zonnestreek", "keepers": ["a"]}}
+CELL = "/items/LDN-1/90000101"
+TODAY = now().astimezone(AMSTERDAM).date()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def region(cluster: EmbeddedServer) -> AsyncIterator[Region]:
+    async with databases(cluster, "portal_forms") as make, portal_node(make, node_settings=ROADMAP) as found:
+        assert found.node.node.board is not None
+        await filled(found.node.node.board)
+        yield found
+
+
+@asynccontextmanager
+async def at_work(
+    chromium: Browser, region: Region, *, script: bool = True, status: int = 200
+) -> AsyncIterator[Page]:
+    """A browser in which the programme manager is logged in."""
+    async with Member(region, "programme") as member:
+        await member.log_in("/portal/about")
+        kept = [one for one in member.http.cookies.jar if one.name == "schakel-portal"]
+        cookies = [{"name": one.name, "value": str(one.value), "url": f"{region.portal}/"} for one in kept]
+        async with looking(chromium, region.portal, status=status, java_script_enabled=script) as page:
+            await page.context.add_cookies(cookies)  # type: ignore[arg-type]
+            yield page
+
+
+async def readable(page: Page) -> None:
+    """For everyone, at any width."""
+    assert await page.evaluate(SMALLER) == []
+    await clean(page, RULES)
+    await page.set_viewport_size({"width": 320, "height": 640})
+    assert await width_beyond(page) == 0
+    await page.set_viewport_size({"width": 1280, "height": 900})
+
+
+async def test_an_action_is_written_and_what_is_wrong_is_told(chromium: Browser, region: Region) -> None:
+    async with at_work(chromium, region, status=400) as page:
+        await page.goto(f"{region.portal}/agenda")
+        await page.get_by_role("link", name="Nieuwe actie").click()
+        await readable(page)
+        await page.get_by_label("Wat er gebeurt").fill("Adresboek vullen")
+        await page.keyboard.press("Tab")
+        await page.keyboard.type("GF-6.S2")
+        await page.get_by_label("Eigenaar").fill("J. de Boer")
+        await page.get_by_label("Begint").fill("2026-05-01")
+        await page.get_by_label("Eindigt").fill("2026-04-01")
+        await page.get_by_role("button", name="Bewaren").press("Enter")
+        assert "Het einde ligt voor het begin." in await page.get_by_role("alert").inner_text()
+        assert await page.get_by_label("Wat er gebeurt").input_value() == "Adresboek vullen"
+        assert await page.get_by_label("Voor welk punt").input_value() == "GF-6.S2"
+        await readable(page)
+        await page.get_by_role("alert").get_by_role("link").press("Enter")
+        assert await page.evaluate("document.activeElement.id") == "due"
+        await page.get_by_label("Eindigt").fill("2026-06-01")
+        await page.get_by_role("button", name="Bewaren").press("Enter")
+        assert await page.locator("h1").inner_text() == "Adresboek vullen"
+        assert "Jo programme" in await page.locator("table").inner_text()
+        await readable(page)
+
+
+@pytest.mark.parametrize("script", [True, False])
+async def test_a_step_is_declared_and_withdrawn(chromium: Browser, region: Region, script: bool) -> None:
+    async with at_work(chromium, region, script=script, status=400) as page:
+        await page.goto(f"{region.portal}{CELL}")
+        step = page.locator("section[id='LDN-1.S2']")
+        await step.locator("summary", has_text="Verklaren").press("Enter")
+        await step.get_by_label("Wie hiervoor verantwoordelijk is").fill("Informatiemanager")
+        await step.get_by_role("button", name="Verklaren", exact=True).press("Enter")
+        alert = page.get_by_role("alert")
+        assert "Kies een van de drie." in await alert.inner_text()
+        if script:
+            await readable(page)
+        await step.get_by_label("Gedaan", exact=True).check()
+        await step.get_by_label("Document waaruit het blijkt").fill("Besluit van mei")
+        until = (TODAY + timedelta(days=90)).isoformat()
+        await step.get_by_label("Telt tot").fill(until)
+        await step.get_by_role("button", name="Verklaren", exact=True).press("Enter")
+        assert "#declaration-" in page.url
+        said = page.locator(".declaration:target")
+        assert "Besluit van mei" in await said.inner_text() and "nog niet" in await said.inner_text()
+        if script:
+            await readable(page)
+        await said.get_by_role("button", name="Deze verklaring intrekken").press("Enter")
+        assert "ingetrokken" in await page.locator(".declaration:target h4").inner_text()
