@@ -1,4 +1,4 @@
-"""Something breaks in the region and its board turns within one run, with the reason (`schakel roadmap run --board`)."""
+"""What breaks in the region turns its board within one run, with the reason (`schakel roadmap run --board`)."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import typer
 from schakel.cli.hybrid import hybrid
 from schakel.commands.options import ConfigOption, DataOption
 from schakel.kernel.outcomes import Invalid
+from schakel.kernel.texts import Language
 
 roadmap = typer.Typer(
     help="The roadmap: measure where a region stands, and what is asked of it.", no_args_is_help=True
@@ -26,9 +27,23 @@ def roadmap_run(
         list[str] | None, typer.Option(metavar="CHECK", help="Only this check; may be given more than once.")
     ] = None,
     organisation: Annotated[str | None, typer.Option(metavar="URA", help="Only this organisation.")] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a report here as one web page.")
+    ] = None,
+    pdf: Annotated[Path | None, typer.Option("--pdf", metavar="FILE", help="Write it here as a PDF.")] = None,
+    xlsx: Annotated[
+        Path | None, typer.Option("--xlsx", metavar="FILE", help="Write it here as a workbook.")
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Write it here as a table (UTF-8, split at ;)."),
+    ] = None,
     json: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the run here as JSON.")
     ] = None,
+    language: Annotated[
+        Language, typer.Option(help="The language of the page, the PDF and the workbook.")
+    ] = "nl",
     board: Annotated[
         bool, typer.Option("--board", help="Hand the run to the board of a node (--data or --config).")
     ] = False,
@@ -48,11 +63,14 @@ def roadmap_run(
     be measured.
     """
     from schakel.commands.roadmap import Wanted, keeper_of, run
+    from schakel.roadmap.report import Kind
 
     if not board and (data or config or keeper):
         raise Invalid("--data, --config and --keeper say which board gets the run: give --board too")
     door = keeper_of(data, config, keeper or "") if board else None
-    return run(file, Wanted(tuple(only or ()), organisation or "", json, door))
+    asked: dict[Kind, Path | None] = {"html": html, "pdf": pdf, "xlsx": xlsx, "csv": csv, "json": json}
+    reports = {kind: path for kind, path in asked.items() if path is not None}
+    return run(file, Wanted(tuple(only or ()), organisation or "", reports, language, door))
 
 
 @roadmap.command("import")

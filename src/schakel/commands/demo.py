@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
+import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,6 +111,14 @@ def _welcome(region: Running, options: DemoOptions, screen: Screen) -> None:
             f"--holder {north['slug']}"
         )
         screen.line(f"  schakel explain DECISION --data {folder} --organisation {north['slug']}")
-    if options.browser:
-        screen.line("There is no portal in this version yet, so no browser is opened.")
+    screen.line(f"  schakel roadmap run {published['region']} --board --data {folder}")
+    staff = ", ".join(f"{one['name']} ({', '.join(one['roles'])})" for one in published["staff"])
+    screen.line(f"Portal: {published['portal']} (log in as {staff})")
+    if options.browser and _has_screen() and webbrowser.open(published["portal"]):
+        screen.line("It opens in your browser; --no-browser leaves that out.")
     screen.line(f"Ready after {screen.seconds:.1f} s. Ctrl-C stops everything.")
+
+
+def _has_screen() -> bool:
+    """Whether a browser would open a window, and not take over this terminal."""
+    return sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))

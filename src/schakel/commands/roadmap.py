@@ -10,7 +10,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from schakel import technical_log
@@ -19,10 +19,10 @@ from schakel.commands.doors import Answer, Client, Door, places, refusal
 from schakel.commands.progress import Progress
 from schakel.commands.tables import columns, count, shortened
 from schakel.kernel.outcomes import Invalid
-from schakel.roadmap import reading, region, wire
+from schakel.roadmap import reading, region, report, wire
 from schakel.roadmap.checks import CHECKS
 from schakel.roadmap.evidence import Run, Verdict
-from schakel.roadmap.model import Roadmap
+from schakel.roadmap.model import Language, Roadmap
 from schakel.roadmap.run import Step, measure
 
 _WORDS: Mapping[Verdict, str] = {
@@ -35,12 +35,13 @@ _WORDS: Mapping[Verdict, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to measure: the checks and the organisation named, or all. `json` is where to write the run, `board` whose
-    board gets it."""
+    """What to measure: the checks and the organisation named, or all. `reports` says where each kind of report is
+    written, in `language`; `board` is whose board gets the run."""
 
     only: Collection[str] = ()
     organisation: str = ""
-    json: Path | None = None
+    reports: Mapping[report.Kind, Path] = field(default_factory=dict)
+    language: Language = "nl"
     board: Door | None = None
 
 
@@ -70,8 +71,7 @@ def run(file: Path, wanted: Wanted) -> int:
     members = measuring.members
     if wanted.organisation:
         measuring = measuring.only(wanted.organisation)
-    if wanted.json is not None and not wanted.json.parent.is_dir():
-        raise Invalid(f"the report {wanted.json} cannot be written: there is no folder {wanted.json.parent}")
+    report.writable(wanted.reports)
     progress = Progress()
 
     def shown(step: Step) -> None:
@@ -86,8 +86,8 @@ def run(file: Path, wanted: Wanted) -> int:
     progress.clear()
     for line in _told(measured):
         print(line)
-    if wanted.json is not None:
-        _write(wanted.json, wire.dump(measured))
+    if wanted.reports:
+        report.write(wanted.reports, report.of_run(measured, roadmap), wanted.language)
     if wanted.board is not None:
         asyncio.run(_post(wanted.board, "roadmap/runs", wire.dump(measured)))
         print(f"handed to the board of {wanted.board.name} ({wanted.board.ura})")
@@ -176,13 +176,6 @@ def _read(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise Invalid(f"the roadmap {file} cannot be read: {error.strerror}") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise Invalid(f"the report {path} cannot be written: {error.strerror}") from error
 
 
 async def _post(keeper: Door, path: str, body: bytes) -> Answer:

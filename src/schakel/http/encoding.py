@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from schakel.http.closing import closed
 from schakel.http.negotiation import weight
 from schakel.kernel.outcomes import NotAcceptable
 
@@ -40,17 +41,20 @@ _LEVEL: dict[Coding, int] = {"zstd": 3, "gzip": 5, "deflate": 5}
 
 
 def encoded(app: ASGIApp, refuse: Callable[[Request, Exception], Response]) -> ASGIApp:
-    """`app` with its answers packed; `refuse` answers a caller that takes no coding, not even none."""
+    """`app` with its answers packed and closed to browsers (`closing`); `refuse` answers a caller that takes no coding,
+    not even none."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        scheme = scope.get("scheme", "http")
         lines = [value for name, value in scope["headers"] if name == b"accept-encoding"]
         choice = chosen(b",".join(lines).decode("latin-1")) if lines else _PLAIN
         if choice.coding is None and not choice.plain:
             error = NotAcceptable(
                 "Accept-Encoding refuses all there is: zstd, gzip, deflate, and no coding at all"
             )
-            return await refuse(Request(scope, receive), error)(scope, receive, send)
-        await app(scope, receive, _Packer(send, choice).send)
+            refused = refuse(Request(scope, receive), error)
+            return await refused(scope, receive, _Packer(send, _PLAIN, scheme).send)
+        await app(scope, receive, _Packer(send, choice, scheme).send)
 
     return answer
 
@@ -83,8 +87,11 @@ def chosen(accept: str) -> Choice:
 class _Packer:
     """Holds the start of an answer back until its body is there, and packs that."""
 
-    def __init__(self, send: Send, choice: Choice) -> None:
+    __slots__ = ("_coding", "_least", "_scheme", "_send", "_start")
+
+    def __init__(self, send: Send, choice: Choice, scheme: str) -> None:
         self._send = send
+        self._scheme = scheme
         self._coding = choice.coding
         self._least = _WORTH_IT if choice.plain else 1
         self._start: Message | None = None
@@ -95,6 +102,7 @@ class _Packer:
             return
         start, self._start = self._start, None
         if start is not None:
+            start["headers"] = closed(start["headers"], self._scheme)
             message = await self._packed(start, message)
             await self._send(start)
         await self._send(message)
@@ -102,8 +110,10 @@ class _Packer:
     async def _packed(self, start: Message, message: Message) -> Message:
         """The message with the whole body, packed when that is worth it; `start` then says so."""
         body = message.get("body", b"")
+        if len(body) < self._least or message.get("more_body"):
+            return message
         headers = MutableHeaders(raw=start["headers"])
-        if len(body) < self._least or message.get("more_body") or not _compressible(headers):
+        if not _compressible(headers):
             return message
         headers.add_vary_header("Accept-Encoding")
         if self._coding is None:

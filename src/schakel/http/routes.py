@@ -12,7 +12,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from schakel.http.administration import Administration, UpdateClient
 from schakel.http.authorise import Authorise
-from schakel.http.closing import closed
 from schakel.http.consent import ConsentRoutes
 from schakel.http.decisions import Decisions
 from schakel.http.did import Did
@@ -261,4 +260,4 @@ def application(routes: list[BaseRoute]) -> ASGIApp:
                 return await door.app(scope, receive, send)
         await app(scope, receive, send)
 
-    return closed(encoded(answer, refused))
+    return encoded(answer, refused)

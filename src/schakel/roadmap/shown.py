@@ -25,6 +25,9 @@ COLUMNS = (
     "last_true",
 )
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""How a text begins that a spreadsheet takes for a formula, in any width."""
+
 
 def as_json(overview: Overview) -> dict[str, Any]:
     """The overview: members, and every item at each of them with its steps."""
@@ -57,10 +60,10 @@ def run_json(run: RunInfo) -> dict[str, Any]:
     }
 
 
-def as_csv(overview: Overview) -> str:
+def as_csv(overview: Overview, delimiter: str = ",") -> str:
     """A line for every item at every member. What a spreadsheet would take for a formula has a ' before it."""
     out = io.StringIO()
-    writer = csv.writer(out)
+    writer = csv.writer(out, delimiter=delimiter)
     writer.writerow(COLUMNS)
     for member in overview.members:
         for cell in overview.of_member(member.ura):
@@ -77,9 +80,7 @@ def as_csv(overview: Overview) -> str:
                 cell.reason.en,
                 "" if cell.last_true is None else instant(cell.last_true),
             )
-            writer.writerow(
-                [f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text for text in row]
-            )
+            writer.writerow([f"'{text}" if text.startswith(_FORMULA) else text for text in row])
     return out.getvalue()
 
 

@@ -4,8 +4,9 @@ Entry point: `check(folder, screen, json_file)` on a region that is up. A step i
 it proved, in a sentence with the compared figures, and raises `NotProved` when a comparison fails; nothing is
 ok because nothing was looked at. `finding` has who is asked and where, `exchange` what came of it, `medication` what
 is kept in R4, `proofs` what tokens and certificates open and what can be shown afterwards, `patient` what the patient
-reads, `refusals` what must be refused, `outages` what happens without a facility, `strangers` holders that are not what
-they should be, `professionals` the login of one, `trial` the parties and what the steps leave to each other.
+reads, `roadmap` where the region stands, `refusals` what must be refused, `outages` what happens without a facility,
+`strangers` holders that are not what they should be, `professionals` the login of one, `trial` the parties and what
+the steps leave to each other.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from schakel.demo.check import (
     professionals,
     proofs,
     refusals,
+    roadmap,
     strangers,
 )
 from schakel.demo.check.trial import NotProved, Trial
@@ -80,6 +82,8 @@ STEPS: Steps = (
     ("refused: one holder lies about the patient", strangers.lying),
     ("refused: one holder has the wrong version", strangers.wrong_version),
     ("refused: the directory is stale", outages.stale),
+    ("roadmap: the region is measured, and its board shows it", roadmap.measured),
+    ("roadmap: what cannot be checked is not known, and not wrong", roadmap.unknown),
 )
 """The steps in the order in which they are made."""
 

@@ -57,6 +57,7 @@ RIGHTS: Mapping[str, Right] = {
     "GET /portal/runs": READ,
     "GET /portal/runs/{id}": READ,
     "GET /portal/versions": READ,
+    "GET /portal/export.{form}": READ,
     "GET /portal/hybrid": READ,
     "GET /portal/hybrid/{ura}": READ,
     "GET /portal/hybrid/{ura}/{pathway}": READ,

@@ -8,6 +8,7 @@ from schakel.http.node import Node
 from schakel.http.portal.agenda import AgendaPages
 from schakel.http.portal.board import BoardPages
 from schakel.http.portal.declaring import DeclaringForms
+from schakel.http.portal.export import Exports
 from schakel.http.portal.frame import Frame
 from schakel.http.portal.hybrid import HybridPages
 from schakel.http.portal.login import PortalLogin
@@ -64,6 +65,7 @@ def _board(node: Node, frame: Frame) -> list[Route]:
         Route("/portal/runs", frame.shown(pages.runs), methods=["GET"]),
         Route("/portal/runs/{id}", frame.shown(pages.run), methods=["GET"]),
         Route("/portal/versions", frame.shown(pages.versions), methods=["GET"]),
+        Route("/portal/export.{form}", frame.shown(Exports(node.board).export), methods=["GET"]),
     ]
 
 
