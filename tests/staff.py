@@ -58,10 +58,11 @@ async def portal_node(
     *,
     node_settings: Mapping[str, Any] | None = None,
     files: Files | None = None,
+    people: Mapping[str, Mapping[str, Any]] = PEOPLE,
     **portal: Any,
 ) -> AsyncIterator[Region]:
-    """A node with organisations `a` and `b` and a portal; `portal` are settings of it, `node_settings` of the node. By
-    `files` the provider knows it, when given."""
+    """A node with organisations `a` and `b` and a portal; `portal` are settings of it, `node_settings` of the node, `people`
+    who may do what. By `files` the provider knows it, when given."""
     with TemporaryDirectory(prefix="schakel-portal-") as name:
         folder = Path(name)
         [port] = free_ports(1)
@@ -73,7 +74,7 @@ async def portal_node(
             login |= {"key": files.key, "certificate": files.certificate}
         settings = {
             "login": login,
-            "people": [{"subject": subject, **one} for subject, one in PEOPLE.items()],
+            "people": [{"subject": subject, **one} for subject, one in people.items()],
             **portal,
         }
         async with AsyncExitStack() as stack:
@@ -85,8 +86,8 @@ async def portal_node(
                 "redirect_uris": [f"{node['a'].front_root}/portal/callback"],
                 "key": {part: key[part] for part in ("kty", "n", "e")},
             }
-            people: list[toml.Value] = [{"subject": one, "name": f"Jo {one}"} for one in (*PEOPLE, "nobody")]
-            (folder / "workplace.toml").write_text(toml.document({"clients": [client], "people": people}))
+            known: list[toml.Value] = [{"subject": one, "name": f"Jo {one}"} for one in (*people, "nobody")]
+            (folder / "workplace.toml").write_text(toml.document({"clients": [client], "people": known}))
             provider = Facility("workplace", workplace.application(folder, issuer), port)
             await stack.enter_async_context(serving("127.0.0.1", [provider]))
             yield Region(node, issuer, folder)

@@ -24,7 +24,7 @@ from schakel.demo.loading import load, subscribe, subscriptions, write_grounds
 from schakel.demo.patients import NamedPatient, Region, named_patients, region
 from schakel.demo.processes import RegionProcess
 from schakel.demo.readiness import until_in_step, until_registered
-from schakel.demo.roadmap import board, history, hybrid
+from schakel.demo.roadmap import agenda, board, history, hybrid
 from schakel.demo.roadmap import region as regional
 from schakel.demo.screen import Screen
 from schakel.kernel.outcomes import Fault, Invalid, Outcome, Upstream
@@ -228,12 +228,14 @@ async def _guarded(nodes: tuple[RegionProcess, ...], work: Coroutine[Any, Any, T
 
 
 async def _history(client: Client, folder: DemoFolder, all_doors: tuple[Doors, ...]) -> None:
-    """Gives the board the months before, and the inventory of hybrid care, unless it has them."""
+    """Gives the board the months before, the inventory of hybrid care, and what the staff declares and plans, unless
+    it has them."""
     if folder.kept:
         return
     today, keeper = folder.contents.today, _keeper(folder, all_doors)
     await board.send(client, *keeper, history.runs(today))
     await hybrid.send(client, *keeper, today, folder.contents.seed)
+    await agenda.fill(all_doors[0].front, stand_in_address(all_doors, "workplace"), today)
 
 
 async def _measured(

@@ -11,7 +11,7 @@ from schakel.generic.authorisation import Exchange, Facts, GroundKind, Judgement
 from schakel.generic.consent import ConsentQuestion, Permission
 from schakel.generic.identity import Caller, Grant
 from schakel.generic.logging import Event
-from schakel.server import Interaction, Request
+from schakel.server import Interaction, Possible, Request
 
 DECISION = "X-Decision-ID"
 """The header with the id of the decision behind an answer."""
@@ -54,8 +54,8 @@ class Authorisation(Protocol):
         """The rows of searches of an exchange."""
         ...
 
-    def types(self, version: Version) -> frozenset[str]:
-        """The resource types that can be asked."""
+    def possible(self, version: Version) -> tuple[Possible, ...]:
+        """What may at most be done with each resource type."""
         ...
 
     def judge(self, scopes: Collection[str], interaction: Interaction) -> Judgement:

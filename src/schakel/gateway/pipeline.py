@@ -82,8 +82,8 @@ class Gateway:
         """The answer to a request at the guarded door. Raises an `Outcome` for every refusal."""
         request = call.request
         if request.path == "metadata" and request.method == "GET":
-            kinds = self._policy.types(request.version)
-            return Answer(200, capabilities.statement(request.version, base, kinds))
+            possible = self._policy.possible(request.version)
+            return Answer(200, capabilities.statement(request.version, base, possible))
         began = time.perf_counter()
         grant = await self._server.identify(call.caller)
         if not request.path and request.method == "POST" and request.body:

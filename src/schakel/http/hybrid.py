@@ -18,7 +18,8 @@ from schakel.kernel.outcomes import Forbidden, Invalid, NotFound, naming
 from schakel.kernel.values import Ura
 from schakel.roadmap.board import Board
 from schakel.roadmap.hybrid import shown
-from schakel.roadmap.hybrid.store import Inventory
+from schakel.roadmap.hybrid.counting import Period
+from schakel.roadmap.hybrid.store import Inventory, today
 
 
 class HybridRoutes:
@@ -55,11 +56,21 @@ class HybridRoutes:
         return Response(status_code=204)
 
     async def people(self, request: Request) -> Response:
-        """Takes in a file of people (CSV or JSON), all of it or nothing: they replace those of each pathway that the
-        file names. `ura` as with pathways."""
+        """Takes in a file of people (CSV or JSON), all of it or nothing: they replace those that an earlier file had of
+        each pathway that this one names. `ura` as with pathways.
+
+        With `counted` (a year) and `pathway` it is whom the organisation's own record has of that pathway in that year,
+        maybe nobody: they replace those of an earlier count, and what a file had stays."""
         organisation, board, inventory = self._opened(request)
-        ura, _ = await _about(organisation, board, _parameters(request, "ura").get("ura", ""))
+        asked = _parameters(request, "ura", "counted", "pathway")
+        ura, _ = await _about(organisation, board, asked.get("ura", ""))
+        if ("counted" in asked) != ("pathway" in asked):
+            raise Invalid("counted and pathway go together", expression="counted")
         body = await read_limited(request, self._node.max_body, "limits.body")
+        if "counted" in asked:
+            year = _year(asked["counted"])
+            counted = await inventory.replace_count(body, ura, asked["pathway"], year)
+            return as_json({"people": counted.people, "by_hand": counted.by_hand})
         taken = await inventory.replace_people(body, ura)
         return as_json({"people": taken.rows})
 
@@ -118,6 +129,13 @@ def _parameters(request: Request, *known: str) -> dict[str, str]:
     if len(found) < len(pairs):
         raise Invalid("a parameter is given twice")
     return found
+
+
+def _year(text: str) -> str:
+    with naming("counted"):
+        if "-" in text or Period.of(text).start > today():
+            raise Invalid("it is a year, such as 2026, that has begun")
+    return text
 
 
 def _number(text: str) -> int:

@@ -198,6 +198,9 @@ def _finding(found: _Finding) -> Finding:
 
 def _agrees(found: _Run) -> None:
     """Whether the parts of a run belong together. Raises `Invalid`."""
+    if not found.members:
+        # Of the whole region it would mean that nobody is in it any more.
+        raise _wrong("members", "a run is about at least one organisation")
     if found.finished < found.started:
         raise Invalid("finished is before started", code="run-invalid", expression="finished")
     uras: set[str] = set()

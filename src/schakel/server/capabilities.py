@@ -6,6 +6,7 @@ organisation's own among them; includes are the reference parameters; operations
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from schakel.fhir import definitions
 from schakel.fhir.definitions import Definitions, SearchParameter, Version
 from schakel.fhir.search import supported
 from schakel.server.bodies import PATCH_TYPES
-from schakel.server.offer import Offer
+from schakel.server.offer import Offer, Possible, Searches
 from schakel.server.operations import OPERATIONS, Operation
 
 if TYPE_CHECKING:
@@ -126,20 +127,62 @@ def _knows(table: Definitions, kind: str, parameter: SearchParameter) -> bool:
     return table.search_parameters(kind).get(parameter.code) == parameter
 
 
-def _guarded(version: Version, kinds: frozenset[str]) -> dict[str, Any]:
-    """What a guarded door offers: its types are read and searched, Observation also by `$lastn`."""
+def _of_types(version: Version, kinds: frozenset[str]) -> dict[str, Any]:
+    """What a door for some types offers: they are read and searched, Observation also by `$lastn`."""
     resources: list[dict[str, Any]] = [
         {"type": kind, "interaction": [{"code": "read"}, {"code": "search-type"}]} for kind in sorted(kinds)
     ]
-    rest: dict[str, Any] = {"mode": "server", "resource": resources}
     searches = [o for o in OPERATIONS if o.run is None and o.types & kinds]
+    return _with_operations(version, resources, {kind: searches for kind in kinds})
+
+
+def _guarded(table: Definitions, possible: tuple[Possible, ...]) -> dict[str, Any]:
+    """What a door that judges every request may let through. What a resource refers to stands in its definition, also
+    where it cannot be searched."""
+    version = table.version
+    resources: list[dict[str, Any]] = []
+    for one in possible:
+        profile = f"http://hl7.org/fhir/StructureDefinition/{one.type}"
+        entry = {
+            "type": one.type,
+            "profile": {"reference": profile} if version == "stu3" else profile,
+            "interaction": [{"code": code} for code in sorted(one.interactions)],
+            **_searched(table, one.searches),
+        }
+        resources.append({name: value for name, value in entry.items() if value})
+    operations = {one.type: [o for o in OPERATIONS if o.name in one.operations] for one in possible}
+    return _with_operations(version, resources, operations)
+
+
+def _with_operations(
+    version: Version, resources: list[dict[str, Any]], operations: Mapping[str, list[Operation]]
+) -> dict[str, Any]:
+    """The REST part of `resources` with the operations of each type: STU3 has one list, R4 one for each type."""
+    rest: dict[str, Any] = {"mode": "server", "resource": resources}
+    of_each = [
+        (entry, [o for o in operations[entry["type"]] if entry["type"] in o.types]) for entry in resources
+    ]
     if version == "stu3":
-        rest["operation"] = _listed(version, searches)
-    else:
-        for entry in resources:
-            if own := [o for o in searches if entry["type"] in o.types]:
-                entry["operation"] = _listed(version, own)
+        if named := [o for o in OPERATIONS if any(o in own for _, own in of_each)]:
+            rest["operation"] = _listed(version, named)
+        return rest
+    for entry, own in of_each:
+        if own:
+            entry["operation"] = _listed(version, own)
     return rest
+
+
+def _searched(table: Definitions, limit: Searches) -> dict[str, Any]:
+    """The members of a type that say what its searches may ask."""
+    return {
+        "searchInclude": sorted(limit.includes),
+        "searchRevInclude": sorted(limit.revincludes),
+        "searchParam": [
+            {"name": p.code, "definition": p.url, "type": p.type}
+            for p in _parameters(table, limit.type)
+            if p.code in limit.codes
+        ],
+    }
 
 
 def _offered(table: Definitions, offer: Offer) -> dict[str, Any]:
@@ -154,13 +197,7 @@ def _offered(table: Definitions, offer: Offer) -> dict[str, Any]:
         }
         limit = offer.searches_on(kind)
         if limit is not None:
-            entry["searchInclude"] = sorted(limit.includes)
-            entry["searchRevInclude"] = sorted(limit.revincludes)
-            entry["searchParam"] = [
-                {"name": p.code, "definition": p.url, "type": p.type}
-                for p in _parameters(table, kind)
-                if p.code in limit.codes
-            ]
+            entry |= _searched(table, limit)
         elif searched:
             entry["searchInclude"] = ["*", *(f"{kind}:{p.code}" for p in _references(table)[kind])]
             entry["searchRevInclude"] = [
@@ -180,12 +217,12 @@ def _offered(table: Definitions, offer: Offer) -> dict[str, Any]:
 def statement(
     version: Version,
     base: str,
-    offered: WriteRules | Offer | frozenset[str],
+    offered: WriteRules | Offer | tuple[Possible, ...] | frozenset[str],
     table: Definitions | None = None,
 ) -> bytes:
     """The CapabilityStatement of the FHIR base `base`, as JSON: of the internal door of an organisation with these
-    rules and definitions (those of the standard when none are given), of a door with an offer, or of a guarded door
-    with these types."""
+    rules and definitions (those of the standard when none are given), of a door with an offer, of one that judges every
+    request, or of one where these types are read and searched."""
     table = table or definitions(version)
     body: dict[str, Any] = {
         "resourceType": "CapabilityStatement",
@@ -201,7 +238,9 @@ def statement(
     if version == "stu3":
         body["acceptUnknown"] = "extensions"
     if isinstance(offered, frozenset):
-        rest = _guarded(version, offered)
+        rest = _of_types(version, offered)
+    elif isinstance(offered, tuple):
+        rest = _guarded(table, offered)
     elif isinstance(offered, Offer):
         rest = _offered(table, offered)
     else:

@@ -1,4 +1,4 @@
-"""What a door lets through of the FHIR API: `Offer`.
+"""What a door lets through of the FHIR API: `Offer`; and what a guarded door may ever let through: `Possible`.
 
 A service without one does all that the standard and its source know (the internal door). With one, every interaction
 is held against it right after it is parsed, the entries of a Bundle too, and the CapabilityStatement says just that.
@@ -126,6 +126,21 @@ class Offer:
                 code="interaction-not-offered",
                 expression="Bundle.type",
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Possible:
+    """What may at most be done with one type at a door that judges every request on its own: codes of interactions as
+    in a CapabilityStatement, names of operations, and what a search may ask, in any of the forms that are accepted."""
+
+    interactions: frozenset[str]
+    operations: frozenset[str]
+    searches: Searches
+
+    @property
+    def type(self) -> str:
+        """The resource type."""
+        return self.searches.type
 
 
 _BUNDLES = frozenset({"batch", "transaction"})

@@ -94,7 +94,7 @@ async def test_a_step_is_declared_and_withdrawn(chromium: Browser, region: Regio
         assert "Kies een van de drie." in await alert.inner_text()
         if script:
             await readable(page)
-        await step.get_by_label("Gedaan", exact=True).check()
+        await step.get_by_role("radio", name="Gedaan", exact=True).check()
         await step.get_by_label("Document waaruit het blijkt").fill("Besluit van mei")
         until = (TODAY + timedelta(days=90)).isoformat()
         await step.get_by_label("Telt tot").fill(until)

@@ -21,6 +21,7 @@ from schakel.generic.authorisation.model import (
     Verdict,
 )
 from schakel.generic.authorisation.policy import Policy
+from schakel.generic.authorisation.possible import possible
 from schakel.generic.authorisation.reasons import REASONS
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "judge",
     "listed_form",
     "policy_with",
+    "possible",
 ]
 
 ROWS: tuple[Row, ...] = tuple(r for r in bundled().rows if r.exchange == "bgz" and r.interaction == "search")

@@ -39,9 +39,10 @@ from schakel.generic.authorisation.model import (
     Row,
     Verdict,
 )
+from schakel.generic.authorisation.possible import possible
 from schakel.generic.authorisation.reasons import REASONS
 from schakel.kernel.outcomes import Forbidden, NotAllowed
-from schakel.server import Interaction
+from schakel.server import Interaction, Possible
 
 _METHODS: dict[InteractionKind, str] = {
     "search": "GET",
@@ -71,6 +72,7 @@ class Policy:
         for row in self.matrix.rows:
             self._index.setdefault((row.exchange, row.version, row.interaction, row.type), []).append(row)
         self._searches: dict[tuple[str, Version | None], tuple[Row, ...]] = {}
+        self._possible: dict[Version, tuple[Possible, ...]] = {}
         self._kinds = {
             e: {r.interaction for r in self.matrix.rows if r.exchange == e} for e in self._exchanges
         }
@@ -127,6 +129,13 @@ class Policy:
     def types(self, version: Version) -> frozenset[str]:
         """The resource types that some row of this FHIR version names."""
         return self.matrix.types(version)
+
+    def possible(self, version: Version) -> tuple[Possible, ...]:
+        """What may at most be done with each type of a FHIR version, whoever asks."""
+        found = self._possible.get(version)
+        if found is None:
+            found = self._possible[version] = possible(self.matrix, version)
+        return found
 
     @cached_property
     def scopes(self) -> frozenset[str]:

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 from schakel.fhir.definitions import VERSIONS, Version
 from schakel.generic.addressing.asking import QUERY_CLIENT
 from schakel.generic.addressing.own import offers
-from schakel.generic.authorisation import bundled
+from schakel.generic.authorisation import bundled, possible
 from schakel.http.openapi import (
     consent,
     fhir,
@@ -32,7 +32,7 @@ from schakel.http.reading import as_json
 from schakel.server import Offer
 
 WHOLE = "/{organisation}/fhir/{version}"
-"""The FHIR door which, on the internal listener, does all that FHIR is asked."""
+"""The FHIR door which, on the internal listener, does all that FHIR is asked; elsewhere it judges every request."""
 
 OFFERS: Mapping[str, Offer] = {
     "/{organisation}/directory/fhir/r4": QUERY_CLIENT,
@@ -160,8 +160,11 @@ def _fhir(listener: str, prefix: str) -> Iterator[tuple[str, str, Json]]:
         return
     for version in VERSIONS:
         at = prefix.replace("{version}", version)
-        whole = listener == "internal" and prefix == WHOLE
-        yield from fhir.paths(at, version, None if whole else _exchanged(version))
+        if prefix != WHOLE:
+            yield from fhir.paths(at, version, _exchanged(version))
+        else:
+            guarded = None if listener == "internal" else possible(bundled(), version)
+            yield from fhir.paths(at, version, guarded)
         if "{version}" not in prefix:
             return
 

@@ -25,7 +25,7 @@ from schakel.http.openapi.parts import (
     ref,
     table,
 )
-from schakel.server import Offer, capabilities
+from schakel.server import Offer, Possible, capabilities
 from schakel.server.operations import OPERATIONS, Operation
 from schakel.server.service import WriteRules
 
@@ -160,10 +160,12 @@ _ON_SYSTEM: dict[str, list[tuple[str, str, Json]]] = {
 
 
 def paths(
-    prefix: str, version: Version, guarded: frozenset[str] | Offer | None = None
+    prefix: str,
+    version: Version,
+    guarded: tuple[Possible, ...] | frozenset[str] | Offer | None = None,
 ) -> Iterator[tuple[str, str, Json]]:
-    """Method, path and operation of all that a FHIR door at `prefix` answers; `guarded` are the types that may be
-    read and searched there, or its offer, None for a door where everything is done."""
+    """Method, path and operation of all that a FHIR door at `prefix` answers; `guarded` is what may be done there with
+    each type, or the types that may be read and searched, or its offer, None for a door where everything is done."""
     offered = WriteRules() if guarded is None else guarded
     statement = orjson.loads(capabilities.statement(version, f"https://here{prefix}", offered))
     rest: dict[str, Any] = statement["rest"][0]
@@ -174,10 +176,14 @@ def paths(
     for interaction in rest.get("interaction", []):
         for method, path, operation in _ON_SYSTEM.get(interaction["code"], ()):
             yield method, prefix + path, _completed(operation, [])
-    codes = {interaction["code"] for one in resources for interaction in one.get("interaction", [])}
-    for code in sorted(codes):
+    codes: dict[str, list[str]] = {}
+    for one in resources:
+        for interaction in one.get("interaction", []):
+            codes.setdefault(interaction["code"], []).append(one["type"])
+    for code, kinds in sorted(codes.items()):
+        of = {**name, "schema": {"enum": kinds}}
         for method, path, operation in _BY_TYPE.get(code, ()):
-            yield method, prefix + path, _completed(operation, _named(path, name))
+            yield method, prefix + path, _completed(operation, _named(path, of))
     for flag, (method, summary, operation) in _IF_ALLOWED.items():
         if any(one.get(flag) not in (None, False, "not-supported") for one in resources):
             told = {"summary": summary, "parameters": _SEARCH[-1:], **operation}
@@ -188,9 +194,17 @@ def paths(
         told = {"summary": "Search in a compartment", "parameters": _SEARCH, "responses": _FOUND}
         yield "GET", f"{prefix}/{{compartment}}/{{id}}/{{type}}", _completed(told, [of, ID, name])
     for one in OPERATIONS:
-        searched = isinstance(guarded, frozenset) and one.run is None and bool(one.types & guarded)
-        if guarded is None or searched:
+        if guarded is None or _opened(one, guarded):
             yield from _operation(prefix, version, one, name)
+
+
+def _opened(operation: Operation, guarded: tuple[Possible, ...] | frozenset[str] | Offer) -> bool:
+    """Whether a door that does not do everything has an operation."""
+    if isinstance(guarded, frozenset):
+        return operation.run is None and bool(operation.types & guarded)
+    if isinstance(guarded, Offer):
+        return False
+    return any(operation.name in one.operations and one.type in operation.types for one in guarded)
 
 
 def _everywhere(prefix: str) -> Iterator[tuple[str, str, Json]]:

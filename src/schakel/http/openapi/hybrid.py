@@ -58,6 +58,8 @@ _PATHWAY: Json = table(
     layers={"type": "object", "additionalProperties": {"type": "string"}},
     digizo=table(("reference", "choice", "reason"), **texts("reference", "choice", "reason")),
     excludes=_CODES,
+    indication=_CODES,
+    plan=_CODES,
     people=_PEOPLE,
 )
 

@@ -6,14 +6,22 @@ not taking part), or excluded. So a row more never makes someone count twice, an
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
+from schakel.kernel.outcomes import Invalid
 from schakel.roadmap.hybrid.model import Person
 
 _EXCLUDED, _OPEN, _ENROLLED, _ACTIVE = range(4)
+_NAME = re.compile(r"((?:19|20|21)[0-9]{2})(?:-Q([1-4]))?", re.ASCII)
+
+
+def quarter_of(day: date) -> str:
+    """The name of the quarter of a day."""
+    return f"{day.year}-Q{(day.month + 2) // 3}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,36 @@ class Period:
         """The 365 days that end with `end`."""
         return cls(end - timedelta(days=364), end)
 
+    @classmethod
+    def of(cls, name: str) -> Period:
+        """A year ("2026") or a quarter ("2026-Q3"). Raises `Invalid`."""
+        if (found := _NAME.fullmatch(name)) is None:
+            raise Invalid(
+                "period is a year or a quarter, such as 2026 or 2026-Q3",
+                code="period-form",
+                expression="period",
+            )
+        year, quarter = int(found[1]), int(found[2] or 0)
+        if not quarter:
+            return cls(date(year, 1, 1), date(year, 12, 31))
+        start = date(year, 3 * quarter - 2, 1)
+        after = date(year + quarter // 4, 3 * quarter % 12 + 1, 1)
+        return cls(start, after - timedelta(days=1))
+
+    @classmethod
+    def quarters(cls, end: date, number: int) -> tuple[Period, ...]:
+        """The last `number` quarters, the newest last: the one that has `end` in it."""
+        found: list[Period] = []
+        day = end
+        for _ in range(number):
+            found.insert(0, cls.of(quarter_of(day)))
+            day = found[0].start - timedelta(days=1)
+        return tuple(found)
+
+    def until(self, last: date) -> Period:
+        """The period as far as `last`, which is not before its start."""
+        return Period(self.start, min(self.end, last))
+
     def meets(self, first: date, last: date | None) -> bool:
         """Whether a term (None: without an end) has a day in the period."""
         return first <= self.end and (last is None or last >= self.start)
@@ -40,7 +78,7 @@ class Tally:
     `eligible` had an indication in the period. Of these `enrolled` took part for at least a day, and `active` also had
     a digital event; `excluded` do not take part for a reason that their pathway takes out of the count. `reasons` has
     everyone who does not take part and for whom a reason is known, by reason; `ended` whose part ended in the period,
-    by reason; `now` are enrolled on the last day.
+    by reason; `now` are eligible and enrolled on the last day.
     """
 
     eligible: int = 0
@@ -75,7 +113,10 @@ def count(
         if person.exclusion:
             reasons[person.exclusion].add(who)
         if person.enrolled_from is not None:
-            if Period(period.end, period.end).meets(person.enrolled_from, person.enrolled_until):
+            last = Period(period.end, period.end)
+            if last.meets(person.enrolled_from, person.enrolled_until) and last.meets(
+                person.eligible_from, person.eligible_until
+            ):
                 now.add(who)
             if person.enrolled_until is not None and period.start <= person.enrolled_until <= period.end:
                 ended[person.ended_reason or "other"].add(who)
@@ -92,10 +133,35 @@ def count(
     )
 
 
+def with_exclusions(people: Iterable[Person]) -> list[Person]:
+    """The same rows, in which those counted from a record have the exclusion that somebody recorded by hand about the
+    same person and pathway, for a time that meets theirs. The record knows no exclusions, and does not undo one."""
+    rows = list(people)
+    recorded: dict[tuple[str, str, str], list[Person]] = defaultdict(list)
+    for one in rows:
+        if not one.counted and one.exclusion:
+            recorded[(*one.of, one.pseudonym)].append(one)
+
+    def excluded(one: Person) -> Person:
+        if not one.counted or one.exclusion:
+            return one
+        term = Period(one.eligible_from, one.eligible_until or date.max)
+        found = [
+            by_hand
+            for by_hand in recorded.get((*one.of, one.pseudonym), ())
+            if term.meets(by_hand.eligible_from, by_hand.eligible_until)
+        ]
+        last = max(found, key=lambda by_hand: by_hand.eligible_from, default=None)
+        return replace(one, exclusion=last.exclusion) if last else one
+
+    return [excluded(one) for one in rows]
+
+
 def _standing(person: Person, excludes: frozenset[str], period: Period) -> int:
     if person.enrolled_from is not None and period.meets(person.enrolled_from, person.enrolled_until):
-        event = person.last_event
-        return _ACTIVE if event is not None and period.start <= event <= period.end else _ENROLLED
+        events = (person.last_event, *person.earlier_events)
+        digital = any(event is not None and period.start <= event <= period.end for event in events)
+        return _ACTIVE if digital else _ENROLLED
     return _EXCLUDED if person.exclusion and person.exclusion in excludes else _OPEN
 
 

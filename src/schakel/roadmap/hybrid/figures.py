@@ -93,8 +93,8 @@ def inclusion(tally: Tally) -> tuple[Figure, ...]:
         "mensen die in aanmerking komen, zonder uitgezonderden", "eligible people without those excluded"
     )
     active = Text(
-        "mensen die meedoen en het laatste jaar iets digitaals deden",
-        "people who take part and did something digital in the last year",
+        "mensen die meedoen en in deze tijd iets digitaals deden",
+        "people who take part and did something digital in this time",
     )
     enrolled = Text("mensen die meedoen", "people who take part")
     return (

@@ -148,6 +148,10 @@ class Pathway:
 
     `excludes` are the reasons (of `EXCLUSIONS`) for which the pathway does not count people as eligible; with other
     reasons they stay in the count. `zmsc` names the medical service centre that it goes through, '' for none.
+
+    By two rules people are counted from the record of the organisation: `indication` has the codes of a Condition that
+    makes someone eligible (`system|code`), `plan` what a CarePlan of the pathway follows (the canonical of a
+    PlanDefinition, or a category as `system|code`). Without both it cannot be counted so.
     """
 
     id: str
@@ -163,6 +167,8 @@ class Pathway:
     intramural: bool
     zmsc: str
     excludes: frozenset[str]
+    indication: tuple[str, ...] = ()
+    plan: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -176,7 +182,9 @@ class Person:
     region alone. Until is inclusive everywhere.
 
     `exclusion` is why physical care is given instead, '' for no reason; `enrolled_from` is None for who does not take
-    part; `last_event` is the day of the last digital event: a questionnaire, a measurement, a message, a video call.
+    part; `last_event` is the day of the last digital event: a questionnaire, a measurement, a message, a video call;
+    `earlier_events` has the last such day of each quarter before. `counted` is the year for which the record of the
+    organisation was counted, '' for a row that somebody sent.
     """
 
     ura: str
@@ -189,6 +197,8 @@ class Person:
     enrolled_until: date | None = None
     last_event: date | None = None
     ended_reason: str = ""
+    earlier_events: tuple[date, ...] = ()
+    counted: str = ""
 
     @property
     def of(self) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from schakel.kernel.outcomes import NotFound
 from schakel.roadmap.hybrid import figures
-from schakel.roadmap.hybrid.counting import Period, Tally, count
+from schakel.roadmap.hybrid.counting import Period, Tally, count, with_exclusions
 from schakel.roadmap.hybrid.definition import Verdict, verdict
 from schakel.roadmap.hybrid.figures import Figure
 from schakel.roadmap.hybrid.model import Blocks, Pathway, Person
@@ -96,7 +96,7 @@ def overview(
 ) -> Overview:
     """The inventory of these organisations, their pathways and the people in them."""
     by_pathway: dict[tuple[str, str], list[Person]] = defaultdict(list)
-    for person in people:
+    for person in with_exclusions(people):
         by_pathway[person.of].append(person)
     excludes = {one.key: one.excludes for one in pathways}
 

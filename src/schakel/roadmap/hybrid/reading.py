@@ -47,6 +47,8 @@ PATHWAY_COLUMNS = (
     "digizo_reference",
     "digizo_choice",
     "digizo_reason",
+    "indication",
+    "plan",
 )
 """Columns of a file of pathways, beside one for each block (its code), `<code>_source` and `layer_<name>`."""
 
@@ -61,10 +63,13 @@ PERSON_COLUMNS = (
     "enrolled_until",
     "last_event",
     "ended_reason",
+    "earlier_events",
 )
 """Columns of a file of people; one of pseudonym and bsn."""
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^|,]+\|[^|,]+")
+_PLAN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^|,]+(?:\|[^|,]+)?")
 _YES, _NO = ("yes", "ja", "x", "true"), ("", "no", "nee", "false")
 _EARLIEST = date(1990, 1, 1)
 
@@ -124,7 +129,17 @@ def _pathway(row: Row, ura: str, codes: Mapping[str, str], today: date) -> Pathw
         intramural=_yes_no(row, "intramural"),
         zmsc=row.cells.get("zmsc", ""),
         excludes=excludes,
+        indication=_rules(row, "indication", _CODE, "codes of a Condition as system|code"),
+        plan=_rules(row, "plan", _PLAN, "canonicals of a PlanDefinition, or categories as system|code"),
     )
+
+
+def _rules(row: Row, column: str, form: re.Pattern[str], words: str) -> tuple[str, ...]:
+    """What a rule names, each once, in the order of the cell."""
+    found = tuple(dict.fromkeys(row.cells.get(column, "").split()))
+    if wrong := next((one for one in found if not form.fullmatch(one)), None):
+        raise row.wrong(column, f"{wrong[:60]!r} is not known: it has {words}, with spaces between")
+    return found
 
 
 def _digizo(row: Row) -> Digizo:
@@ -172,6 +187,7 @@ def _person(row: Row, ura: str, known: frozenset[str], pseudonyms: Pseudonyms, t
         enrolled_until=_maybe_day(row, "enrolled_until"),
         last_event=_maybe_day(row, "last_event", today),
         ended_reason=_one_of(row, "ended_reason", ("", *ENDINGS)),
+        earlier_events=_days(row, "earlier_events", today),
     )
     _in_order(row, person, today)
     return person
@@ -183,7 +199,7 @@ def _in_order(row: Row, person: Person, today: date) -> None:
         raise row.wrong("eligible_until", "it is before eligible_from")
     begun = person.enrolled_from
     if begun is None:
-        for column in ("enrolled_until", "last_event", "ended_reason"):
+        for column in ("enrolled_until", "last_event", "ended_reason", "earlier_events"):
             if row.cells.get(column):
                 raise row.wrong(column, "it needs enrolled_from: someone who does not take part has none")
         return
@@ -193,6 +209,12 @@ def _in_order(row: Row, person: Person, today: date) -> None:
         raise row.wrong("enrolled_until", "it is before enrolled_from")
     if person.last_event is not None and person.last_event < begun:
         raise row.wrong("last_event", "it is before enrolled_from")
+    if person.earlier_events and (
+        person.last_event is None or max(person.earlier_events) >= person.last_event
+    ):
+        raise row.wrong("earlier_events", "each is before last_event")
+    if person.earlier_events and min(person.earlier_events) < begun:
+        raise row.wrong("earlier_events", "one is before enrolled_from")
     if person.ended_reason and person.enrolled_until is None:
         raise row.wrong("ended_reason", "it needs enrolled_until")
     if person.exclusion and (person.enrolled_until is None or person.enrolled_until > today):
@@ -271,8 +293,16 @@ def _day(row: Row, column: str, latest: date) -> date:
 def _maybe_day(row: Row, column: str, latest: date = date.max, form: str = "") -> date | None:
     """A date, as 2026-01-31 or 31-01-2026; None for an empty cell. `form` says what the cell may be, when it is not a
     date alone."""
-    if not (value := row.cells.get(column, "")):
-        return None
+    value = row.cells.get(column, "")
+    return _as_day(row, column, value, latest, form) if value else None
+
+
+def _days(row: Row, column: str, latest: date) -> tuple[date, ...]:
+    """Dates with spaces between, each once and in their order."""
+    return tuple(sorted({_as_day(row, column, one, latest, "") for one in row.cells.get(column, "").split()}))
+
+
+def _as_day(row: Row, column: str, value: str, latest: date, form: str) -> date:
     for shape in ("%Y-%m-%d", "%d-%m-%Y"):
         with suppress(ValueError):
             found = datetime.strptime(value, shape).date()

@@ -114,6 +114,8 @@ def _pathway(view: PathwayView) -> dict[str, Any]:
             "reason": one.digizo.reason,
         },
         "excludes": sorted(one.excludes),
+        "indication": list(one.indication),
+        "plan": list(one.plan),
         "people": _tally(view.tally),
     }
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import asyncpg
-import orjson
 
 from schakel.kernel.clock import AMSTERDAM, now
 from schakel.kernel.outcomes import Invalid, NotFound
@@ -21,13 +20,12 @@ from schakel.roadmap.hybrid.model import (
     Blocks,
     Decided,
     Decision,
-    Digitised,
-    Digizo,
     Pathway,
     Person,
 )
 from schakel.roadmap.hybrid.overview import Organisation, Overview, overview
 from schakel.roadmap.hybrid.pseudonyms import Pseudonyms
+from schakel.roadmap.hybrid.rows import DECISION, PERSON, decision_of, of_pathway, pathway_of, person_of
 from schakel.roadmap.hybrid.tables import rows_of
 from schakel.store.connection import Connection, acquire
 
@@ -35,6 +33,22 @@ LONGEST_REASON = 1000
 """Characters of who decided and why."""
 
 _MOST_PATIENTS = 20_000_000
+
+
+QUARTERS = 8
+"""Of which the course is shown."""
+
+_MOST_PERIODS = 32
+"""Kept in memory at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a count of the record brought: how many people, and how many rows that somebody sent about people of the
+    same pathway and year stand beside it, those that only record an exclusion left out."""
+
+    people: int
+    by_hand: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +67,40 @@ class Inventory:
         self._pool = pool
         self._tenant = tenant
         self._pseudonyms = pseudonyms
-        self._shown: Overview | None = None
+        self._shown: dict[Period, Overview] = {}
+        self._shown_at = (-1, date.min)
         self._making = asyncio.Lock()
 
-    async def overview(self) -> Overview:
-        """The inventory now, of the year that ends today."""
-        today = _today()
+    async def overview(self, period: Period | None = None) -> Overview:
+        """The inventory in a period as far as it is over, by what was decided by then; without one in the year that
+        ends today. Raises `Invalid` for a period that is still to come."""
+        day = today()
+        if period is None:
+            period = Period.year_to(day)
+        if period.start > day:
+            raise Invalid("this period is still to come", code="period-future", expression="period")
+        return (await self._of([period.until(day)], day))[0]
+
+    async def course(self) -> tuple[Overview, ...]:
+        """The inventory in each of the last quarters, the newest last."""
+        day = today()
+        return await self._of([one.until(day) for one in Period.quarters(day, QUARTERS)], day)
+
+    async def _of(self, periods: Sequence[Period], day: date) -> tuple[Overview, ...]:
         async with acquire(self._pool) as connection:
-            revision = await self._revision(connection)
-        shown = self._shown
-        if shown is None or (shown.revision, shown.period.end) != (revision, today):
-            async with self._making:
-                shown = self._shown = await self._made(Period.year_to(today))
-        return shown
+            now_at = (await self._revision(connection), day)
+        if self._shown_at == now_at and all(one in self._shown for one in periods):
+            return tuple(self._shown[one] for one in periods)
+        async with self._making:
+            if self._shown_at != now_at:
+                self._shown, self._shown_at = {}, now_at
+            shown = {}
+            for one in periods:
+                shown[one] = self._shown.get(one) or await self._made(one)
+            self._shown |= {one: made for one, made in shown.items() if made.revision == now_at[0]}
+            while len(self._shown) > _MOST_PERIODS:
+                del self._shown[next(iter(self._shown))]
+        return tuple(shown[one] for one in periods)
 
     async def _made(self, period: Period) -> Overview:
         async with (
@@ -73,14 +108,12 @@ class Inventory:
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             revision = await self._revision(connection)
-            if (shown := self._shown) is not None and (shown.revision, shown.period) == (revision, period):
-                return shown
             blocks = await self._blocks(connection)
             organisations = await self._organisations(connection)
-            pathways = await self._pathways(connection)
+            pathways = await self._pathways(connection, period.end)
             people = await self._people(connection, period)
         return await asyncio.to_thread(
-            lambda: overview(revision, period, blocks, organisations, pathways, map(_person, people))
+            lambda: overview(revision, period, blocks, organisations, pathways, map(person_of, people))
         )
 
     async def add_pathways(
@@ -95,7 +128,7 @@ class Inventory:
         async with acquire(self._pool) as connection:
             blocks = await self._blocks(connection)
         found = await asyncio.to_thread(
-            lambda: reading.pathways(rows_of(body, "pathways"), ura, blocks, _today())
+            lambda: reading.pathways(rows_of(body, "pathways"), ura, blocks, today())
         )
         async with self._changing() as connection:
             await connection.execute(
@@ -109,45 +142,101 @@ class Inventory:
             )
             await connection.executemany(
                 "INSERT INTO hybrid_pathway (tenant, ura, id, name, sector, specialism, condition, intramural, zmsc, "
-                "excludes, digizo_reference, digizo_choice, digizo_reason, blocks, layers) "
-                "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) "
+                "excludes, digizo_reference, digizo_choice, digizo_reason, blocks, layers, indication, plan) "
+                "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) "
                 "ON CONFLICT (tenant, ura, id) DO UPDATE SET name = excluded.name, sector = excluded.sector, "
                 "specialism = excluded.specialism, condition = excluded.condition, intramural = excluded.intramural, "
                 "zmsc = excluded.zmsc, excludes = excluded.excludes, digizo_reference = excluded.digizo_reference, "
                 "digizo_choice = excluded.digizo_choice, digizo_reason = excluded.digizo_reason, "
-                "blocks = excluded.blocks, layers = excluded.layers, changed = now()",
-                [self._row(one) for one in found],
+                "blocks = excluded.blocks, layers = excluded.layers, indication = excluded.indication, "
+                "plan = excluded.plan, changed = now()",
+                [(self._tenant, *of_pathway(one)) for one in found],
             )
             decided = [await self._decided(connection, one.key, one.decision, account) for one in found]
         return Taken(len(found), sum(decided))
 
     async def replace_people(self, body: bytes, ura: str) -> Taken:
-        """Takes in the people of a file, all or none: they replace those of each pathway that the file names. Raises
-        `Invalid`."""
+        """Takes in the people of a file, all or none: they replace those that an earlier file had of each pathway that
+        this one names. Raises `Invalid`."""
         async with self._changing() as connection:
             rows = await connection.fetch(
                 "SELECT id FROM hybrid_pathway WHERE tenant = $1 AND ura = $2", self._tenant, ura
             )
             known = frozenset(row["id"] for row in rows)
             found = await asyncio.to_thread(
-                lambda: reading.people(rows_of(body, "people"), ura, known, self._pseudonyms, _today())
+                lambda: reading.people(rows_of(body, "people"), ura, known, self._pseudonyms, today())
             )
             await connection.execute(
-                "DELETE FROM hybrid_person WHERE tenant = $1 AND ura = $2 AND pathway = ANY ($3)",
+                "DELETE FROM hybrid_person WHERE tenant = $1 AND ura = $2 AND pathway = ANY ($3) AND counted = ''",
                 self._tenant,
                 ura,
                 sorted({one.pathway for one in found}),
             )
-            await connection.copy_records_to_table(
-                "hybrid_person",
-                columns=["tenant", *_PERSON],
-                records=((self._tenant, *(getattr(one, name) for name in _PERSON)) for one in found),
-            )
+            await self._write_people(connection, found)
         return Taken(len(found))
+
+    async def replace_count(self, body: bytes, ura: str, pathway: str, year: str) -> Counted:
+        """Takes in whom a count of the record found for a pathway in a year, in the form of a file of people, which may
+        be empty: they replace those of an earlier count of the two. What somebody sent stays. Raises `Invalid` and
+        `NotFound`."""
+        period = Period.of(year)
+        async with self._changing() as connection:
+            rules = await connection.fetchrow(
+                "SELECT indication, plan FROM hybrid_pathway WHERE tenant = $1 AND ura = $2 AND id = $3",
+                self._tenant,
+                ura,
+                pathway,
+            )
+            if rules is None:
+                raise NotFound("this organisation has no such pathway", code="pathway-unknown")
+            if not (rules["indication"] and rules["plan"]):
+                raise Invalid(
+                    "the pathway cannot be counted: it has no rules (columns indication and plan)",
+                    code="hybrid-rules-missing",
+                    expression="pathway",
+                )
+            read = await asyncio.to_thread(
+                lambda: reading.people(
+                    rows_of(body, "people", none=True), ura, frozenset({pathway}), self._pseudonyms, today()
+                )
+            )
+            found = [replace(one, counted=year) for one in read]
+            for one in found:
+                if one.eligible_from < period.start or (one.eligible_until or date.max) > period.end:
+                    raise Invalid(
+                        f"a count of {year} says who was eligible from {period.start} to {period.end}, and no "
+                        "other day",
+                        code="hybrid-file",
+                        expression="eligible_from",
+                    )
+            of = (self._tenant, ura, pathway)
+            await connection.execute(
+                "DELETE FROM hybrid_person WHERE tenant = $1 AND ura = $2 AND pathway = $3 AND counted = $4",
+                *of,
+                year,
+            )
+            await self._write_people(connection, found)
+            by_hand: int = await connection.fetchval(
+                "SELECT count(*) FROM hybrid_person WHERE tenant = $1 AND ura = $2 AND pathway = $3 AND counted = '' "
+                "AND exclusion = '' AND eligible_from <= $5 AND (eligible_until IS NULL OR eligible_until >= $4)",
+                *of,
+                period.start,
+                period.end,
+            )
+        return Counted(len(found), by_hand)
+
+    async def _write_people(self, connection: Connection, people: Sequence[Person]) -> None:
+        await connection.copy_records_to_table(
+            "hybrid_person",
+            columns=["tenant", *PERSON],
+            records=((self._tenant, *(getattr(one, name) for name in PERSON)) for one in people),
+        )
 
     async def decide(self, ura: str, pathway: str, decision: Decision, account: str) -> bool:
         """Writes down a decision on a pathway; False when it was known already. Raises `Invalid` and `NotFound`."""
         checked = _checked(decision)
+        if "\0" in pathway:  # Which the database takes in no text.
+            raise _unknown()
         async with self._changing() as connection:
             there = await connection.fetchval(
                 "SELECT true FROM hybrid_pathway WHERE tenant = $1 AND ura = $2 AND id = $3",
@@ -156,11 +245,13 @@ class Inventory:
                 pathway,
             )
             if not there:
-                raise NotFound("this organisation has no such pathway", code="pathway-unknown")
+                raise _unknown()
             return await self._decided(connection, (ura, pathway), checked, account)
 
     async def remove(self, ura: str, pathway: str) -> None:
         """Takes a pathway and its people away; what was decided stays in the history. Raises `NotFound`."""
+        if "\0" in pathway:
+            raise _unknown()
         async with self._changing() as connection:
             gone = await connection.fetchval(
                 "DELETE FROM hybrid_pathway WHERE tenant = $1 AND ura = $2 AND id = $3 RETURNING id",
@@ -169,19 +260,19 @@ class Inventory:
                 pathway,
             )
             if gone is None:
-                raise NotFound("this organisation has no such pathway", code="pathway-unknown")
+                raise _unknown()
 
     async def history(self, ura: str, pathway: str) -> tuple[Decided, ...]:
         """What was decided about a pathway, in the order of the days of the decisions, the last first."""
         async with acquire(self._pool) as connection:
             rows = await connection.fetch(
-                f"SELECT {_DECISION}, account, recorded FROM hybrid_decision "
+                f"SELECT {DECISION}, account, recorded FROM hybrid_decision "
                 "WHERE tenant = $1 AND ura = $2 AND pathway = $3 ORDER BY decided_on DESC, number DESC",
                 self._tenant,
                 ura,
                 pathway,
             )
-        return tuple(Decided(_decision(row), row["recorded"], row["account"]) for row in rows)
+        return tuple(Decided(decision_of(row), row["recorded"], row["account"]) for row in rows)
 
     async def import_blocks(self, body: bytes, account: str) -> Blocks:
         """Puts a list of building blocks in the place of the one there is. Raises `Invalid`."""
@@ -227,18 +318,21 @@ class Inventory:
         )
         return [Organisation(row["ura"], row["name"], row["population"]) for row in rows]
 
-    async def _pathways(self, connection: Connection) -> list[Pathway]:
+    async def _pathways(self, connection: Connection, on: date) -> list[Pathway]:
+        """The pathways about which something was decided by the day `on`, with that decision."""
         rows = await connection.fetch(
-            f"SELECT p.*, {_DECISION} FROM hybrid_pathway p CROSS JOIN LATERAL ("
-            f"SELECT {_DECISION} FROM hybrid_decision WHERE tenant = p.tenant AND ura = p.ura AND pathway = p.id "
+            f"SELECT p.*, {DECISION} FROM hybrid_pathway p CROSS JOIN LATERAL ("
+            f"SELECT {DECISION} FROM hybrid_decision WHERE tenant = p.tenant AND ura = p.ura AND pathway = p.id "
+            "AND decided_on <= $2 "
             "ORDER BY decided_on DESC, number DESC LIMIT 1) d WHERE p.tenant = $1 ORDER BY p.name, p.ura, p.id",
             self._tenant,
+            on,
         )
-        return [_pathway(row) for row in rows]
+        return [pathway_of(row) for row in rows]
 
     async def _people(self, connection: Connection, period: Period) -> Sequence[asyncpg.Record]:
         return await connection.fetch(
-            f"SELECT {', '.join(_PERSON)} FROM hybrid_person WHERE tenant = $1 AND eligible_from <= $3 "
+            f"SELECT {', '.join(PERSON)} FROM hybrid_person WHERE tenant = $1 AND eligible_from <= $3 "
             "AND (eligible_until IS NULL OR eligible_until >= $2)",
             self._tenant,
             period.start,
@@ -251,7 +345,7 @@ class Inventory:
         """Adds a decision to the history, unless it is there."""
         values = (decision.suitability, decision.by, decision.on, decision.reason)
         added = await connection.fetchval(
-            f"INSERT INTO hybrid_decision (tenant, ura, pathway, {_DECISION}, account) "
+            f"INSERT INTO hybrid_decision (tenant, ura, pathway, {DECISION}, account) "
             "SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE NOT EXISTS (SELECT FROM hybrid_decision "
             "WHERE tenant = $1 AND ura = $2 AND pathway = $3 AND suitability = $4 AND decided_by = $5 "
             "AND decided_on = $6 AND reason = $7) RETURNING true",
@@ -262,74 +356,6 @@ class Inventory:
         )
         return added is not None
 
-    def _row(self, one: Pathway) -> tuple[object, ...]:
-        blocks = [{"code": d.code, "since": d.since, "source": d.source} for d in one.digitised]
-        return (
-            self._tenant,
-            one.ura,
-            one.id,
-            one.name,
-            one.sector,
-            one.specialism,
-            one.condition,
-            one.intramural,
-            one.zmsc,
-            sorted(one.excludes),
-            one.digizo.reference,
-            one.digizo.choice,
-            one.digizo.reason,
-            orjson.dumps(blocks).decode(),
-            orjson.dumps(dict(one.layers)).decode(),
-        )
-
-
-_PERSON = (
-    "ura",
-    "pathway",
-    "pseudonym",
-    "eligible_from",
-    "eligible_until",
-    "exclusion",
-    "enrolled_from",
-    "enrolled_until",
-    "last_event",
-    "ended_reason",
-)
-_DECISION = "suitability, decided_by, decided_on, reason"
-
-
-def _person(row: asyncpg.Record) -> Person:
-    return Person(*row)
-
-
-def _pathway(row: asyncpg.Record) -> Pathway:
-    blocks: Sequence[Mapping[str, str | None]] = orjson.loads(row["blocks"])
-    return Pathway(
-        id=row["id"],
-        ura=row["ura"],
-        name=row["name"],
-        sector=row["sector"],
-        specialism=row["specialism"],
-        condition=row["condition"],
-        decision=_decision(row),
-        digitised=tuple(
-            Digitised(one["code"] or "", _since(one["since"]), one["source"] or "") for one in blocks
-        ),
-        layers=orjson.loads(row["layers"]),
-        digizo=Digizo(row["digizo_reference"], row["digizo_choice"], row["digizo_reason"]),
-        intramural=row["intramural"],
-        zmsc=row["zmsc"],
-        excludes=frozenset(row["excludes"]),
-    )
-
-
-def _since(text: str | None) -> date | None:
-    return date.fromisoformat(text) if text else None
-
-
-def _decision(row: asyncpg.Record) -> Decision:
-    return Decision(row["suitability"], row["decided_by"], row["decided_on"], row["reason"])
-
 
 def _checked(decision: Decision) -> Decision:
     """A decision of a person, with its texts tidied. Raises `Invalid` naming the member."""
@@ -339,10 +365,15 @@ def _checked(decision: Decision) -> Decision:
     for name, value in (("decided_by", by), ("reason", reason)):
         if not value or len(value) > LONGEST_REASON or not value.isprintable():
             raise Invalid(f"{name} is needed: 1 to {LONGEST_REASON} printable characters", expression=name)
-    if not date(1990, 1, 1) <= decision.on <= _today():
+    if not date(1990, 1, 1) <= decision.on <= today():
         raise Invalid("decided_on is not in the future, and not before 1990", expression="decided_on")
     return Decision(decision.suitability, by, decision.on, reason)
 
 
-def _today() -> date:
+def _unknown() -> NotFound:
+    return NotFound("this organisation has no such pathway", code="pathway-unknown")
+
+
+def today() -> date:
+    """The day in the Netherlands."""
     return now().astimezone(AMSTERDAM).date()

@@ -8,6 +8,7 @@ their values are texts, true, false or null.
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
 from io import StringIO
 from typing import Literal
@@ -23,6 +24,9 @@ MOST_ROWS = 500_000
 _WORDS: dict[bool | None, str] = {None: "", True: "yes", False: "no"}
 _LONGEST = 1000
 """Characters in a cell."""
+_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,39}")
+"""What a name of a column looks like, in lower case."""
+_NO_NAME = "what stands in the place of its name is none, and may be of a person: the first row has the names"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +48,11 @@ def is_json(body: bytes) -> bool:
     return body.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
 
 
-def rows_of(body: bytes, kind: Kind) -> list[Row]:
-    """The rows of a file about `kind`. Raises `Invalid` that names the row and the column, and `TooLarge`."""
+def rows_of(body: bytes, kind: Kind, *, none: bool = False) -> list[Row]:
+    """The rows of a file about `kind`; a file of `none` is one too when that is so. Raises `Invalid` that names the row
+    and the column, and `TooLarge`."""
     rows = _json_rows(body, kind) if is_json(body) else _csv_rows(body)
-    if not rows:
+    if not rows and not none:
         raise Invalid("the file has no rows", code="hybrid-file")
     return rows
 
@@ -72,11 +77,13 @@ def kind_of(body: bytes) -> Kind:
 
 def _csv_header(text: str) -> tuple[list[str], str]:
     """The names of the columns, in lower case, and the separator."""
-    line = text.lstrip("\r\n").split("\n", 1)[0]
+    line = text.lstrip("\r\n").split("\n", 1)[0].rstrip("\r")
     separator = ";" if line.count(";") >= line.count(",") else ","
-    return [
-        name.strip().lower() for name in next(csv.reader([line.rstrip("\r")], delimiter=separator), [])
-    ], separator
+    try:
+        names = next(csv.reader([line], delimiter=separator), [])
+    except csv.Error as error:
+        raise Invalid(f"the first row is not CSV ({error})", code="hybrid-file") from None
+    return [name.strip().lower() for name in names], separator
 
 
 def _csv_rows(body: bytes) -> list[Row]:
@@ -85,6 +92,8 @@ def _csv_rows(body: bytes) -> list[Row]:
     for number, name in enumerate(names, 1):
         if not name:
             raise Invalid(f"column {number} has no name in the first row", code="hybrid-file")
+        if not _NAME.fullmatch(name):
+            raise Invalid(f"column {number}: {_NO_NAME}", code="hybrid-file")
         if names.index(name) != number - 1:
             raise Invalid(f"the column {name[:40]!r} is there twice in the first row", code="hybrid-file")
     rows: list[Row] = []
@@ -130,7 +139,13 @@ def _json_rows(body: bytes, kind: Kind) -> list[Row]:
         if not isinstance(one, dict):
             raise Invalid(f"{place} is not a JSON object", code="hybrid-file", expression=place)
         cells = {}
-        for name, cell in one.items():
+        for column, (name, cell) in enumerate(one.items(), 1):
+            if not _NAME.fullmatch(name.lower()):
+                raise Invalid(
+                    f"{place}, member {column}: what stands in the place of its name is none",
+                    code="hybrid-file",
+                    expression=place,
+                )
             if cell is None or isinstance(cell, str | bool):
                 cells[name.lower()] = cell if isinstance(cell, str) else _WORDS[cell]
             else:

@@ -22,11 +22,11 @@ import orjson
 from schakel.kernel.outcomes import Invalid
 from schakel.roadmap import shown, wire
 from schakel.roadmap.model import Language
-from schakel.roadmap.report.contents import contents
-from schakel.roadmap.report.html import html
-from schakel.roadmap.report.pdf import pdf
+from schakel.roadmap.report.contents import told
+from schakel.roadmap.report.html import page
+from schakel.roadmap.report.pdf import document
 from schakel.roadmap.report.source import Source, of_board, of_run
-from schakel.roadmap.report.xlsx import xlsx
+from schakel.roadmap.report.xlsx import workbook
 
 Kind = Literal["html", "pdf", "xlsx", "csv", "json"]
 
@@ -46,19 +46,19 @@ def make(kind: Kind, source: Source, language: Language) -> bytes:
     """The report of this kind. CSV and JSON are in both languages at once."""
     match kind:
         case "html":
-            return html(contents(source, language))
+            return page(told(source, language))
         case "pdf":
-            return pdf(contents(source, language))
+            return document(told(source, language))
         case "xlsx":
-            return xlsx(source, language)
+            return workbook(source, language)
         case "csv":
             # A Dutch spreadsheet opens this form without asking: it splits at ; and knows UTF-8 by its mark.
             return f"\ufeff{shown.as_csv(source.overview, ';')}".encode()
         case "json":
             if source.run is not None:
                 return wire.dump(source.run)
-            told = {"region": source.region, **shown.as_json(source.overview)}
-            return orjson.dumps(told, option=orjson.OPT_INDENT_2)
+            board = {"region": source.region, **shown.as_json(source.overview)}
+            return orjson.dumps(board, option=orjson.OPT_INDENT_2)
 
 
 def writable(paths: Mapping[Kind, Path]) -> None:

@@ -191,7 +191,7 @@ class Contents:
     moment: Moment
 
 
-def contents(source: Source, language: Language) -> Contents:
+def told(source: Source, language: Language) -> Contents:
     """What a report about `source` tells in `language`."""
     overview, roadmap = source.overview, source.overview.roadmap
     marks = {

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from schakel.roadmap.report.contents import Contents
 
 
-def html(contents: Contents) -> bytes:
+def page(contents: Contents) -> bytes:
     """The page, UTF-8."""
     return _template().render(c=contents, t=contents.t).encode()
 

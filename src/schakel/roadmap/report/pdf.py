@@ -28,7 +28,7 @@ _WITHOUT_SHAPE: Final = re.compile(
 """What the fonts of Typst have no shape for."""
 
 
-def pdf(contents: Contents) -> bytes:
+def document(contents: Contents) -> bytes:
     """The PDF."""
     data = unicodedata.normalize("NFC", orjson.dumps(contents).decode())
     return typst.compile(

@@ -42,7 +42,7 @@ class _Sheet:
     frozen_columns: int = 0
 
 
-def xlsx(source: Source, language: Language) -> bytes:
+def workbook(source: Source, language: Language) -> bytes:
     """The workbook."""
     out = BytesIO()
     options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}

@@ -28,6 +28,7 @@ CREATE TABLE hybrid_organisation (
 );
 
 -- `blocks` are those digitised: [{"code", "since", "source"}]; `layers` has a state by name of the layer.
+-- `indication` and `plan` are the rules by which the record of the organisation is counted, empty for none.
 CREATE TABLE hybrid_pathway (
     tenant           integer     NOT NULL,
     ura              text        NOT NULL COLLATE "C",
@@ -44,6 +45,8 @@ CREATE TABLE hybrid_pathway (
     digizo_reason    text        NOT NULL,
     blocks           jsonb       NOT NULL,
     layers           jsonb       NOT NULL,
+    indication       text[]      NOT NULL,
+    plan             text[]      NOT NULL,
     changed          timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant, ura, id)
 );
@@ -65,6 +68,8 @@ CREATE TABLE hybrid_decision (
 );
 
 -- People with an indication, by a pseudonym of the region; never a BSN or anything else that leads to a person.
+-- `earlier_events` has the last day with a digital event of each quarter before `last_event`; `counted` is the year for
+-- which the record of the organisation was counted, '' for a row that somebody sent.
 CREATE TABLE hybrid_person (
     tenant         integer NOT NULL,
     ura            text    NOT NULL COLLATE "C",
@@ -77,6 +82,8 @@ CREATE TABLE hybrid_person (
     enrolled_until date,
     last_event     date,
     ended_reason   text    NOT NULL,
-    PRIMARY KEY (tenant, ura, pathway, pseudonym, eligible_from),
+    earlier_events date[]  NOT NULL,
+    counted        text    NOT NULL COLLATE "C",
+    PRIMARY KEY (tenant, ura, pathway, pseudonym, eligible_from, counted),
     FOREIGN KEY (tenant, ura, pathway) REFERENCES hybrid_pathway (tenant, ura, id) ON DELETE CASCADE
 );
