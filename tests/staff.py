@@ -61,8 +61,8 @@ async def portal_node(
     people: Mapping[str, Mapping[str, Any]] = PEOPLE,
     **portal: Any,
 ) -> AsyncIterator[Region]:
-    """A node with organisations `a` and `b` and a portal; `portal` are settings of it, `node_settings` of the node, `people`
-    who may do what. By `files` the provider knows it, when given."""
+    """A node with organisations `a` and `b` and a portal; `portal` are settings of it, `node_settings` of the node,
+    `people` who may do what. By `files` the provider knows it, when given."""
     with TemporaryDirectory(prefix="schakel-portal-") as name:
         folder = Path(name)
         [port] = free_ports(1)

@@ -46,10 +46,10 @@ async def portal(settings: Settings, pool: asyncpg.Pool) -> AsyncIterator[Portal
         for one in given.people
     }
     if (at := given.login) is None:
-        yield PortalDoor(given.public, people, None, logins, given.upload)
+        yield PortalDoor(given.public, people, None, logins, given.upload, given.scan_rows)
         return
     async with Workplace.open(at.issuer, at.client_id, at.key, at.certificate) as workplace:
-        yield PortalDoor(given.public, people, workplace, logins, given.upload)
+        yield PortalDoor(given.public, people, workplace, logins, given.upload, given.scan_rows)
 
 
 async def board(settings: Settings, pool: asyncpg.Pool) -> Board | None:

@@ -47,6 +47,16 @@ async def test_a_domain_with_everything_holds_until_its_record_ends(names: Names
     assert found.until == datetime(YEAR + 1, 7, 1, tzinfo=AMSTERDAM).astimezone(UTC)
 
 
+@pytest.mark.parametrize(("end", "until"), [("9999-12", None), (f"{YEAR + 1}-12", YEAR + 2)])
+async def test_a_record_of_nta_7516_may_end_with_a_year_or_never(
+    names: Names, end: str, until: int | None
+) -> None:
+    texts(SPF, nta(end=end))(names)
+    found = await looked(names)
+    wanted = None if until is None else datetime(until, 1, 1, tzinfo=AMSTERDAM).astimezone(UTC)
+    assert (found.verdict, found.until) == ("holds", wanted), found
+
+
 def texts(*values: str) -> Callable[[Names], None]:
     return lambda names: names.add(f"{DOMAIN}.", "TXT", *values)
 

@@ -76,6 +76,8 @@ async def test_an_honest_provider_logs_somebody_in(region: Region) -> None:
         ({"sub": None}, "login-person"),
         ({"sub": ""}, "login-person"),
         ({"sub": 7}, "login-person"),
+        ({"sub": " viewer"}, "login-person"),
+        ({"sub": "viewer\u00a0"}, "login-person"),
         ({"sub": "a\nb"}, "login-person"),
     ],
 )

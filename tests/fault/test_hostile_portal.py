@@ -175,7 +175,7 @@ async def test_no_text_in_a_form_breaks_it(
     )
     token = await attacked.manager.token()
     raw = strange if isinstance(strange, bytes) else strange.encode()
-    everything = {name: raw for name in names} | {name: one.encode() for name, one in fields.items()}
+    everything = dict.fromkeys(names, raw) | {name: one.encode() for name, one in fields.items()}
     everything["csrf"] = token.encode()
     parts = b"".join(
         b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (name.encode(), one)

@@ -14,6 +14,7 @@ from schakel.kernel.clock import AMSTERDAM, now
 from schakel.kernel.outcomes import Conflict, Invalid
 from schakel.roadmap import reading
 from schakel.roadmap.board import Action, Board, Overview, Statement
+from schakel.roadmap.model import Text
 from schakel.roadmap.reading import shipped
 
 FOUND = [(HOSPITAL.ura, finding(check)) for check in ("tls", "certificate", "log-seals")]
@@ -122,6 +123,22 @@ async def test_the_version_that_was_imported_last_is_in_force(board: Board, boar
     assert await board.roadmap() == newer
     assert (await Board(board_pool, board._tenant).roadmap()) == newer
     assert [(one.version, one.by) for one in await board.versions()] == [("2", "Anna"), ("1", "programme")]
+
+
+async def test_a_version_that_was_imported_is_read_whatever_the_bounds_are_now(
+    board: Board, board_pool: asyncpg.Pool
+) -> None:
+    await board.add(run(at=now() - DAY))
+    await board.import_roadmap(reading.dump(replace(SMALL, version="next")), "programme")
+    strict = Board(board_pool, board._tenant, terms=TERMS, file=reading.RoadmapLimits(100, 1, 10))
+    assert (await strict.overview()).roadmap.version == "next"
+    # The other way round: larger than what is allowed by itself, and allowed by the settings of this board.
+    item = replace(SMALL.items[0], plain=Text("n" * 3000, "e" * 3000))
+    large = reading.dump(replace(SMALL, version="large", items=(item, *SMALL.items[1:])))
+    wide = Board(board_pool, board._tenant, terms=TERMS, file=reading.RoadmapLimits(characters=5000))
+    await wide.import_roadmap(large, "programme")
+    assert (await wide.overview()).roadmap.version == "large"
+    assert [one.version for one, _ in await wide.version_changes()][0] == "large"
 
 
 async def test_the_same_version_again_changes_nothing_and_its_name_is_taken(board: Board) -> None:

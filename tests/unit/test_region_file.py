@@ -93,6 +93,7 @@ def test_a_key_stands_in_the_file_in_another_or_in_the_environment(tmp_path: Pat
     ("text", "said"),
     [
         ("name = 'x", "is no TOML"),
+        ("name = " + "[" * 50_000, "nested far deeper"),
         (HEAD, "organisations: this member is needed"),
         (HEAD + ORGANISATION + "front = 'ftp://x'", "organisations[0].front (Ziekenhuis Noord): an address"),
         (HEAD + ORGANISATION + "front = 'https://me:pw@x'", "without a name or password"),

@@ -34,7 +34,7 @@ _finding = st.builds(
 
 @st.composite
 def _runs(draw: st.DrawFn) -> Run:
-    uras = draw(st.lists(st.from_regex(r"[0-9]{8}", fullmatch=True), max_size=4, unique=True))
+    uras = draw(st.lists(st.from_regex(r"[0-9]{8}", fullmatch=True), min_size=1, max_size=4, unique=True))
     started = draw(_moment)
     length = draw(st.timedeltas(timedelta(0), timedelta(hours=2)))
     measured = [

@@ -37,6 +37,30 @@ def hybrid_import(
     return import_file(file, places(data, config).find(organisation), about, population)
 
 
+@hybrid.command("count")
+def hybrid_count(
+    organisation: OrganisationOption,
+    pathway: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only this pathway; without it all of the organisation.")
+    ] = None,
+    period: Annotated[
+        str | None, typer.Option(metavar="YYYY", help="The year; without it the one that is now.")
+    ] = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> int:
+    """Count the people of pathways from the organisation's own record, by the rules that stand with each pathway.
+
+    Eligible is who has a Condition of the rule `indication` in the year, enrolled who then has a CarePlan of the rule
+    `plan`, active who had a digital event in it. A later count replaces an earlier one of the same pathway and year;
+    what somebody sent by file stays, exclusions among it. Exit code 1 when a pathway has no rules.
+    """
+    from schakel.commands.doors import places
+    from schakel.commands.hybrid_count import count_record
+
+    return count_record(places(data, config).find(organisation), pathway or "", period or "")
+
+
 @hybrid.command("blocks")
 def hybrid_blocks(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A list of building blocks (JSON).")],

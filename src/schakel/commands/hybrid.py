@@ -12,7 +12,8 @@ from schakel.commands.tables import columns, count, shortened
 from schakel.kernel.outcomes import Invalid
 from schakel.roadmap.hybrid.tables import kind_of
 
-_DOOR = "roadmap/hybrid"
+DOOR = "roadmap/hybrid"
+"""Where the inventory is, at the internal door of an organisation."""
 
 
 def import_file(file: Path, door: Door, about: str | None, population: int | None) -> int:
@@ -88,7 +89,7 @@ async def _asked(
 ) -> Mapping[str, Any]:
     async with Client(door) as client:
         answer = await client.send(
-            method, f"{_DOOR}{path}", params=params, body=body, media="application/octet-stream"
+            method, f"{DOOR}{path}", params=params, body=body, media="application/octet-stream"
         )
     if not 200 <= answer.status < 300:
         raise refusal(answer)

@@ -68,6 +68,7 @@ class Portal(Section):
         5, description="browsers in which one person can be logged in; the oldest makes place", ge=1, le=100
     )
     upload: int = Field(5_000_000, description="bytes of a form with a file in it", ge=100_000)
+    scan_rows: int = Field(1000, description="declarations in a file with self-scans", ge=1)
 
     @model_validator(mode="after")
     def _somebody_can_read_it(self) -> Self:

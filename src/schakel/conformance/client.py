@@ -15,6 +15,7 @@ from types import TracebackType
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from schakel.kernel.outcomes import Invalid, Upstream
@@ -79,7 +80,7 @@ class Response:
 
 class Client:
     """A pool of connections with the tester's TLS settings; an async context manager. Bodies come packed as they were
-    sent when `unpack` is False."""
+    sent when `unpack` is False. Names are looked up by `resolver`, when there is one, and each time anew."""
 
     def __init__(
         self,
@@ -89,15 +90,19 @@ class Client:
         cert: Path | None = None,
         key: Path | None = None,
         unpack: bool = True,
+        resolver: AbstractResolver | None = None,
     ) -> None:
         self._seconds = seconds
         self._unpack = unpack
+        self._resolver = resolver
         self._tls = tls_context(cacert, cert, key)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Client:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._tls, limit=16),
+            connector=aiohttp.TCPConnector(
+                ssl=self._tls, limit=16, resolver=self._resolver, use_dns_cache=self._resolver is None
+            ),
             timeout=aiohttp.ClientTimeout(total=self._seconds),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=self._unpack,

@@ -110,13 +110,15 @@ class LogPageDoor:
 @dataclass(frozen=True)
 class PortalDoor:
     """The portal of this node: `public` says that its pages can be read without a login, `people` who may do what (by
-    subject), `workplace` where they log in (None: nobody can), `upload` how many bytes a form may have."""
+    subject), `workplace` where they log in (None: nobody can), `upload` how many bytes a form may have, `scan_rows` how
+    many declarations a file with self-scans."""
 
     public: bool
     people: Mapping[str, Visitor]
     workplace: Workplace | None
     logins: PageLogins
     upload: int
+    scan_rows: int
 
 
 @dataclass(frozen=True)

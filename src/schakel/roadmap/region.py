@@ -263,6 +263,8 @@ def read(path: Path, environment: Mapping[str, str]) -> Region:
         table = tomllib.loads(body.decode())
     except ValueError as error:
         raise Invalid(f"the region file {path} is no TOML: {error}") from None
+    except RecursionError:
+        raise Invalid(f"the region file {path} is nested far deeper than a region is") from None
     try:
         region = Region.model_validate(_placed(table, path.parent))
     except ValidationError as error:

@@ -52,8 +52,11 @@ async def measure(
         ]
         results = await _all(pairs, tools, progress)
         measured = [one.measured(heard=tools.heard) for one in results]
+    # A clock that was set back during the run puts nothing before its beginning or after its end.
+    measured = [replace(one, at=max(one.at, started)) for one in measured]
+    finished = max([now(), *(one.at for one in measured)], default=started)
     return Run(
-        new_id(), region.name, roadmap.version, region.by, started, now(), region.members, tuple(measured)
+        new_id(), region.name, roadmap.version, region.by, started, finished, region.members, tuple(measured)
     )
 
 

@@ -12,7 +12,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page
 from tests.boards import filled
 from tests.browser.portal.looking import looking
-from tests.browser.portal.test_every_page import SMALLER, clean
+from tests.browser.portal.measuring import SMALLER, clean
 from tests.browser.test_looks import RULES
 from tests.browser.walking import width_beyond
 from tests.nodes import databases
@@ -100,9 +100,9 @@ async def test_a_step_is_declared_and_withdrawn(chromium: Browser, region: Regio
         await step.get_by_label("Telt tot").fill(until)
         await step.get_by_role("button", name="Verklaren", exact=True).press("Enter")
         assert "#declaration-" in page.url
-        said = page.locator(".declaration:target")
+        said = page.locator(".declaration", has=page.locator("h4:target"))
         assert "Besluit van mei" in await said.inner_text() and "nog niet" in await said.inner_text()
         if script:
             await readable(page)
         await said.get_by_role("button", name="Deze verklaring intrekken").press("Enter")
-        assert "ingetrokken" in await page.locator(".declaration:target h4").inner_text()
+        assert "ingetrokken" in await page.locator("h4:target").inner_text()

@@ -8,6 +8,7 @@ fails makes the whole fail.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
@@ -110,7 +111,9 @@ def _by_person(
     if seen and seen.verdict is Verdict.FAILED:
         reason = Text(f"{reason.nl} (gezien: {seen.reason.nl})", f"{reason.en} (seen: {seen.reason.en})")
     evidence = declared.evidence or (seen.evidence if seen else "")
-    return _result(requirement, sub, verdict, reason, evidence, "person", moment)
+    made = _result(requirement, sub, verdict, reason, evidence, "person", moment)
+    broken = seen is not None and seen.verdict is Verdict.FAILED and verdict is not Verdict.FAILED
+    return replace(made, broken=broken)
 
 
 def _whole(requirement: Requirement, own: Result | None, parts: Iterable[Result]) -> Result:

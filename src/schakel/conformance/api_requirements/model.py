@@ -104,7 +104,8 @@ class Finding:
 class Result:
     """What is known about a requirement, or about one part of it (`sub`, '' for the whole).
 
-    `by` says who says so: a machine, a person, or the requirement itself, for whom it binds. `at` is when.
+    `by` says who says so: a machine, a person, or the requirement itself, for whom it binds. `at` is when. `broken`
+    says that a machine saw it broken, and a person gave the reason why it does not apply.
     """
 
     code: str
@@ -115,6 +116,7 @@ class Result:
     evidence: str
     by: Literal["machine", "person", "requirement"]
     at: datetime
+    broken: bool = False
 
     @property
     def key(self) -> str:

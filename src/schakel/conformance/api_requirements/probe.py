@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from yarl import URL
+
 from schakel.conformance.api_requirements.model import Finding, Verdict
 from schakel.conformance.api_requirements.options import ApiOptions
 from schakel.conformance.client import Client, Door, Headers, Request, Response, with_headers
@@ -25,6 +27,8 @@ JSON, XML = "application/fhir+json", "application/fhir+xml"
 _JSON_WANTED = f"{JSON}, application/json;q=0.9"
 _SILENT = 2
 _REDIRECTS = 5
+_STRANGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What reading an answer ends in that has another form than any of its kind."""
 
 
 class Unseen(Exception):
@@ -77,16 +81,28 @@ class Probe:
             key=options.key,
             unpack=False,
         )
+        reach = options.reach
+        self._led = Client(
+            seconds=options.seconds,
+            cacert=options.cacert,
+            cert=options.cert,
+            key=options.key,
+            unpack=False,
+            resolver=None if reach is None else reach.resolver(),
+        )
+        self._named = {_host(one) for one in (options.url, options.docs, options.openapi, options.oauth)}
         self._asked: dict[tuple[str, str, Headers], asyncio.Future[Response]] = {}
         self._silent: Counter[str] = Counter()
         self._spoken: set[str] = set()
 
     async def __aenter__(self) -> Probe:
         await self._client.__aenter__()
+        await self._led.__aenter__()
         return self
 
     async def __aexit__(self, *raised: Any) -> None:
         await self._client.__aexit__(*raised)
+        await self._led.__aexit__(*raised)
 
     @property
     def base(self) -> str:
@@ -107,7 +123,7 @@ class Probe:
             headers = (*headers, ("Accept-Encoding", "identity"))
         own, secret = with_headers(headers, self.door, url)
         try:
-            answer = await self._client.send(Request(method, url, own, body, secret))
+            answer = await self._for(url).send(Request(method, url, own, body, secret))
         except Upstream as error:
             self._silent[origin] += 1
             raise Unseen(
@@ -115,6 +131,18 @@ class Probe:
             ) from None
         self._spoken.add(origin)
         return answer
+
+    def _for(self, url: str) -> Client:
+        """With what an address is asked: another than the tester named came from the peer, and leads no further than
+        `reach`. Raises `Unseen`."""
+        if _host(url) in self._named:
+            return self._client
+        if self.options.reach is not None:
+            try:
+                self.options.reach.check(URL(url))
+            except (OSError, ValueError):
+                raise Unseen("dit adres mogen wij niet vragen", "we may not ask this address", url) from None
+        return self._led
 
     async def get(self, url: str, accept: str = "", method: str = "GET") -> Response:
         """The answer to a plain question, which is asked once in a run. Raises `Unseen`."""
@@ -186,6 +214,11 @@ class Probe:
             )
 
 
+def _host(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """A check, and the keys that it says something about. What it cannot look at it says nothing else about."""
@@ -198,7 +231,15 @@ class Check:
         try:
             return await self.run(probe)
         except Unseen as unseen:
-            return [Finding(key, Verdict.UNKNOWN, unseen.reason, unseen.evidence, now()) for key in self.keys]
+            reason, evidence = unseen.reason, unseen.evidence
+        except _STRANGE as error:
+            told = type(error).__name__
+            reason = Text(
+                f"een antwoord heeft een vorm die niet te lezen is ({told})",
+                f"an answer has a form that cannot be read ({told})",
+            )
+            evidence = probe.base
+        return [Finding(key, Verdict.UNKNOWN, reason, evidence, now()) for key in self.keys]
 
 
 def unpacked(answer: Response) -> bytes:

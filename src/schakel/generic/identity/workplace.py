@@ -84,7 +84,8 @@ class Workplace:
             raise LoginWrong("the answer is of another identity provider (iss)", code="login-issuer")
         who = await self._service.identity(code, redirect_uri, login)
         subject = _short(who.claims.get("sub"))
-        if not subject:
+        if not subject or subject != who.claims["sub"]:
+            # With spaces around it, it is another person than the one whose name is the same without.
             raise LoginWrong("the id token does not say who logged in (claim sub)", code="login-person")
         name = _short(who.claims.get("name")) or _short((await self._service.about(who)).get("name"))
         return Employee(subject, name or subject)

@@ -18,6 +18,7 @@ from schakel.generic.addressing.own import offers
 from schakel.generic.authorisation import bundled, possible
 from schakel.http.openapi import (
     consent,
+    examples,
     fhir,
     hybrid,
     localisation,
@@ -99,6 +100,15 @@ def document(listener: str, url: str, routes: Sequence[BaseRoute]) -> Json:
         ):
             word = re.sub(r"\W+", "_", f"{method}{path}").strip("_").lower()
             paths.setdefault(path, {})[method.lower()] = {"operationId": word, **operation}
+    schemas = {
+        **parts.SCHEMAS,
+        **own.SCHEMAS,
+        **consent.SCHEMAS,
+        **professionals.SCHEMAS,
+        **roadmap.SCHEMAS,
+        **hybrid.SCHEMAS,
+    }
+    examples.placed(paths, schemas)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -110,14 +120,8 @@ def document(listener: str, url: str, routes: Sequence[BaseRoute]) -> Json:
         "servers": [{"url": url}],
         "paths": paths,
         "components": {
-            "schemas": {
-                **parts.SCHEMAS,
-                **own.SCHEMAS,
-                **consent.SCHEMAS,
-                **professionals.SCHEMAS,
-                **roadmap.SCHEMAS,
-                **hybrid.SCHEMAS,
-            },
+            "schemas": schemas,
+            "examples": examples.components(),
             "securitySchemes": parts.SECURITY,
         },
     }

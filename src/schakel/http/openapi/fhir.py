@@ -193,9 +193,9 @@ def paths(
         of = parameter("compartment", "path", "Whose resources.", {"enum": compartments})
         told = {"summary": "Search in a compartment", "parameters": _SEARCH, "responses": _FOUND}
         yield "GET", f"{prefix}/{{compartment}}/{{id}}/{{type}}", _completed(told, [of, ID, name])
-    for one in OPERATIONS:
-        if guarded is None or _opened(one, guarded):
-            yield from _operation(prefix, version, one, name)
+    for called in OPERATIONS:
+        if guarded is None or _opened(called, guarded):
+            yield from _operation(prefix, version, called, name)
 
 
 def _opened(operation: Operation, guarded: tuple[Possible, ...] | frozenset[str] | Offer) -> bool:

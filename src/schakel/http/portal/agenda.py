@@ -59,8 +59,8 @@ class AgendaPages:
         form = await self._frame.visitors.form(request)
         known = request.path_params.get("id", "")
         past = await self._board.action_history(known) if known else None
-        overview = await self._board.overview()
-        made, wrong = action(form, overview.roadmap, overview.members, past[0] if past else None)
+        roadmap, members = await self._board.roadmap(), await self._board.members()
+        made, wrong = action(form, roadmap, members, past[0] if past else None)
         if made is None:
             return await self._form(request, past, Filled.of(form, wrong), 400)
         try:

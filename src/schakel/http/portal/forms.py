@@ -61,7 +61,7 @@ async def _multipart(request: Request, body: bytes) -> Form:
         yield body
 
     parser = MultiPartParser(
-        request.headers, stream(), max_files=1, max_fields=_MOST_FIELDS, max_part_size=_MOST_CHARACTERS
+        request.headers, stream(), max_files=1, max_fields=_MOST_FIELDS, max_part_size=len(body)
     )
     # What is in memory already need not go to a disk.
     parser.spool_max_size = len(body) + 1

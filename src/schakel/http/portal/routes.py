@@ -13,6 +13,7 @@ from schakel.http.portal.frame import Frame
 from schakel.http.portal.hybrid import HybridPages
 from schakel.http.portal.login import PortalLogin
 from schakel.http.portal.rights import guarded
+from schakel.http.portal.scans import ScanPages
 from schakel.http.portal.trends import TrendPages
 from schakel.portal.pages import Pages
 
@@ -47,6 +48,7 @@ def _board(node: Node, frame: Frame) -> list[Route]:
     declaring = DeclaringForms(frame, node.board, pages)
     agenda = AgendaPages(frame, node.board)
     adding = TrendPages(frame, node.board, pages, hybrid=node.inventory is not None)
+    scans = ScanPages(frame, node.board)
     one = "/portal/agenda/actions/{id}"
     return [
         Route("/portal/", frame.shown(pages.region), methods=["GET"]),
@@ -62,6 +64,9 @@ def _board(node: Node, frame: Frame) -> list[Route]:
         Route(one, frame.shown(agenda.write), methods=["POST"]),
         Route("/portal/trends", frame.shown(adding.trends), methods=["GET"]),
         Route("/portal/objectives", frame.shown(adding.objectives), methods=["GET"]),
+        Route("/portal/scans", frame.shown(scans.page), methods=["GET"]),
+        Route("/portal/scans", frame.shown(scans.send), methods=["POST"]),
+        Route("/portal/scans/example", frame.shown(scans.example), methods=["GET"]),
         Route("/portal/runs", frame.shown(pages.runs), methods=["GET"]),
         Route("/portal/runs/{id}", frame.shown(pages.run), methods=["GET"]),
         Route("/portal/versions", frame.shown(pages.versions), methods=["GET"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -18,7 +19,7 @@ from schakel.roadmap.board.turns import RunTurns
 from schakel.roadmap.board.versions import Changes, Version
 from schakel.roadmap.changes import Change, differences
 from schakel.roadmap.checks import CHECKS
-from schakel.roadmap.evidence import Declaration, Evidence, Run
+from schakel.roadmap.evidence import Declaration, Evidence, Member, Run
 from schakel.roadmap.model import Roadmap
 from schakel.roadmap.overview import Overview, RunInfo, overview_of
 from schakel.roadmap.reading import DEFAULT, RoadmapLimits, read, shipped
@@ -105,6 +106,11 @@ class Board:
         )
         self._kept, self._until = made, next_change(evidence, declared, self._terms, moment)
         return made
+
+    async def members(self) -> tuple[Member, ...]:
+        """Who are in the region now, in no order."""
+        async with acquire(self._pool) as connection:
+            return await runs.members(connection, self._tenant)
 
     async def roadmap(self) -> Roadmap:
         """The roadmap in force."""
@@ -265,7 +271,7 @@ class Board:
     async def _in_force(self, connection: Connection) -> Roadmap:
         number = await versions.number(connection, self._tenant)
         if self._roadmap is None or self._roadmap[0] != number:
-            found = read(await versions.body(connection, self._tenant, number)) if number else shipped()
+            found = _kept(await versions.body(connection, self._tenant, number)) if number else shipped()
             self._roadmap = number, found
         return self._roadmap[1]
 
@@ -287,10 +293,15 @@ class Board:
             yield connection
 
 
+def _kept(body: bytes) -> Roadmap:
+    """A roadmap that was imported before: within the bounds of that time, whatever they are now."""
+    return read(body, RoadmapLimits(sys.maxsize, sys.maxsize, sys.maxsize))
+
+
 def _changes(found: Sequence[Version], bodies: Sequence[bytes]) -> dict[int, tuple[Change, ...]]:
     """What each version changed, by its number: the newest first, each against the next of `bodies`, the first ever
     against the one that comes with the program."""
-    roadmaps = [*map(read, bodies), shipped()]
+    roadmaps = [*map(_kept, bodies), shipped()]
     return {
         one.number: differences(before, after)
         for one, after, before in zip(found, roadmaps, roadmaps[1:], strict=False)

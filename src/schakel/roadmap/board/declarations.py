@@ -7,6 +7,7 @@ with who did what and when.
 from __future__ import annotations
 
 import re
+import unicodedata
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -96,7 +97,7 @@ async def confirm(
     _stands(found)
     if found.seen_by:
         raise Conflict("this declaration has a second reader already", code="declaration-seen")
-    if found.declared_by.casefold() == by.casefold() or (account and account == found.account):
+    if _folded(found.declared_by) == _folded(by) or (account and account == found.account):
         raise Forbidden(
             "the second reader is someone else than who declared it", code="second-reader-is-the-first"
         )
@@ -231,6 +232,11 @@ def _checked(said: Statement, roadmap: Roadmap) -> tuple[str, ...]:
     for fault in faults(said, roadmap):
         raise fault
     return tuple(_text(said, name) for name in _TEXTS)
+
+
+def _folded(name: str) -> str:
+    """A name without what does not make it another: capitals, spaces, and ways to write the same letter."""
+    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def _stands(found: Declaration) -> None:

@@ -1,7 +1,8 @@
 """`api-requirements`: the Dutch API requirements at the organisation's FHIR base, at the level of an open API.
 
 It holds when everything that must be met is met, or does not apply. What a machine cannot see is declared in the file
-that the region names (`api_declaration`); what is neither seen nor declared leaves the whole unknown.
+that the region names (`api_declaration`); what is neither seen nor declared leaves the whole unknown. What a machine
+saw broken fails, whatever that file says.
 
 Source: Nictiz API-eisen 1.2.0.
 """
@@ -14,6 +15,7 @@ from schakel.conformance.api_requirements import (
     ApiOptions,
     ApiResult,
     Level,
+    Result,
     Verdict,
     check_api,
     read_answers,
@@ -41,6 +43,7 @@ async def _measure(target: Target, tools: Tools) -> Finding:
             cert=defaults.certificate,
             key=defaults.key,
             seconds=defaults.seconds,
+            reach=tools.reach,
         )
         async with tools.place(url):
             result = await check_api(options)
@@ -59,7 +62,7 @@ async def _measure(target: Target, tools: Tools) -> Finding:
 
 def _judged(result: ApiResult) -> Finding:
     musts = [one for one in result.whole if one.level is Level.MUST]
-    failed = [one.code for one in result.failed]
+    failed = [one.code for one in musts if one.verdict is Verdict.FAILED or _excused(result, one)]
     unknown = [one.code for one in musts if one.verdict is Verdict.UNKNOWN]
     facts = {verdict.value: number for verdict, number in result.counts.items()}
     facts |= {"must": len(musts), "must-fail": len(failed), "must-could-not-check": len(unknown)}
@@ -79,11 +82,23 @@ def _judged(result: ApiResult) -> Finding:
             f"{named}.",
         )
         return found(ID, "unknown", reason, result.url, facts)
+    if all(one.verdict is Verdict.NOT_APPLICABLE for one in musts):
+        reason = Text(
+            "Volgens de verklaring is geen enkele verplichte API-eis van toepassing: zo is er niets gezien.",
+            "By the declaration no API requirement at all applies that must be met: so nothing was seen.",
+        )
+        return found(ID, "unknown", reason, result.url, facts)
     reason = Text(
         f"Aan alle {len(musts)} verplichte API-eisen is voldaan, of zij zijn niet van toepassing.",
         f"All {len(musts)} API requirements that must be met are met, or do not apply.",
     )
     return found(ID, "holds", reason, result.url, facts)
+
+
+def _excused(result: ApiResult, one: Result) -> bool:
+    """Whether something was seen broken that must be met, and the organisation alone says that it does not apply: on
+    the board that takes a declaration with a second reader."""
+    return any(of.broken and of.level is Level.MUST for of in (one, *result.parts(one.code)))
 
 
 CHECK = Check(

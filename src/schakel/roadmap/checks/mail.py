@@ -33,6 +33,7 @@ from schakel.roadmap.model import Text
 ID = "mail-domain"
 
 _NTA = "v=nta7516-1"
+_LAST_YEAR = 9998
 
 
 @dataclass(slots=True)
@@ -162,15 +163,17 @@ def _nta(seen: _Seen, records: list[str], today: date) -> None:
             "The NTA 7516 record lacks a right startdate, enddate or provider.",
         )
         return
-    first, last = (date(int(one[1]), int(one[2]), 1) for one in months if one is not None)
-    end = (last + timedelta(days=32)).replace(day=1)
-    if not first <= today < end:
+    first, last = ((int(one[1]), int(one[2])) for one in months if one is not None)
+    if not first <= (today.year, today.month) <= last:
         seen.fault(
-            f"Het NTA 7516-record geldt van {first:%m-%Y} tot en met {last:%m-%Y}, dus nu niet.",
-            f"The NTA 7516 record is valid from {first:%Y-%m} to {last:%Y-%m}, so not now.",
+            f"Het NTA 7516-record geldt van {first[1]:02}-{first[0]:04} tot en met {last[1]:02}-{last[0]:04}, dus nu "
+            "niet.",
+            f"The NTA 7516 record is valid from {first[0]:04}-{first[1]:02} to {last[0]:04}-{last[1]:02}, so not now.",
         )
         return
-    seen.until = datetime(end.year, end.month, 1, tzinfo=AMSTERDAM).astimezone(UTC)
+    year, month = last[0] + last[1] // 12, last[1] % 12 + 1
+    if year <= _LAST_YEAR:  # What ends later has no end that matters.
+        seen.until = datetime(year, month, 1, tzinfo=AMSTERDAM).astimezone(UTC)
 
 
 def _tags(record: str) -> dict[str, str]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _REASON, _DETAIL, _FACT = 2000, 4000, 1000
 """Most characters of the texts of a finding (`roadmap.wire`)."""
+_WHOLE = 2**53
+"""The largest whole number of a fact, that every reader of JSON reads as it is (`roadmap.wire`)."""
 _FOREVER = datetime(2200, 1, 1, tzinfo=UTC)
 """What ends later has no end that matters, such as a certificate without one."""
 
@@ -74,9 +76,16 @@ def found(
         verdict,
         Text(shortened(reason.nl, _REASON), shortened(reason.en, _REASON)),
         shortened(detail, _DETAIL),
-        {name: shortened(one, _FACT) if isinstance(one, str) else one for name, one in (facts or {}).items()},
+        {name: _fact(one) for name, one in (facts or {}).items()},
         until if until is not None and until < _FOREVER else None,
     )
+
+
+def _fact(value: str | int | float) -> str | int | float:
+    """A fact within what a run may hold: it may be what a peer said."""
+    if isinstance(value, str):
+        return shortened(value, _FACT)
+    return value if -_WHOLE <= value <= _WHOLE else f"{value:.3g}"
 
 
 def shortened(text: str, most: int) -> str:

@@ -29,8 +29,8 @@ DECISION = "suitability, decided_by, decided_on, reason"
 
 def person_of(row: asyncpg.Record) -> Person:
     """The person in a row of the columns `PERSON`."""
-    *values, earlier_events, counted = row
-    return Person(*values, earlier_events=tuple(earlier_events), counted=counted)
+    values = dict(row)
+    return Person(**{**values, "earlier_events": tuple(values["earlier_events"])})
 
 
 def pathway_of(row: asyncpg.Record) -> Pathway:

@@ -1,8 +1,8 @@
 """Files as rows of named cells: CSV as a spreadsheet writes it, or JSON.
 
 CSV has a header; the separator is `;` or `,`, the text UTF-8 (with or without its mark) or Windows-1252. JSON is a
-list of objects, or an object with that list in `pathways` or `people`; their members are the columns of the CSV, and
-their values are texts, true, false or null.
+list of objects, or an object with that list in a member of the name of their kind (`pathways`, `people`); their
+members are the columns of the CSV, and their values are texts, true, false or null.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def is_json(body: bytes) -> bool:
     return body.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
 
 
-def rows_of(body: bytes, kind: Kind, *, none: bool = False) -> list[Row]:
+def rows_of(body: bytes, kind: str, *, none: bool = False) -> list[Row]:
     """The rows of a file about `kind`; a file of `none` is one too when that is so. Raises `Invalid` that names the row
     and the column, and `TooLarge`."""
     rows = _json_rows(body, kind) if is_json(body) else _csv_rows(body)
@@ -125,7 +125,7 @@ def _row(place: str, cells: dict[str, str], number: int) -> Row:
     return row
 
 
-def _json_rows(body: bytes, kind: Kind) -> list[Row]:
+def _json_rows(body: bytes, kind: str) -> list[Row]:
     value = _parsed(body)
     if isinstance(value, dict):
         if set(value) != {kind}:

@@ -217,7 +217,7 @@ def told(source: Source, language: Language) -> Contents:
         about=tuple(_about(source, language)),
         marks=tuple(marks.values()),
         present=tuple(marks[state] for state in present),
-        counts=tuple(counted(line(one.name), one.ura, numbers[one.ura]) for one in members),
+        counts=tuple(counted(_name(one), one.ura, numbers[one.ura]) for one in members),
         totals=counted(TEXTS["together"].of(language), "", everywhere),
         blocks=tuple(_blocks(source, members, marks, language)),
         organisations=tuple(
@@ -298,7 +298,7 @@ def _blocks(
             return Row(item.id, said(item.title, language), tuple(marks[state] for state in states))
 
         yield Block(
-            tuple(Column(line(one.name), said(sector_name(roadmap, one.sector), language)) for one in part),
+            tuple(Column(_name(one), said(sector_name(roadmap, one.sector), language)) for one in part),
             tuple(
                 Theme(said(category.title, language), rows)
                 for category in roadmap.categories
@@ -317,7 +317,7 @@ def _organisation(
     roadmap, cells = source.overview.roadmap, source.overview.of_member(member.ura)
     return Organisation(
         member.ura,
-        line(member.name),
+        _name(member),
         said(sector_name(roadmap, member.sector), language),
         line(member.kind),
         tuple(
@@ -331,6 +331,11 @@ def _organisation(
         ),
         tuple(_found(one, language) for one in in_order(evidence)),
     )
+
+
+def _name(member: Member) -> str:
+    """What an organisation is called; its number when nothing of its name can be seen, as it heads a part."""
+    return line(member.name).strip() or member.ura
 
 
 def _told(cell: Cell, language: Language) -> Told:
