@@ -275,12 +275,20 @@ async def test_the_command_says_when_nothing_could_be_measured_and_what_is_wrong
     file = tmp_path / "REGION.toml"
     head = 'name = "R"\nby = "x"\n[[organisations]]\nura = "90000001"\nname = "A"\nsector = "MSZ"\n'
     file.write_text(f'{head}fhir = {{ r4 = "{silent()}/fhir" }}\n')
-    code, out, _ = await command(tmp_path, "REGION.toml")
+    kinds = ("html", "pdf", "xlsx", "csv", "json")
+    reports = [part for kind in kinds for part in (f"--{kind}", f"R.{kind}")]
+    code, out, _ = await command(tmp_path, "REGION.toml", *reports, "--language", "en")
     assert (code, "1 could not be checked" in out) == (1, True), out
+    assert set(os.listdir(tmp_path)) == {file.name, *(f"R.{kind}" for kind in kinds)}
+    assert "R: where the region stands with the roadmap" in (tmp_path / "R.html").read_text()
+    assert wire.read((tmp_path / "R.json").read_bytes()).region == "R"
     for arguments, said in (
         (("REGION.toml", "--only", "tlz"), "there is no check 'tlz'"),
         (("REGION.toml", "--organisation", "90000009"), "no organisation '90000009'"),
         (("REGION.toml", "--json", "none/run.json"), "there is no folder"),
+        (("REGION.toml", "--pdf", "none/run.pdf"), "there is no folder"),
+        (("REGION.toml", "--html", "run", "--xlsx", "run"), "--html and --xlsx name the same file"),
+        (("REGION.toml", "--html", "run.html", "--language", "fr"), "language"),
         (("REGION.toml", "--data", "."), "give --board too"),
         (("OTHER.toml",), "OTHER.toml cannot be read"),
     ):

@@ -12,6 +12,7 @@ import httpx
 import orjson
 import pytest
 import pytest_asyncio
+from lxml import html
 from tests.nodes import MakeDatabase, RunningOrganisation, databases
 from tests.staff import OTHER, OWN, Member, Region, portal_node
 
@@ -360,22 +361,87 @@ async def test_who_may_not_decide_sees_no_form_and_cannot_send_one(region: Regio
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("name", "typed", "said"),
     [
-        {"suitability": "perhaps"},
-        {"decided_by": " "},
-        {"decided_on": "yesterday"},
-        {"decided_on": (TODAY + timedelta(days=1)).isoformat()},
-        {"reason": ""},
-        {"csrf": "another"},
+        ("suitability", "perhaps", "Choose one of the three."),
+        ("decided_by", " ", "Fill this in."),
+        ("decided_by", "x" * 1001, "This text is too long."),
+        ("decided_on", "", "Fill this in."),
+        ("decided_on", "yesterday", "This is no day."),
+        ("decided_on", (TODAY + timedelta(days=1)).isoformat(), "This day is still to come."),
+        ("decided_on", "1989-12-31", "This day lies before 1990."),
+        ("reason", "", "Fill this in."),
     ],
 )
-async def test_a_decision_with_one_thing_wrong_changes_nothing(
-    region: Region, changes: dict[str, str]
+async def test_a_decision_with_one_thing_wrong_changes_nothing_and_says_so_at_its_field(
+    region: Region, name: str, typed: str, said: str
 ) -> None:
     await fill(region)
     async with Member(region, "declarer") as member:
         await member.log_in()
-        assert (await decided(member, **changes)).status_code == (403 if "csrf" in changes else 400)
+        answer = await decided(member, **{name: typed})
+        assert answer.status_code == 400
+        page = html.fromstring(answer.text)
+        [fault] = page.xpath("//p[@class='error']")
+        assert said in fault.text_content() and fault.get("id") == f"{name}-error"
+        [field] = page.xpath(f"//*[@aria-describedby='{name}-error']")
+        assert field.get("aria-invalid") == "true"
+        assert page.xpath(f"//div[@role='alert']//a[@href='#{name}']")
+        if name != "reason":
+            assert "te weinig mensen" in page.xpath("//textarea[@name='reason']")[0].text
     [own] = (await inventory(region.node["a"]))["organisations"]
     assert {one["suitability"] for one in own["pathways"]} == {"yes", "undecided"}
+
+
+async def test_a_decision_without_the_secret_of_the_session_is_refused(region: Region) -> None:
+    await fill(region)
+    async with Member(region, "declarer") as member:
+        await member.log_in()
+        assert (await decided(member, csrf="another")).status_code == 403
+    [own] = (await inventory(region.node["a"]))["organisations"]
+    assert {one["suitability"] for one in own["pathways"]} == {"yes", "undecided"}
+
+
+async def test_the_figures_of_a_period_are_those_of_its_days_alone(region: Region) -> None:
+    a = region.node["a"]
+    last, before = TODAY.year - 1, TODAY.year - 2
+    await sent(a, "/pathways", [pathway(decided_on=f"{last}-03-01", b1="ja", c6=f"{last}-08-15")])
+    row = {"eligible_from": f"{last}-02-01", "enrolled_from": f"{last}-02-02"}
+    events = {"last_event": f"{last}-11-05", "earlier_events": f"{last}-04-05"}
+    rows = [taking_part(n, **row, **events) for n in range(20)]
+    rows += [taking_part(n, **row, last_event="") for n in range(20, 25)]
+    await sent(a, "/people", rows)
+
+    async def shares(member: Member, path: str) -> list[str]:
+        """The first figure of KPI-1 and of KPI-2."""
+        page = await member.page(path)
+        found = (
+            page.tree.xpath(f"//table[caption[@id='figures-{kpi}']]//tbody/tr[1]/td[3]")
+            for kpi in ("KPI-1", "KPI-2")
+        )
+        return [str(one[0].text_content()) for one in found]
+
+    async with Member(region) as member:
+        await member.log_in()
+        for place in ("/hybrid", f"/hybrid/{OWN}"):
+            assert await shares(member, f"{place}?period={last}") == ["100%", "80%"]
+            assert await shares(member, f"{place}?period={last}-Q2") == ["0%", "none: nothing to count over"]
+            assert await shares(member, f"{place}?period={last}-Q4") == ["100%", "80%"]
+            assert await shares(member, f"{place}?period={TODAY.year}") == ["100%", "0%"]
+            assert (await shares(member, f"{place}?period={before}"))[0] == "none: nothing to count over"
+        page = await member.page(f"/hybrid?period={last}-Q4")
+        assert page.tree.xpath("//select[@name='period']/option[@selected]/@value") == [f"{last}-Q4"]
+        bars = page.tree.xpath("//table[caption[@id='course-pathways-caption']]//tbody/tr")
+        assert len(bars) == 8 and page.tree.xpath("//table[caption[@id='course-people-caption']]")
+        told = {
+            row.xpath("./th")[0].text_content(): [one.text_content() for one in row.xpath("./td")]
+            for row in page.tree.xpath("//table[caption[@id='course-caption']]//tbody/tr")
+        }
+        assert told[f"Q4 {last}"] == ["100%", "25", "20", "80%"] and len(told) == 8
+        for wrong in ("1", f"{last}-Q5", str(TODAY.year + 1), f"{last}-q1"):
+            answer = await member.http.get(f"{region.portal}/hybrid?period={wrong}")
+            assert answer.status_code == 400, wrong
+    async with Member(region) as visitor:
+        page = await visitor.page(f"/hybrid?period={last}-Q4")
+        assert not page.tree.xpath("//table[caption[@id='course-people-caption']]")
+        assert "about 25" in page.text

@@ -14,6 +14,7 @@ import httpx
 import orjson
 import pytest
 import pytest_asyncio
+from lxml import html
 from tests.nodes import RunningOrganisation, databases
 from tests.staff import OTHER, OWN, Member, Region, portal_node
 
@@ -21,6 +22,7 @@ from schakel.kernel.clock import new_id, now
 from schakel.roadmap import wire
 from schakel.roadmap.evidence import Member as Organisation
 from schakel.roadmap.evidence import Run
+from schakel.roadmap.reading import shipped
 from schakel.store.embedded import EmbeddedServer
 
 BSN = "999911120"
@@ -104,6 +106,8 @@ PAGES = (
     b"/portal/runs/%ED%A0%80",
     b"/portal/hybrid/%00/%00",
     b"/portal/hybrid/%ED%A0%80",
+    b"/portal/hybrid?period=%00",
+    b"/portal/hybrid?period=9999-Q4",
     b"/portal/agenda/%00",
     b"/portal/agenda/%D9%A2%D9%A0%D9%A2%D9%A6",
     b"/portal/agenda/actions/%00",
@@ -138,6 +142,12 @@ async def test_no_cookie_breaks_a_page(attacked: Attacked, cookie: bytes) -> Non
 @pytest.mark.parametrize("language", [b"\xff", b"nl;q=x", b"," * 5000, b"*;q=1e999"])
 async def test_no_wish_for_a_language_breaks_a_page(attacked: Attacked, language: bytes) -> None:
     assert await attacked.raw(b"/portal/about", ((b"Accept-Language", language),)) < 500
+
+
+async def test_nobody_has_everybody_counted_for_any_period_ever(attacked: Attacked) -> None:
+    year = now().year
+    assert await attacked.raw(b"/portal/hybrid?period=%d" % year) == 200
+    assert await attacked.raw(b"/portal/hybrid?period=%d-Q1" % (year - 40)) == 400
 
 
 # -- strange forms -------------------------------------------------------------------------------------------
@@ -195,6 +205,48 @@ async def test_nobody_decides_about_a_pathway_with_a_name_that_cannot_be(attacke
         f"{attacked.region.portal}/hybrid/{OWN}/%00", data={**fields, "csrf": await attacked.manager.token()}
     )
     assert answer.status_code == 404
+
+
+async def test_what_was_shown_of_a_large_file_can_be_imported(attacked: Attacked) -> None:
+    today = now().date().isoformat()
+    steps = [step.id for item in shipped().items for step in item.steps if not step.checks]
+    rows = [
+        {
+            "organisation": ura,
+            "step": step,
+            "claim": "not-done",
+            "owner": "Informatiemanager",
+            "date": today,
+            "until": today,
+            "reason": "Nog niet begonnen. " * 50,
+        }
+        for ura in (OWN, OTHER)
+        for step in steps
+    ]
+    manager, address = attacked.manager, f"{attacked.region.portal}/scans"
+    token = await manager.token()
+    seen = await manager.http.post(
+        address, data={"csrf": token}, files={"file": ("scan.json", orjson.dumps({"declarations": rows}))}
+    )
+    [shown] = html.fromstring(seen.text).xpath("//input[@name='scan']/@value")
+    assert len(shown) > 100_000
+    done = await manager.http.post(
+        address,
+        files={"csrf": (None, token), "action": (None, "import"), "scan": (None, str(shown).encode())},
+    )
+    assert (done.status_code, done.headers.get("location", "")) == (303, f"/portal/scans?done={len(rows)}"), (
+        done.text
+    )
+
+
+async def test_a_file_full_of_strange_columns_makes_no_endless_page(attacked: Attacked) -> None:
+    rows = [{f"column-{row}-{number}": "" for number in range(300)} for row in range(300)]
+    answer = await attacked.manager.http.post(
+        f"{attacked.region.portal}/scans",
+        data={"csrf": await attacked.manager.token()},
+        files={"file": ("scan.json", orjson.dumps({"declarations": rows}))},
+    )
+    assert answer.status_code == 400 and len(answer.content) < 200_000
 
 
 # -- files and runs that no honest program sends ---------------------------------------------------------------

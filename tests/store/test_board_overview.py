@@ -138,7 +138,7 @@ async def test_a_version_that_was_imported_is_read_whatever_the_bounds_are_now(
     wide = Board(board_pool, board._tenant, terms=TERMS, file=reading.RoadmapLimits(characters=5000))
     await wide.import_roadmap(large, "programme")
     assert (await wide.overview()).roadmap.version == "large"
-    assert [one.version for one, _ in await wide.version_changes()][0] == "large"
+    assert next(one.version for one, _ in await wide.version_changes()) == "large"
 
 
 async def test_the_same_version_again_changes_nothing_and_its_name_is_taken(board: Board) -> None:

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from schakel.kernel.outcomes import Invalid
 from schakel.kernel.values import Bsn
+from schakel.portal.hybrid import Counts, first_of
 from schakel.roadmap.hybrid import blocks, figures
 from schakel.roadmap.hybrid.counting import Period, Tally, count
 from schakel.roadmap.hybrid.definition import is_hybrid, verdict
 from schakel.roadmap.hybrid.model import EXCLUSIONS, Decision, Digitised, Digizo, Pathway, Person, Suitability
-from schakel.roadmap.hybrid.overview import Organisation, overview
+from schakel.roadmap.hybrid.overview import Organisation, Part, overview
 from schakel.roadmap.hybrid.pseudonyms import Pseudonyms, is_pseudonym
 from schakel.roadmap.model import Target, Text
 
@@ -52,6 +53,24 @@ def person(who: str = "p1", **changes: object) -> Person:
 
 def taking_part(who: str = "p1", **changes: object) -> Person:
     return person(who, **{"enrolled_from": date(2026, 2, 1), "last_event": date(2026, 10, 1), **changes})
+
+
+# -- numbers of people for everybody ----------------------------------------------------------------------------
+
+
+@given(st.integers(0, 400), st.integers(0, 400), st.sampled_from((0, 2, 5, 10)))
+def test_a_share_gives_no_number_away_that_is_not_shown(active: int, others: int, small: int) -> None:
+    tally = Tally(eligible=active + others, enrolled=active, active=active)
+    part = Part((), tally, tally, figures.inclusion(tally))
+    row = first_of(part, figures.INCLUSION, Counts(small))
+    exact = None if not active + others else active / (active + others)
+    if small < 2:
+        assert row.share == exact and not row.hidden
+    elif any(0 < number < small for number in (active, others, active + others)):
+        assert row.hidden and row.share is None
+    elif exact is not None:
+        assert row.share is not None and abs(row.share - exact) <= 0.025 + 1e-9
+        assert round(row.share * 20) / 20 == row.share or active + others >= 100 * small
 
 
 # -- the definition ----------------------------------------------------------------------------------------------

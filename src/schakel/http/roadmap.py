@@ -7,6 +7,7 @@ others, and says which roadmap is in force. Nothing here is about a patient.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from starlette.requests import Request
@@ -38,7 +39,8 @@ class RoadmapRoutes:
         if request.method == "GET":
             found = await board.runs(_count(request))
             return as_json({"runs": [shown.run_json(one) for one in found]})
-        run = wire.read(await read_limited(request, self._node.max_body, "limits.body"), board.limits)
+        body = await read_limited(request, self._node.max_body, "limits.body")
+        run = await asyncio.to_thread(wire.read, body, board.limits)
         keeper = organisation.slug in board.keepers
         if not keeper:
             _about_itself(organisation, run)

@@ -32,6 +32,9 @@ FAULTS: Final[Mapping[str, Text]] = {
         "Dat is te ver weg. Een verklaring telt hoogstens twee jaar.",
         "That is too far away. A declaration counts for two years at most.",
     ),
+    "suitability-unknown": Text("Kies een van de drie.", "Choose one of the three."),
+    "decided-future": Text("Deze dag is nog niet geweest.", "This day is still to come."),
+    "decided-early": Text("Deze dag ligt voor 1990.", "This day lies before 1990."),
     "link-form": Text(
         "Een adres begint met https:// of http://.", "An address begins with https:// or http://."
     ),

@@ -56,6 +56,14 @@ class Counts:
             return Count("few", self.small)
         return Count("about", round(number / self.small) * self.small)
 
+    def share(self, figure: Figure) -> float | None:
+        """The share of a figure about people: in steps that are more than one person, or the exact share beside rounded
+        numbers would give those away."""
+        if self.small < 2 or figure.share is None or figure.under is None:
+            return figure.share
+        steps = 100 if figure.under >= 100 * self.small else 20
+        return round(figure.share * steps) / steps
+
     def few(self, number: int) -> bool:
         """Whether a number of people is too small to be shown."""
         return 0 < number < self.small
@@ -270,12 +278,13 @@ def _row(figure: Figure, kpi: Kpi, counts: Counts) -> Row:
         exact = Count("exact", figure.top)
         under = None if figure.under is None else Count("exact", figure.under)
         return Row(figure, exact, under, figure.share, False, _reached(figure, kpi))
-    hidden = counts.few(figure.top) or (figure.under is not None and counts.few(figure.under))
+    groups = (figure.top,) if figure.under is None else (figure.top, figure.under, figure.under - figure.top)
+    hidden = any(map(counts.few, groups))
     return Row(
         figure,
         counts.people(figure.top),
         None if figure.under is None else counts.people(figure.under),
-        None if hidden else figure.share,
+        None if hidden else counts.share(figure),
         hidden,
         (None,) * len(kpi.targets) if hidden else _reached(figure, kpi),
     )
@@ -296,11 +305,13 @@ def _lines(kpi: Kpi) -> list[Line]:
     return [Line(", ".join(dict.fromkeys(names)), share) for share, names in years.items()]
 
 
-def _organisation(organisation: Organisation, part: Part, counts: Counts) -> OrganisationRow:
-    def first(kpi: str) -> Row:
-        figure = next(one for one in part.figures if one.kpi == kpi)
-        return _row(figure, Kpi(kpi, _NOTHING, _NOTHING, "share", (), ()), counts)
+def first_of(part: Part, kpi: str, counts: Counts) -> Row:
+    """The first figure of a KPI, held against no target."""
+    figure = next(one for one in part.figures if one.kpi == kpi)
+    return _row(figure, Kpi(kpi, _NOTHING, _NOTHING, "share", (), ()), counts)
 
+
+def _organisation(organisation: Organisation, part: Part, counts: Counts) -> OrganisationRow:
     suitable = [one for one in part.pathways if one.pathway.decision.suitability == "yes"]
     return OrganisationRow(
         organisation,
@@ -308,8 +319,8 @@ def _organisation(organisation: Organisation, part: Part, counts: Counts) -> Org
         len(suitable),
         sum(one.verdict.hybrid for one in suitable),
         len(part.undecided),
-        first(figures.SHARE),
-        first(figures.INCLUSION),
+        first_of(part, figures.SHARE, counts),
+        first_of(part, figures.INCLUSION, counts),
     )
 
 

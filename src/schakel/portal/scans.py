@@ -27,6 +27,8 @@ COLUMNS: Final = (*NEEDED, "document", "link", "reason")
 KIND: Final = "declarations"
 """The member of a JSON object that has the list."""
 
+_MOST_STRANGE: Final = 100
+"""Columns that do not belong there of which a page tells; in JSON each row may have others."""
 _CLAIMS: Final = {
     spoken.casefold(): claim for claim, text in CLAIMS.items() for spoken in (claim, text.nl, text.en)
 }
@@ -81,14 +83,15 @@ class Scan:
 def scan(
     body: bytes, roadmap: Roadmap, members: Iterable[Member], may: Callable[[str], bool], most: int
 ) -> Scan:
-    """What is in a file; `may` says of a URA whether who brings it may declare for that. Raises `Invalid` for what is no
-    table, and `TooLarge` above `most` rows."""
+    """What is in a file; `may` says of a URA whether who brings it may declare for that. Raises `Invalid` for what is
+    no table, and `TooLarge` above `most` rows."""
     rows = rows_of(body, KIND)
     if len(rows) > most:
         raise TooLarge(f"a file has at most {most} rows (setting portal.scan_rows): send it in parts")
     columns = dict.fromkeys(name for row in rows for name in row.cells)
     wrong = [Wrong("", name, _ABSENT) for name in NEEDED if name not in columns]
-    wrong += [Wrong("", name, _STRANGE) for name in columns if name not in COLUMNS]
+    strange = [name for name in columns if name not in COLUMNS]
+    wrong += [Wrong("", name, _STRANGE) for name in strange[:_MOST_STRANGE]]
     if wrong:
         return Scan(len(rows), (), tuple(wrong))
     by_ura = {one.ura: one for one in members}

@@ -18,6 +18,7 @@ mistake in a name may not go unseen.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -108,9 +109,12 @@ def read(body: bytes, limits: RunLimits | None = None) -> Run:
     )
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
 def _shown(value: str) -> str:
     """A text that can be kept and shown: no control characters but tabs and ends of lines."""
-    if any((ord(sign) < 32 and sign not in "\t\n\r") or ord(sign) == 127 for sign in value):
+    if _CONTROL.search(value):
         raise ValueError("a control character cannot be kept")
     return value
 

@@ -133,7 +133,7 @@ def _of_types(version: Version, kinds: frozenset[str]) -> dict[str, Any]:
         {"type": kind, "interaction": [{"code": "read"}, {"code": "search-type"}]} for kind in sorted(kinds)
     ]
     searches = [o for o in OPERATIONS if o.run is None and o.types & kinds]
-    return _with_operations(version, resources, {kind: searches for kind in kinds})
+    return _with_operations(version, resources, dict.fromkeys(kinds, searches))
 
 
 def _guarded(table: Definitions, possible: tuple[Possible, ...]) -> dict[str, Any]:

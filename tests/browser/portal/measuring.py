@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
 from playwright.async_api import Page
 
+LOCALES = {"nl": "nl-NL", "en": "en-GB"}
+
 STOPS = """() => [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, ' +
     'summary, [tabindex="0"]')].filter(one => one.checkVisibility({visibilityProperty: true})).map((one, place) => {
         one.dataset.place = place; return place; }).length"""

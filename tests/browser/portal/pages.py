@@ -39,6 +39,8 @@ PAGES: list[PortalPage] = [
     PortalPage("/trends", "trends"),
     PortalPage("/trends?sector=VVT&theme=GF&sector=x", again=True),
     PortalPage("/objectives"),
+    PortalPage("/scans"),
+    PortalPage("/scans?done=12", again=True),
     PortalPage("/runs"),
     PortalPage("/versions"),
     PortalPage("/?theme=GF&legal=law&state=not-checked", again=True),

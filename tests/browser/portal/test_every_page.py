@@ -20,14 +20,13 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 from tests.browser.portal.looking import looking
-from tests.browser.portal.measuring import FOCUSED, SMALLER, STOPS, UNPRINTED, clean
+from tests.browser.portal.measuring import FOCUSED, LOCALES, SMALLER, STOPS, UNPRINTED, clean
 from tests.browser.portal.pages import PAGES, PortalPage
 from tests.browser.test_looks import CONTRAST, RULES
 from tests.browser.walking import heading, language, width_beyond
 
 DOCS = Path(__file__).parents[3] / "docs/images/portal"
 MOST_BYTES = 150_000
-LOCALES = {"nl": "nl-NL", "en": "en-GB"}
 ALL = [pytest.param(one, marks=pytest.mark.slow) if one.again else one for one in PAGES]
 
 pages = pytest.mark.parametrize("wanted", ALL, ids=str)
@@ -164,8 +163,9 @@ async def test_no_two_pages_have_one_title(portal: str) -> None:
         for wanted in PAGES:
             if wanted.status != 200:
                 continue
-            body = (await http.get(f"{portal}{wanted.path}")).text
-            [title] = re.findall("<title>(.*?)</title>", body, re.DOTALL)
+            answer = await http.get(f"{portal}{wanted.path}")
+            assert answer.status_code == 200, wanted
+            [title] = re.findall("<title>(.*?)</title>", answer.text, re.DOTALL)
             path = urlsplit(wanted.path).path
             assert titles.setdefault(html.unescape(title), path) == path, title
     assert len(titles) > 10
@@ -177,8 +177,8 @@ async def test_the_region_is_narrowed_and_read_on_a_small_screen(
 ) -> None:
     async with looking(chromium, portal, viewport={"width": width, "height": 480}) as page:
         await page.goto(f"{portal}/")
-        await page.get_by_label("Sector van zorg").select_option("VVT")
-        await page.get_by_role("button", name="Toon").click()
+        await page.get_by_label("Zorgsector").select_option("VVT")
+        await page.get_by_role("button", name="Laat zien").click()
         assert "sector=VVT" in page.url and await width_beyond(page) == 0
         cell = page.locator(".board td a").first
         name = await cell.inner_text()

@@ -1,4 +1,5 @@
-"""The report as a web page, opened as the file that it is: anyone can read it, at any width, on paper, without script."""
+"""The report as a web page, opened as the file that it is: anyone can read it, at any width, on paper and without
+script."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser
 from tests.browser.portal.looking import looking
-from tests.browser.portal.measuring import FOCUSED, LOCALES, STOPS, clean
+from tests.browser.portal.measuring import FOCUSED, STOPS, clean
 from tests.browser.test_looks import CONTRAST, RULES
 from tests.browser.walking import width_beyond
 from tests.nodes import RunningNode
@@ -32,7 +33,7 @@ async def test_the_file_reads_well_for_everyone_at_any_width(
     chromium: Browser, portal_node: RunningNode, tmp_path: Path, language: Language
 ) -> None:
     address = await written(portal_node, tmp_path, language)
-    async with looking(chromium, address, locale=LOCALES[language]) as page:
+    async with looking(chromium, address, locale=f"{language}-NL") as page:
         await page.goto(address)
         assert await page.locator("h1").count() == 1
         await page.emulate_media(color_scheme="light")

@@ -1,4 +1,8 @@
-"""REGION.toml of the demo: its organisations with their doors, as a programme team would write it."""
+"""REGION.toml of the demo: its organisations with their doors, as a programme team would write it.
+
+Beside it stands what the two hospitals declare about the API requirements that no machine can see. They say no more
+than is so: what nobody saw or declared stays open, and the check says which requirements those are.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from schakel.demo.patients import NamedPatient
 NAME = "Regio Aa en Meer (demo)"
 BY = "Programmabureau Aa en Meer"
 FILE = "region.toml"
+DECLARATION = "api-declaration.toml"
 
 SECTORS: Mapping[cast.Sector, str] = {
     "hospital": "MSZ",
@@ -33,6 +38,25 @@ _ASKS = {
     cast.HOSPITAL_SOUTH.slug: cast.HOSPITAL_NORTH,
 }
 """Who asks whom for the BgZ of that patient."""
+
+
+_YOUNG = "No version of this API is old enough for it: each one that was made is still recommended."
+DECLARED: Mapping[str, Mapping[str, str]] = {
+    **{
+        code: {"conformity": "not-applicable", "remark": _YOUNG}
+        for code in ("LM001", "LM002", "LM003", "LM004", "LM005", "LM006")
+    },
+    "SC005": {
+        "conformity": "conformant",
+        "evidence": "docs/explanation/logging.md",
+        "remark": "Every question, answer and refusal is in a sealed log; the check log-seals looks at it.",
+    },
+    "AG004": {
+        "conformity": "not-applicable",
+        "remark": "The organisation was made up for a demo, and nobody pays for its API.",
+    },
+}
+"""What the hospitals declare, by code of the API requirements."""
 
 
 def path(folder: DemoFolder) -> Path:
@@ -59,6 +83,8 @@ def write(folder: DemoFolder, doors: Sequence[Doors], named: Sequence[NamedPatie
         "# The region of the demo, written anew at each start. To measure it and show that in the portal:\n"
         f"#   schakel roadmap run {path(folder)} --board --data {folder.path}\n"
     )
+    told = "# What the hospitals of the demo declare about the Dutch API requirements (`schakel check --answers`).\n"
+    folder.write(folder.path / DECLARATION, (told + toml.document(DECLARED)).encode())
     folder.write(path(folder), (heading + toml.document(table)).encode())
     return path(folder)
 
@@ -81,6 +107,7 @@ def _organisation(
         "back": back,
         "fhir": {version: f"{back}/fhir/{version}" for version in ("stu3", "r4")},
         "issuer": front,
+        "openapi": f"{at.back}/openapi.json",
         "internal": internal,
         "internal_key": folder.internal_keys[one.slug],
         "directory": f"{internal}/directory/fhir/r4",
@@ -89,6 +116,8 @@ def _organisation(
             "name": f"{one.medmij_name}@medmij",
         },
     }
+    if one.slug in _ASKS:
+        table["api_declaration"] = DECLARATION
     if (holder := _ASKS.get(one.slug)) is not None and len(named) >= _PATIENT:
         who = one.professionals[0]
         table["exchange"] = {

@@ -1,12 +1,14 @@
 """An example of every body that goes in or comes out, made of the data in `samples`.
 
 A FHIR body has a whole resource that fits the operation; it stands once in the components. A body of our own is made
-from its schema, so that it cannot fall behind: each member has what `samples.WORDS` says for its name.
+from its schema, so that it cannot fall behind: each member has what `samples.WORDS` says for its name, or else
+the name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from schakel.http.openapi import samples
@@ -15,7 +17,6 @@ from schakel.http.openapi.parts import FHIR_JSON, FORM, Json
 _POINTER = "#/components/examples/"
 _BY_OPERATION: Mapping[tuple[str, str], str] = {
     ("document", "in"): "Kept",
-    ("document", "out"): "Document",
     ("everything", "in"): "Since",
     ("everything", "out"): "PatientFound",
     ("lastn", "out"): "ObservationFound",
@@ -41,77 +42,90 @@ def components() -> Json:
 
 
 def placed(paths: Mapping[str, Json], schemas: Mapping[str, Json]) -> None:
-    """Gives every body of these paths its example, in place. Raises `KeyError` naming a member for which `samples` has
-    no word."""
+    """Gives every body of these paths its example, in place."""
     for path, methods in paths.items():
         for method, operation in methods.items():
+            kind = _kind(path, operation)
             if "requestBody" in operation:
-                operation["requestBody"] = _with(operation["requestBody"], method, path, "in", schemas)
+                place = _Place(method.upper(), path, "in", kind)
+                operation["requestBody"] = _with(operation["requestBody"], place, schemas)
+            place = _Place(method.upper(), path, "out", kind)
             operation["responses"] = {
-                status: _with(answer, method, path, "out", schemas) if status.startswith("2") else answer
+                status: _with(answer, place, schemas) if status.startswith("2") else answer
                 for status, answer in operation["responses"].items()
             }
 
 
-def _with(body: Json, method: str, path: str, side: str, schemas: Mapping[str, Json]) -> Json:
-    """A copy of a body with an example in each form of it that is not FHIR in XML, which says the same."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a body stands: `side` is in or out, `kind` a resource type of the door."""
+
+    method: str
+    path: str
+    side: str
+    kind: str
+
+
+def _kind(path: str, operation: Json) -> str:
+    """A resource type that an operation is about and that there is an example of."""
+    types = [
+        one["schema"].get("enum", ()) for one in operation.get("parameters", ()) if one["name"] == "type"
+    ]
+    for kind in ("Patient", "Organization", "List", "AuditEvent", "Task"):
+        if kind in (types[0] if types else ()) or f"/{kind}" in path:
+            return kind
+    return "Organization" if "/directory/" in path else "Patient"
+
+
+def _with(body: Json, place: _Place, schemas: Mapping[str, Json]) -> Json:
+    """A copy of a body with an example in each form of it that does not say the same as another."""
     if "content" not in body:
         return body
     return {
         **body,
         "content": {
-            media: {**content, **_shown(content["schema"], media, method.upper(), path, side, schemas)}
+            media: {**content, **_shown(content["schema"], media, place, schemas)}
             for media, content in body["content"].items()
         },
     }
 
 
-def _shown(
-    schema: Json, media: str, method: str, path: str, side: str, schemas: Mapping[str, Json]
-) -> Json:
+def _shown(schema: Json, media: str, place: _Place, schemas: Mapping[str, Json]) -> Json:
     """The members of a media type that show an example; none where the other form of the body has it."""
     if media.startswith("application/fhir+"):
         if media != FHIR_JSON:
             return {}
-        name = _resource(schema.get("$ref", "").rpartition("/")[2], method, path, side)
+        name = _resource(schema.get("$ref", "").rpartition("/")[2], place)
         return {"examples": {name: {"$ref": f"{_POINTER}{name}"}}}
-    whole = samples.WHOLE.get((method, path, side))
-    if whole is not None and (isinstance(whole, str) != (media == "application/json")):
+    whole = samples.WHOLE.get((place.method, place.path, place.side))
+    if whole is not None and isinstance(whole, str) == media.startswith("text/"):
         return {"example": whole}
     if media in samples.MEDIA:
         return {"example": samples.MEDIA[media]}
+    if schema.get("format") == "binary":
+        return {}
     return {"example": _made(schema, "", "", schemas, media == FORM)}
 
 
-def _resource(schema: str, method: str, path: str, side: str) -> str:
+def _resource(schema: str, place: _Place) -> str:
     """The name of the FHIR example for a body of this schema."""
+    path = place.path
+    version = "stu3" if "/stu3/" in path or "/medmij/" in path else "r4"
     if schema == "CapabilityStatement":
-        return "capabilities-stu3" if "/stu3/" in path or "/medmij/" in path else "capabilities-r4"
+        return f"capabilities-{version}"
     if path.endswith("/mitz/notify"):
         return "Choices"
+    if path.endswith("/$document") and place.side == "out":
+        return f"document-{version}"
     if "$" in path:
-        return _BY_OPERATION[path.rpartition("$")[2], side]
-    if method == "PATCH" and side == "in":
+        return _BY_OPERATION[path.rpartition("$")[2], place.side]
+    if place.method == "PATCH" and place.side == "in":
         return "Change"
-    kind = _kind(path)
     if schema == "Resource":
-        return kind
-    if method == "POST" and path.endswith(("/stu3", "/r4")):
-        return f"{kind}{'Sent' if side == 'in' else 'Taken'}"
-    return f"{kind}{'Past' if '_history' in path else 'Found'}"
-
-
-def _kind(path: str) -> str:
-    """A resource type of the door at this path."""
-    for part, kind in (
-        ("/localisation/", "List"),
-        ("/log/", "AuditEvent"),
-        ("/directory/", "Organization"),
-        ("/administration/", "Organization"),
-    ):
-        if part in path:
-            return kind
-    return "Patient"
+        return place.kind
+    if place.method == "POST" and path.endswith(("/stu3", "/r4")):
+        return f"{place.kind}{'Sent' if place.side == 'in' else 'Taken'}"
+    return f"{place.kind}{'Past' if '_history' in path else 'Found'}"
 
 
 def _made(schema: Json, within: str, name: str, schemas: Mapping[str, Json], form: bool = False) -> Any:
@@ -142,12 +156,10 @@ def _made(schema: Json, within: str, name: str, schemas: Mapping[str, Json], for
     return _plain(kind, schema.get("format", ""), name)
 
 
-def _members(
-    schema: Json, within: str, name: str, schemas: Mapping[str, Json]
-) -> Iterator[tuple[str, Any]]:
+def _members(schema: Json, within: str, name: str, schemas: Mapping[str, Json]) -> Iterator[tuple[str, Any]]:
     """The members of an object; those of a table with open names are in `samples.TABLES`."""
     if not schema.get("properties"):
-        yield from samples.TABLES[name].items()
+        yield from samples.TABLES.get(name, {}).items()
     for member, its in schema.get("properties", {}).items():
         if (within, member) not in samples.INSTEAD:
             yield member, _made(its, within, member, schemas)
@@ -162,4 +174,4 @@ def _plain(kind: str | None, form: str, name: str) -> Any:
     if kind == "number":
         return 0.5
     known = {"date-time": samples.NOW, "date": samples.TODAY, "uri": samples.ADDRESS}
-    return known[form] if form in known else samples.WORDS[name]
+    return known[form] if form in known else samples.WORDS.get(name, name)

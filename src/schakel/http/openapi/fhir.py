@@ -195,7 +195,7 @@ def paths(
         yield "GET", f"{prefix}/{{compartment}}/{{id}}/{{type}}", _completed(told, [of, ID, name])
     for called in OPERATIONS:
         if guarded is None or _opened(called, guarded):
-            yield from _operation(prefix, version, called, name)
+            yield from _operation(prefix, version, called, name, judged=isinstance(guarded, tuple))
 
 
 def _opened(operation: Operation, guarded: tuple[Possible, ...] | frozenset[str] | Offer) -> bool:
@@ -220,9 +220,10 @@ def _named(path: str, name: Json) -> list[Json]:
 
 
 def _operation(
-    prefix: str, version: Version, operation: Operation, name: Json
+    prefix: str, version: Version, operation: Operation, name: Json, *, judged: bool
 ) -> Iterator[tuple[str, str, Json]]:
-    """An operation wherever it stands: once for all types, or at the types that have it."""
+    """An operation wherever it stands: once for all types, or at the types that have it. A door that judges every
+    request takes one that is no search on a resource alone, and without a body."""
     if version not in operation.versions:
         return
     told: Json = {
@@ -231,12 +232,15 @@ def _operation(
         "responses": {"200": fhir(ref("Resource"), f"What ${operation.name} gives.")},
         "externalDocs": {"url": operation.definition},
     }
-    for level in sorted(operation.levels):
+    levels = operation.levels & {"instance"} if judged and operation.run else operation.levels
+    for level in sorted(levels):
         for kind in sorted(operation.types) or ["{type}"]:
             path = {"system": "", "type": f"/{kind}", "instance": f"/{kind}/{{id}}"}[level]
             for method in sorted(operation.methods):
                 posted = (
-                    {"requestBody": body(ref("Resource"), FHIR_JSON, FHIR_XML)} if method == "POST" else {}
+                    {"requestBody": body(ref("Resource"), FHIR_JSON, FHIR_XML)}
+                    if method == "POST" and not judged
+                    else {}
                 )
                 at = f"{prefix}{path}/${operation.name}"
                 yield method, at, _completed({**told, **posted}, _named(path, name))

@@ -135,9 +135,24 @@ OPERATIONS: dict[tuple[str, str], Json] = {
         "responses": {"204": {"description": "It is gone."}},
     },
     ("POST", f"{_BASE}/people"): {
-        "parameters": [_URA],
+        "parameters": [
+            _URA,
+            parameter(
+                "counted",
+                "query",
+                "The year for which the record was counted, with `pathway`; replaces an earlier count of the two.",
+                {"type": "string", "pattern": "^[0-9]{4}$"},
+            ),
+            parameter("pathway", "query", "The id of the pathway that was counted.", {"type": "string"}),
+        ],
         "requestBody": _FILE,
-        "responses": {"200": said("How many rows were taken in.", schema=table(("people",), people=_COUNT))},
+        "responses": {
+            "200": said(
+                "How many rows were taken in. Of a count also how many rows of a file, other than exclusions, "
+                "stand beside it.",
+                schema=table(("people",), people=_COUNT, by_hand=_COUNT),
+            )
+        },
     },
     ("GET", f"{_BASE}/blocks"): {
         "responses": {"200": said("The building blocks.", schema=ref("HybridBlocks"))}

@@ -46,9 +46,10 @@ _ORGANIZATION: Json = {
 _TASK: Json = {
     "resourceType": "Task",
     "id": "t1",
-    "status": "completed",
+    "status": "requested",
     "intent": "proposal",
     "for": {"reference": "Patient/p1"},
+    "authoredOn": NOW,
 }
 _LIST: Json = {
     "resourceType": "List",
@@ -88,9 +89,7 @@ def _bundle(kind: str, *entries: Json, **members: Any) -> Json:
 
 def _found(resource: Json) -> Json:
     at = f"{_BASE}/fhir/{resource['resourceType']}/{resource['id']}"
-    return _bundle(
-        "searchset", {"fullUrl": at, "resource": resource, "search": {"mode": "match"}}, total=1
-    )
+    return _bundle("searchset", {"fullUrl": at, "resource": resource, "search": {"mode": "match"}}, total=1)
 
 
 def _past(resource: Json) -> Json:
@@ -107,6 +106,14 @@ def _past(resource: Json) -> Json:
 def _put(kind: str, resource: Json) -> Json:
     where = f"{resource['resourceType']}/{resource['id']}"
     return _bundle(kind, {"resource": resource, "request": {"method": "PUT", "url": where}})
+
+
+def _posted(name: str, resource: Json) -> Json:
+    return {
+        "fullUrl": name,
+        "resource": resource,
+        "request": {"method": "POST", "url": resource["resourceType"]},
+    }
 
 
 _DONE: Json = {"response": {"status": "201", "etag": 'W/"1"', "lastModified": NOW}}
@@ -131,16 +138,55 @@ def _capabilities(version: str, release: str) -> Json:
     }
 
 
+_OF_PATIENT = "urn:uuid:00000000-0000-4000-8000-000000000002"
+_OF_HOLDER = "urn:uuid:00000000-0000-4000-8000-000000000003"
 _CONSENT: Json = {
     "resourceType": "Consent",
+    "extension": [
+        {
+            "url": "http://fhir.nl/StructureDefinition/OTV-ProviderCategory",
+            "valueCodeableConcept": {
+                "coding": [
+                    {
+                        "system": "http://fhir.nl/otv/CodeSystem/raadplegende-zorgaanbiedercategorie",
+                        "code": "RPZAC001",
+                    }
+                ]
+            },
+        }
+    ],
     "status": "active",
-    "scope": {"coding": [{"code": "patient-privacy"}]},
-    "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
-    "patient": {"reference": "urn:uuid:00000000-0000-4000-8000-000000000002"},
+    "scope": {
+        "coding": [
+            {"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}
+        ]
+    },
+    "category": [
+        {"coding": [{"system": "http://fhir.nl/otv/CodeSystem/gegevenscategorie", "code": "GGC002"}]}
+    ],
+    "patient": {"reference": _OF_PATIENT},
     "dateTime": NOW,
-    "policyRule": {"coding": [{"code": "OPTIN"}]},
-    "provision": {"type": "permit"},
+    "provision": {
+        "type": "permit",
+        "actor": [
+            {
+                "role": {
+                    "coding": [
+                        {"system": "http://terminology.hl7.org/CodeSystem/v3-RoleClass", "code": "CST"}
+                    ]
+                },
+                "reference": {"reference": _OF_HOLDER},
+            }
+        ],
+    },
 }
+
+_DOCUMENT = _bundle(
+    "document",
+    {"fullUrl": f"{_BASE}/fhir/Composition/c1", "resource": _COMPOSITION},
+    {"fullUrl": f"{_BASE}/fhir/Patient/p1", "resource": PATIENT},
+    identifier={"system": "urn:ietf:rfc:3986", "value": "urn:uuid:00000000-0000-4000-8000-000000000001"},
+)
 
 FHIR: dict[str, Json] = {
     "Patient": PATIENT,
@@ -159,13 +205,8 @@ FHIR: dict[str, Json] = {
     "OrganizationSent": _put("batch", _ORGANIZATION),
     "PatientTaken": _bundle("transaction-response", _DONE),
     "OrganizationTaken": _bundle("batch-response", _DONE),
-    "Document": _bundle(
-        "document",
-        {"fullUrl": f"{_BASE}/fhir/Composition/c1", "resource": _COMPOSITION},
-        {"fullUrl": f"{_BASE}/fhir/Patient/p1", "resource": PATIENT},
-        identifier={"system": "urn:ietf:rfc:3986", "value": "urn:uuid:00000000-0000-4000-8000-000000000001"},
-        timestamp=NOW,
-    ),
+    "document-stu3": _DOCUMENT,
+    "document-r4": {**_DOCUMENT, "timestamp": NOW},
     "Outcome": {
         "resourceType": "OperationOutcome",
         "issue": [{"severity": "information", "code": "informational", "diagnostics": "Nothing is wrong."}],
@@ -206,22 +247,17 @@ FHIR: dict[str, Json] = {
     },
     "Choices": _bundle(
         "transaction",
-        {
-            "fullUrl": "urn:uuid:00000000-0000-4000-8000-000000000001",
-            "resource": _CONSENT,
-            "request": {"method": "POST", "url": "Consent"},
-        },
-        {
-            "fullUrl": "urn:uuid:00000000-0000-4000-8000-000000000002",
-            "resource": {name: value for name, value in PATIENT.items() if name != "id"},
-            "request": {"method": "POST", "url": "Patient"},
-        },
+        _posted("urn:uuid:00000000-0000-4000-8000-000000000001", _CONSENT),
+        _posted(_OF_PATIENT, {name: value for name, value in PATIENT.items() if name != "id"}),
+        _posted(_OF_HOLDER, {name: value for name, value in _ORGANIZATION.items() if name != "id"}),
     ),
     "capabilities-stu3": _capabilities("stu3", "3.0.1"),
     "capabilities-r4": _capabilities("r4", "4.0.1"),
 }
 
-_PAGE = '<!DOCTYPE html><html lang="nl"><head><title>Schakel</title></head><body><h1>Inloggen</h1></body></html>'
+_PAGE = (
+    '<!DOCTYPE html><html lang="nl"><head><title>Schakel</title></head><body><h1>Inloggen</h1></body></html>'
+)
 _LOG = "/{organisation}/log"
 _OAUTH = "/{organisation}/oauth2"
 _BOARD = "/{organisation}/roadmap"
@@ -263,7 +299,21 @@ WHOLE: dict[tuple[str, str, str], object] = {
     ("POST", f"{_OAUTH}/revoke", "in"): {"token": "d0f1c2", "token_type_hint": "refresh_token"},
     ("POST", f"{_OAUTH}/revoke", "out"): {},
     ("POST", "/{organisation}/exchanges/bgz", "out"): {
-        "holders": [{"ura": "90000002", "name": "Ziekenhuis Zuid", "status": "complete"}],
+        "id": "x1",
+        "status": "complete",
+        "localised": [],
+        "holders": [
+            {
+                "ura": "90000002",
+                "name": "Ziekenhuis Zuid",
+                "status": "complete",
+                "reason": "",
+                "found": [{"by": "ehr"}],
+                "directory": {"source": "https://adressen.example/fhir", "as_of": NOW, "stale": False},
+                "requests": [],
+            }
+        ],
+        "sections": [],
         "bundle": _bundle("collection", {"fullUrl": f"{_BASE}/fhir/Patient/p1", "resource": PATIENT}),
     },
     ("GET", f"{_LOG}/decisions/{{id}}", "out"): {
@@ -280,9 +330,33 @@ WHOLE: dict[tuple[str, str, str], object] = {
         "title": {"nl": "Routekaart", "en": "Roadmap"},
         "sources": [],
         "sectors": {"MSZ": {"nl": "Medisch-specialistische zorg", "en": "Specialist care"}},
-        "categories": [],
+        "categories": [{"id": "NET", "title": {"nl": "Netwerk", "en": "Network"}}],
         "agreements": [],
-        "items": [],
+        "items": [
+            {
+                "id": "NET-1",
+                "layer": "regional",
+                "category": "NET",
+                "title": {"nl": "Netwerkzorg", "en": "Network care"},
+                "plain": {"nl": "Samen rond een patiënt.", "en": "Together around a patient."},
+                "sectors": ["MSZ"],
+                "agreements": [],
+                "inferred": False,
+                "applications": [],
+                "standards": [],
+                "dates": [],
+                "steps": [
+                    {
+                        "id": "NET-1.S1",
+                        "text": {"nl": "Sluit aan.", "en": "Join."},
+                        "checks": ["fhir-metadata"],
+                    }
+                ],
+                "links": [],
+                "depends_on": [],
+                "open": [],
+            }
+        ],
         "objectives": [],
         "kpis": [],
         "open": [],
@@ -301,7 +375,9 @@ WHOLE: dict[tuple[str, str, str], object] = {
 SEARCH: Json = {"identifier": f"{BSN_SYSTEM}|{_BSN}"}
 """The form of a search."""
 
-NOT_YET = frozenset({"ended", "ended_by", "error", "judged", "accepted", "objection", "note", "reason", "message"})
+NOT_YET = frozenset(
+    {"ended", "ended_by", "error", "judged", "accepted", "objection", "note", "reason", "message"}
+)
 """Members that may be null, and are: nothing went wrong, and nothing is over."""
 
 NO = frozenset({"ended", "overdue", "stale", "localise"})

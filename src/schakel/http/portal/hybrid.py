@@ -3,20 +3,21 @@ pathway suits hybrid care."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from datetime import date
-
 from starlette.requests import Request
 from starlette.responses import Response
 
 from schakel.http.portal.board import today
-from schakel.http.portal.frame import Frame
+from schakel.http.portal.frame import Frame, spoken
 from schakel.kernel.outcomes import Invalid
+from schakel.portal.deciding import FIELDS, typed
+from schakel.portal.filled import Filled
 from schakel.portal.hybrid import Counts, organisation_page, pathway_page, region_page
+from schakel.portal.hybrid_course import course, offered
 from schakel.portal.people import Visitor
 from schakel.roadmap.board import Board
-from schakel.roadmap.hybrid.model import SUITABILITIES, Decision
-from schakel.roadmap.hybrid.store import LONGEST_REASON, Inventory
+from schakel.roadmap.hybrid.counting import Period
+from schakel.roadmap.hybrid.deciding import LONGEST_REASON
+from schakel.roadmap.hybrid.store import Inventory
 
 
 class HybridPages:
@@ -29,19 +30,39 @@ class HybridPages:
         self._small = small
 
     async def region(self, request: Request) -> Response:
-        """The region: its figures against the targets, its organisations, and what is undecided."""
-        overview, roadmap = await self._inventory.overview(), await self._board.roadmap()
-        found = region_page(overview, roadmap, self._counts(request))
-        return self._frame.page(request, "portal/hybrid", {"found": found})
+        """The region in a period: its figures against the targets, its organisations, and what is undecided. Raises
+        `Invalid`."""
+        period = _period(request)
+        overview, roadmap = await self._inventory.overview(period), await self._board.roadmap()
+        values = {
+            "found": region_page(overview, roadmap, self._counts(request)),
+            **await self._over_time(request, period, ""),
+        }
+        return self._frame.page(request, "portal/hybrid", values)
 
     async def organisation(self, request: Request) -> Response:
-        """The pathways of one organisation. Raises `NotFound`."""
-        overview, roadmap = await self._inventory.overview(), await self._board.roadmap()
-        found = organisation_page(overview, request.path_params["ura"], roadmap, self._counts(request))
-        return self._frame.page(request, "portal/hybrid_organisation", {"found": found})
+        """The pathways of one organisation in a period. Raises `Invalid` and `NotFound`."""
+        period, ura = _period(request), request.path_params["ura"]
+        overview, roadmap = await self._inventory.overview(period), await self._board.roadmap()
+        values = {
+            "found": organisation_page(overview, ura, roadmap, self._counts(request)),
+            **await self._over_time(request, period, ura),
+        }
+        return self._frame.page(request, "portal/hybrid_organisation", values)
+
+    async def _over_time(self, request: Request, period: Period | None, ura: str) -> dict[str, object]:
+        """What lets a visitor choose a period, and shows how it went."""
+        return {
+            "offered": offered(today()),
+            "chosen": period.name if period else "",
+            "went": course(await self._inventory.course(), ura, spoken(request), self._counts(request)),
+        }
 
     async def pathway(self, request: Request) -> Response:
         """One pathway: its blocks, layers, people and decisions. Raises `NotFound`."""
+        return await self._pathway(request, Filled({"decided_on": today().isoformat()}))
+
+    async def _pathway(self, request: Request, form: Filled, status: int = 200) -> Response:
         ura, name = request.path_params["ura"], request.path_params["pathway"]
         overview, roadmap = await self._inventory.overview(), await self._board.roadmap()
         view = overview.pathway(ura, name)
@@ -50,24 +71,21 @@ class HybridPages:
         values = {
             "found": pathway_page(overview, view, history, roadmap, self._counts(request)),
             "may_decide": visitor is not None and _may_decide(visitor, ura),
-            "today": today().isoformat(),
+            "form": form,
             "longest": LONGEST_REASON,
         }
-        return self._frame.page(request, "portal/hybrid_pathway", values)
+        return self._frame.page(request, "portal/hybrid_pathway", values, status=status)
 
     async def decide(self, request: Request) -> Response:
-        """Writes down whether the pathway suits hybrid care, by whom, when and why. Raises `Invalid` naming the field
-        and `NotFound`."""
+        """Writes down whether the pathway suits hybrid care, by whom, when and why; the form comes back with what is
+        wrong at its field. Raises `NotFound`."""
         ura, name = request.path_params["ura"], request.path_params["pathway"]
         visitor = await self._frame.visitors.one_of(request, ("declarer", "programme"), ura)
         form = await self._frame.visitors.form(request)
-        asked = form.get("suitability", "")
-        suitability = next((one for one in SUITABILITIES if one == asked), None)
-        if suitability is None:
-            raise Invalid(f"suitability is one of {', '.join(SUITABILITIES)}", expression="suitability")
-        decision = Decision(
-            suitability, form.get("decided_by", ""), _day(form.get("decided_on", "")), form.get("reason", "")
-        )
+        decision, wrong = typed(form, today())
+        if decision is None:
+            filled = Filled.of({one: form.get(one, "") for one in FIELDS}, wrong)
+            return await self._pathway(request, filled, 400)
         await self._inventory.decide(ura, name, decision, visitor.name or visitor.subject)
         return self._frame.to(f"/hybrid/{ura}/{name}")
 
@@ -79,7 +97,10 @@ def _may_decide(visitor: Visitor, ura: str) -> bool:
     return visitor.may("declarer", ura) or visitor.may("programme")
 
 
-def _day(text: str) -> date:
-    with suppress(ValueError):
-        return date.fromisoformat(text)
-    raise Invalid("decided_on is a date, such as 2026-01-31", expression="decided_on")
+def _period(request: Request) -> Period | None:
+    """The period in the address; None for the year until today. Raises `Invalid` for one that is not offered: for each
+    everybody is counted anew, and anybody may ask."""
+    asked = request.query_params.get("period", "")
+    if asked and asked not in dict(offered(today())):
+        raise Invalid("this period is not one of those offered", code="period-unknown", expression="period")
+    return Period.of(asked) if asked else None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from schakel.http.portal.board import today
 from schakel.http.portal.declaring import name_of
 from schakel.http.portal.frame import Frame
-from schakel.kernel.outcomes import Invalid
+from schakel.kernel.outcomes import Invalid, TooLarge
 from schakel.portal.declaring import CLAIMS
 from schakel.portal.pages import PRIVATE
 from schakel.portal.people import Visitor
@@ -39,8 +41,8 @@ class ScanPages:
         body = form.file.body if form.file else form.get("scan", "").encode()
         try:
             found = await self._read(body, visitor)
-        except Invalid as error:
-            return self._shown(request, unread=error.message, status=400)
+        except (Invalid, TooLarge) as error:
+            return self._shown(request, unread=error.message, status=error.status)
         if found.wrong or form.get("action") != "import":
             return self._shown(request, found=found, status=400 if found.wrong else 200)
         await self._board.declare_all(found.statements, name_of(visitor), visitor.subject)
@@ -60,7 +62,8 @@ class ScanPages:
         def may(ura: str) -> bool:
             return visitor.may("declarer", ura) or visitor.may("programme")
 
-        return scan(body, roadmap, members, may, self._frame.visitors.door.scan_rows)
+        most = self._frame.visitors.door.scan_rows
+        return await asyncio.to_thread(scan, body, roadmap, members, may, most)
 
     def _shown(
         self,

@@ -11,8 +11,9 @@ from schakel.portal.changes import changes
 from schakel.portal.filters import choices, labelled, read
 from schakel.portal.objectives import HYBRID, objectives
 from schakel.portal.trends import trends
-from schakel.roadmap.board import Board
+from schakel.roadmap.board import Board, Snapshot
 from schakel.roadmap.checks import CHECKS
+from schakel.roadmap.overview import Overview
 
 _FILTERS = frozenset({"sector", "theme"})
 
@@ -25,6 +26,7 @@ class TrendPages:
         self._board = board
         self._pages = pages
         self._hybrid = HYBRID if hybrid else frozenset()
+        self._kept: tuple[int, tuple[Snapshot, ...]] | None = None
 
     async def trends(self, request: Request) -> Response:
         """How many stood how, month by month, and what turned in the last measurement."""
@@ -33,7 +35,7 @@ class TrendPages:
         asked = [one for one in request.query_params.multi_items() if one[0] in _FILTERS]
         turns = await self._pages.last_turns(overview)
         values = {
-            "found": trends(overview, await self._board.trend(), read(asked, allowed), language),
+            "found": trends(overview, await self._snapshots(overview), read(asked, allowed), language),
             "offered": labelled(allowed, language),
             "run": overview.last_run,
             "turns": turns,
@@ -45,3 +47,9 @@ class TrendPages:
         """The objectives, ambitions and numbers of the insurers, and where the region stands."""
         found = objectives(await self._board.overview(), self._hybrid)
         return self._frame.page(request, "portal/objectives", {"found": found})
+
+    async def _snapshots(self, overview: Overview) -> tuple[Snapshot, ...]:
+        """What the board counted at each measurement, kept until it changes."""
+        if self._kept is None or self._kept[0] != overview.revision:
+            self._kept = overview.revision, await self._board.trend()
+        return self._kept[1]

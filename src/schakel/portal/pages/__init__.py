@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from schakel.kernel.outcomes import NotFound
-from schakel.portal.pages.cells import board_cells
+from schakel.portal.pages.cells import badge, board_cells
 from schakel.portal.pages.numbers import number, percentage
 from schakel.portal.pages.times import day, moment
 from schakel.roadmap.words import CERTAINTIES, LEGALS, STATES
@@ -162,6 +162,7 @@ def environment(language: str, styles: tuple[str, ...] = (), icon: str = "") -> 
     }
     made.filters |= {
         "strong": _strong,
+        "badge": partial(badge, language=language),
         "board_cells": partial(board_cells, language=language),
         "day": partial(day, language=language),
         "moment": partial(moment, language=language),

@@ -245,7 +245,7 @@ class Board:
     async def import_roadmap(self, body: bytes, by: str) -> Changes:
         """Brings a version of the roadmap in force, and says what it changes. Raises `Invalid` naming the place that is
         wrong, and `Conflict` when the name of the version was used before."""
-        roadmap = read(body, self.file)
+        roadmap = await asyncio.to_thread(read, body, self.file)
         async with self._changing() as connection:
             before = await self._in_force(connection)
             await versions.write(connection, self._tenant, roadmap, body, by)
@@ -271,7 +271,8 @@ class Board:
     async def _in_force(self, connection: Connection) -> Roadmap:
         number = await versions.number(connection, self._tenant)
         if self._roadmap is None or self._roadmap[0] != number:
-            found = _kept(await versions.body(connection, self._tenant, number)) if number else shipped()
+            body = await versions.body(connection, self._tenant, number) if number else b""
+            found = await asyncio.to_thread(_kept, body) if number else shipped()
             self._roadmap = number, found
         return self._roadmap[1]
 

@@ -215,12 +215,13 @@ _TEXTS = ("reason", "document", "link", "owner")
 
 def _text(said: Statement, name: str) -> str:
     """A text of a statement without blanks around it. Raises `Invalid`."""
-    done = said.claim == "done"
     match name:
         case "reason":
-            return text(name, said.reason, most=2000, needed=not done, lines=True)
+            return text(
+                name, said.reason, most=2000, needed=said.claim in ("not-done", "not-applicable"), lines=True
+            )
         case "document":
-            return text(name, said.document, most=500, needed=done)
+            return text(name, said.document, most=500, needed=said.claim == "done")
         case "link":
             return text(name, said.link, most=2000, needed=False)
         case _:

@@ -6,6 +6,7 @@ the whole region also says who are in it, and leaves a snapshot of where everybo
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -55,7 +56,7 @@ async def add(connection: Connection, tenant: int, run: Run, *, sender: str, who
             code="run-in-the-future",
             expression="finished",
         )
-    digest = hashlib.sha256(wire.dump(run)).digest()
+    digest = await asyncio.to_thread(lambda: hashlib.sha256(wire.dump(run)).digest())
     known: bytes | None = await connection.fetchval(
         "SELECT digest FROM roadmap_run WHERE tenant = $1 AND id = $2", tenant, run.id
     )

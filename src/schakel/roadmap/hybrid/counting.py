@@ -52,6 +52,12 @@ class Period:
         after = date(year + quarter // 4, 3 * quarter % 12 + 1, 1)
         return cls(start, after - timedelta(days=1))
 
+    @property
+    def name(self) -> str:
+        """What `of` makes it from; '' for another period than a year or a quarter."""
+        named = (str(self.start.year), quarter_of(self.start))
+        return next((one for one in named if Period.of(one) == self), "")
+
     @classmethod
     def quarters(cls, end: date, number: int) -> tuple[Period, ...]:
         """The last `number` quarters, the newest last: the one that has `end` in it."""

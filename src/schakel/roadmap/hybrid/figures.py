@@ -140,9 +140,12 @@ def inclusion(tally: Tally) -> tuple[Figure, ...]:
 
 
 def scale(monitored: int, population: int | None) -> tuple[Figure, ...]:
-    """KPI-4: how many people are followed at home now; and of how many patients of the organisation, when it told
-    that."""
-    words = Text("mensen die nu thuis gevolgd worden", "people who are monitored at home now")
+    """KPI-4: how many people are followed at home on the last day of the period; and of how many patients of the
+    organisation, when it told that."""
+    words = Text(
+        "mensen die op de laatste dag thuis gevolgd werden",
+        "people who were monitored at home on the last day",
+    )
     number = Figure(
         SCALE,
         Text("Thuis gevolgd, aantal", "Monitored at home, number"),

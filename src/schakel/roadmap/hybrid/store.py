@@ -15,8 +15,8 @@ from schakel.kernel.outcomes import Invalid, NotFound
 from schakel.roadmap.hybrid import blocks as block_lists
 from schakel.roadmap.hybrid import reading
 from schakel.roadmap.hybrid.counting import Period
+from schakel.roadmap.hybrid.deciding import faults, tidied
 from schakel.roadmap.hybrid.model import (
-    SUITABILITIES,
     Blocks,
     Decided,
     Decision,
@@ -28,9 +28,6 @@ from schakel.roadmap.hybrid.pseudonyms import Pseudonyms
 from schakel.roadmap.hybrid.rows import DECISION, PERSON, decision_of, of_pathway, pathway_of, person_of
 from schakel.roadmap.hybrid.tables import rows_of
 from schakel.store.connection import Connection, acquire
-
-LONGEST_REASON = 1000
-"""Characters of who decided and why."""
 
 _MOST_PATIENTS = 20_000_000
 
@@ -180,6 +177,8 @@ class Inventory:
         be empty: they replace those of an earlier count of the two. What somebody sent stays. Raises `Invalid` and
         `NotFound`."""
         period = Period.of(year)
+        if "\0" in pathway:
+            raise _unknown()
         async with self._changing() as connection:
             rules = await connection.fetchrow(
                 "SELECT indication, plan FROM hybrid_pathway WHERE tenant = $1 AND ura = $2 AND id = $3",
@@ -188,7 +187,7 @@ class Inventory:
                 pathway,
             )
             if rules is None:
-                raise NotFound("this organisation has no such pathway", code="pathway-unknown")
+                raise _unknown()
             if not (rules["indication"] and rules["plan"]):
                 raise Invalid(
                     "the pathway cannot be counted: it has no rules (columns indication and plan)",
@@ -234,7 +233,9 @@ class Inventory:
 
     async def decide(self, ura: str, pathway: str, decision: Decision, account: str) -> bool:
         """Writes down a decision on a pathway; False when it was known already. Raises `Invalid` and `NotFound`."""
-        checked = _checked(decision)
+        checked = tidied(decision)
+        for fault in faults(checked, today()):
+            raise fault
         if "\0" in pathway:  # Which the database takes in no text.
             raise _unknown()
         async with self._changing() as connection:
@@ -355,19 +356,6 @@ class Inventory:
             account,
         )
         return added is not None
-
-
-def _checked(decision: Decision) -> Decision:
-    """A decision of a person, with its texts tidied. Raises `Invalid` naming the member."""
-    by, reason = decision.by.strip(), " ".join(decision.reason.split())
-    if decision.suitability not in SUITABILITIES:
-        raise Invalid(f"suitability is one of {', '.join(SUITABILITIES)}", expression="suitability")
-    for name, value in (("decided_by", by), ("reason", reason)):
-        if not value or len(value) > LONGEST_REASON or not value.isprintable():
-            raise Invalid(f"{name} is needed: 1 to {LONGEST_REASON} printable characters", expression=name)
-    if not date(1990, 1, 1) <= decision.on <= today():
-        raise Invalid("decided_on is not in the future, and not before 1990", expression="decided_on")
-    return Decision(decision.suitability, by, decision.on, reason)
 
 
 def _unknown() -> NotFound:
