@@ -99,6 +99,21 @@ async def test_a_clock_that_is_set_back_spoils_no_run(monkeypatch: pytest.Monkey
     assert wire.read(wire.dump(made)) == made and len(made.measured) == 2
 
 
+@pytest.mark.parametrize(("plain", "asked"), [(False, False), (True, True)])
+async def test_a_login_that_leads_inside_leads_nobody_there(plain: bool, asked: bool) -> None:
+    async with saying() as peer, saying() as inside:
+        peer.says("/a/professionals/logins", {"id": "../../patients", "address": f"{inside.url}/secret"}, 201)
+        found = await measured(
+            "professional-login",
+            {"http_on_loopback": plain},
+            internal=f"{peer.url}/a",
+            internal_key="k",
+        )
+    assert found.verdict == "unknown"
+    assert ("GET /secret" in inside.asked) == asked
+    assert all("patients" not in one or "/a/professionals/logins/" in one for one in peer.asked), peer.asked
+
+
 # -- API requirements ----------------------------------------------------------------------------------------
 
 

@@ -495,6 +495,13 @@ def test_nothing_that_is_said_is_read_as_typst(hostile: str) -> None:
         assert title.startswith(f"{hostile}: ")
 
 
+def test_every_sign_has_a_shape_in_the_pdf_or_is_shown_as_having_none() -> None:
+    signs = " ".join(chr(code) for code in range(0x20, 0x3100))
+    both = replace(text(""), nl=signs, en=signs)
+    said = pdf_words(make("pdf", of_run(run((HOSPITAL.ura, replace(finding(), reason=both))), SMALL), "nl"))
+    assert all(sign in said for sign in "éÅşŁșΩЖẞ€→∑✓◐") and "\ufffd" in said and "\u3042" not in said
+
+
 # -- writing ---------------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from schakel.roadmap.checks.internal import code_of, refused
 from schakel.roadmap.checks.model import Check, Target, Unclear, found
@@ -36,14 +36,23 @@ async def _measure(target: Target, tools: Tools) -> Finding:
     if begun.status != 201 or table is None:
         raise refused(begun)
     try:
-        return await _opened(tools, str(table.get("address", "")))
+        address = str(table.get("address", ""))
+        own = {_origin(one) for one in (organisation.front, organisation.back, organisation.internal)}
+        return await _opened(tools, address, led=_origin(address) not in own)
     finally:
-        await tools.internal(organisation, f"{_PATH}/{table.get('id', '')}", method="DELETE")
+        login = quote(str(table.get("id", "")), safe="")
+        await tools.internal(organisation, f"{_PATH}/{login}", method="DELETE")
 
 
-async def _opened(tools: Tools, address: str) -> Finding:
-    """What becomes of a browser that opens the address of a login."""
-    page = await tools.get(address, accept="text/html")
+def _origin(address: str) -> tuple[str, str]:
+    parts = urlsplit(address)
+    return parts.scheme, parts.netloc
+
+
+async def _opened(tools: Tools, address: str, *, led: bool) -> Finding:
+    """What becomes of a browser that opens the address of a login; we are `led` to it when it is at no door of the
+    organisation that the file names."""
+    page = await tools.get(address, accept="text/html", led=led)
     there = page.headers.get("location", "")
     shown = address.partition("?")[0]
     if page.status != 303 or not there:
