@@ -32,7 +32,8 @@ _PAGES = {
 
 
 async def portal(pair: Pair) -> list[Figure]:
-    """Each page to one reader, whole and packed: its first byte is there before that."""
+    """Each page to one reader, whole and packed: its first byte is there before that. What the machine does beside it
+    tells in the time until a page is there, and hardly in the processor time."""
     place = pair.holder
     async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
         for number in range(_RUNS):
@@ -42,16 +43,18 @@ async def portal(pair: Pair) -> list[Figure]:
                 content=wire.dump(_run(number)),
             )
             answer.raise_for_status()
-    return [await _page(place, name, path) for name, path in _PAGES.items()]
+    return [figure for name, path in _PAGES.items() for figure in await _page(place, name, path)]
 
 
-async def _page(place: Place, name: str, path: str) -> Figure:
+async def _page(place: Place, name: str, path: str) -> list[Figure]:
     asked = [request("GET", path, {"Accept": "text/html", "Accept-Encoding": "gzip"})]
     plan = Plan(place.front_port, asked, 1, _SECONDS, 0.5, pid=place.pid)
     found = await asyncio.to_thread(measure, plan)
-    return Figure(
-        "portal", f"{name}, {ORGANISATIONS} organisations: p95", found.p95, "ms", "less", goal=_GOAL
-    )
+    told = f"{name}, {ORGANISATIONS} organisations"
+    return [
+        Figure("portal", f"{told}: p95", found.p95, "ms", "less", goal=_GOAL),
+        Figure("portal", f"{told}: processor time of the node", found.cost / 1e3, "ms", "less"),
+    ]
 
 
 def _run(number: int) -> Run:

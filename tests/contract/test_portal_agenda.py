@@ -215,6 +215,13 @@ async def test_the_plan_of_a_year_has_what_is_due_on_its_ground_and_what_has_no_
     assert "law in preparation" in said and "expected" in said and "BgZ invoeren" in said
     unplanned = page.tree.xpath("//section[@aria-labelledby='unplanned-heading']//li/a/@href")
     assert "/portal/items/LDN-2" in unplanned and "/portal/items/WEG-1" not in unplanned
+    new = (
+        "//section[@aria-labelledby='unplanned-heading']//a[contains(@href, '/agenda/new?step=LDN-2')]/@href"
+    )
+    assert not page.tree.xpath(new)
+    [address, *_] = (await place.manager.page("/agenda/2027")).tree.xpath(new)
+    form = await place.manager.page(address.removeprefix("/portal"))
+    assert form.tree.xpath("//select[@name='step']//option[@selected]/@value") == ["LDN-2"]
     other = await place.nobody.page("/agenda/2026")
     starts = other.tree.xpath("//table[caption[@id='starts-4']]//tbody//th/a")
     assert "BgZ invoeren" in [one.text_content() for one in starts]

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest_asyncio
+from tests.measuring import measured
 from tests.nodes import RunningNode, databases, running_node
 from tests.shared import ROOT
 
@@ -21,6 +22,8 @@ from schakel.conformance.api_requirements import (
     check_api,
     exit_code,
 )
+from schakel.demo import toml
+from schakel.demo.roadmap.region import DECLARED
 from schakel.generic.identity.assertion import ASSERTION_TYPE
 from schakel.store.embedded import EmbeddedServer
 
@@ -107,6 +110,33 @@ async def test_the_back_door_holds_the_same(node: RunningNode, tmp_path: Path) -
     assert of(result, Verdict.FAILED) == set()
     assert of(result, Verdict.PASSED) >= (INTERNAL | {"SC004"}) - {"DR003", "DR-R008"}
     assert exit_code(result) == 0
+
+
+async def test_the_roadmap_counts_what_the_demo_declares_and_names_what_nobody_says(
+    node: RunningNode, tmp_path: Path
+) -> None:
+    a = node["a"]
+    assert a.certificate and a.authority
+    (tmp_path / "ca.pem").write_text(a.authority.pem)
+    (tmp_path / "declared.toml").write_text(toml.document(DECLARED))
+    shown = {"ca": [tmp_path / "ca.pem"], "certificate": a.certificate.certificate, "key": a.certificate.key}
+    base = {"r4": f"{a.back_root}/a/fhir/r4"}
+    openapi = f"{a.back_root}/openapi.json"
+    with_it = await measured(
+        "api-requirements",
+        shown,
+        fhir=base,
+        issuer=f"{a.front_root}/a",
+        openapi=openapi,
+        api_declaration=tmp_path / "declared.toml",
+    )
+    bare = await measured(
+        "api-requirements", shown, fhir=base, issuer=f"{a.front_root}/a", openapi=openapi, docs=openapi
+    )
+    assert (with_it.verdict, with_it.facts["must-fail"]) == ("unknown", 0), with_it
+    assert "TS001" in with_it.reason.en and "TS001" in bare.reason.en
+    assert "SC005" not in with_it.reason.en and "SC005" in bare.reason.en
+    assert int(with_it.facts["pass"]) > 0
 
 
 async def test_the_page_names_what_does_not_hold() -> None:

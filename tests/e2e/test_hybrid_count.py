@@ -113,7 +113,7 @@ async def send(
 async def people(a: RunningOrganisation, pathway: str = "hartfalen") -> dict[str, object]:
     answer = await a.internal.get(f"{a.internal_root}/{a.slug}/roadmap/hybrid")
     [own] = answer.json()["organisations"]
-    return next(one["people"] for one in own["pathways"] if one["id"] == pathway)  # type: ignore[no-any-return]
+    return next(one["people"] for one in own["pathways"] if one["id"] == pathway)
 
 
 def pathway(name: str = "hartfalen", **changes: object) -> dict[str, object]:

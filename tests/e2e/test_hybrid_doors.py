@@ -381,7 +381,7 @@ async def test_a_decision_with_one_thing_wrong_changes_nothing_and_says_so_at_it
         await member.log_in()
         answer = await decided(member, **{name: typed})
         assert answer.status_code == 400
-        page = html.fromstring(answer.text)
+        page: Any = html.fromstring(answer.text)
         [fault] = page.xpath("//p[@class='error']")
         assert said in fault.text_content() and fault.get("id") == f"{name}-error"
         [field] = page.xpath(f"//*[@aria-describedby='{name}-error']")

@@ -14,7 +14,7 @@ import httpx
 import orjson
 import pytest
 import pytest_asyncio
-from lxml import html
+from tests.medmij import Page
 from tests.nodes import RunningOrganisation, databases
 from tests.staff import OTHER, OWN, Member, Region, portal_node
 
@@ -228,11 +228,12 @@ async def test_what_was_shown_of_a_large_file_can_be_imported(attacked: Attacked
     seen = await manager.http.post(
         address, data={"csrf": token}, files={"file": ("scan.json", orjson.dumps({"declarations": rows}))}
     )
-    [shown] = html.fromstring(seen.text).xpath("//input[@name='scan']/@value")
+    [form] = [one for one in Page(seen).tree.forms if "scan" in one.fields]
+    shown = str(form.fields["scan"])
     assert len(shown) > 100_000
     done = await manager.http.post(
         address,
-        files={"csrf": (None, token), "action": (None, "import"), "scan": (None, str(shown).encode())},
+        files={"csrf": (None, token), "action": (None, "import"), "scan": (None, shown.encode())},
     )
     assert (done.status_code, done.headers.get("location", "")) == (303, f"/portal/scans?done={len(rows)}"), (
         done.text

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, get_args
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.standings import (
     DAY,
@@ -45,6 +45,9 @@ TODAY = date(2026, 3, 5)
 
 _DAYS = st.sampled_from([None, *(date(year, 7, 1) for year in (2024, 2025, 2026, 2027))])
 _TEXT = text("some")
+
+SLOWLY_MADE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A region is large, and a busy machine slow."""
 
 
 @st.composite
@@ -129,6 +132,7 @@ def shown(found: Region) -> set[tuple[str, str]]:
     }
 
 
+@SLOWLY_MADE
 @given(narrowed())
 def test_filters_show_what_matches_and_nothing_else(given: tuple[Overview, Choices, Filters]) -> None:
     overview, offered, filters = given
@@ -143,6 +147,7 @@ def test_filters_show_what_matches_and_nothing_else(given: tuple[Overview, Choic
                     assert look.state == overview.cells[member.ura, row.item.id].state
 
 
+@SLOWLY_MADE
 @given(narrowed())
 def test_every_row_has_the_organisations_of_the_columns_in_their_order(
     given: tuple[Overview, Choices, Filters],
@@ -160,6 +165,7 @@ def test_every_row_has_the_organisations_of_the_columns_in_their_order(
         assert {member.sector for member in sector.members} == {sector.code}
 
 
+@SLOWLY_MADE
 @given(narrowed())
 def test_counts_say_what_another_choice_of_state_would_show(given: tuple[Overview, Choices, Filters]) -> None:
     overview, offered, filters = given
@@ -174,6 +180,7 @@ def test_counts_say_what_another_choice_of_state_would_show(given: tuple[Overvie
     ]
 
 
+@SLOWLY_MADE
 @given(narrowed(), st.sampled_from(NAMES), st.text(max_size=100))
 def test_what_is_no_choice_is_told_and_changes_nothing(
     given: tuple[Overview, Choices, Filters], name: str, value: str
@@ -243,6 +250,7 @@ def test_a_date_lies_ahead_until_its_last_day_is_over() -> None:
     assert lies(dated(None, certainty="in-force"), TODAY) == "behind"
 
 
+@SLOWLY_MADE
 @given(overviews(), st.dates(date(2000, 1, 1), date(2050, 1, 1)))
 def test_every_date_of_every_unsettled_item_is_told_once_and_in_order(
     overview: Overview, today: date
@@ -308,6 +316,7 @@ def test_items_stand_apart_by_whom_the_sources_name_them_for() -> None:
 # -- an item, a cell, a run --------------------------------------------------------------------------------------------
 
 
+@SLOWLY_MADE
 @given(overviews())
 def test_an_item_says_who_is_where_and_what_needs_it(overview: Overview) -> None:
     for one in overview.roadmap.items:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import date
 from typing import Final, Literal, cast
-from urllib.parse import urlencode
 
 from schakel.kernel.outcomes import Invalid
 from schakel.portal.filled import day_or_none
@@ -80,12 +79,6 @@ class AgendaFilters:
             and self.progress in ("", action.progress)
             and self.owner in ("", action.owner or NOBODY)
         )
-
-    def but(self, **changes: str) -> str:
-        """The query of an address with these filters and `changes`, '?' included; '' without any."""
-        changed = replace(self, **changes)  # type: ignore[arg-type]
-        query = urlencode([(name, value) for name in NAMES if (value := getattr(changed, name))])
-        return f"?{query}" if query else ""
 
 
 NAMES: Final = tuple(one.name for one in fields(AgendaFilters) if one.name != "ignored")
