@@ -14,6 +14,7 @@ from schakel.fhir import definitions, json, structure
 from schakel.fhir.definitions import Version
 from schakel.generic.consent.mitz.notification import choices_in
 from schakel.http.openapi import samples
+from schakel.http.openapi.fhir_samples import FHIR
 from schakel.roadmap import reading, wire
 
 R4_ONLY = {"AuditEvent", "AuditEventFound", "List", "ListFound", "Choices", "capabilities-r4", "document-r4"}
@@ -64,11 +65,11 @@ def test_every_example_is_as_its_schema_says(listener: str) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("name", samples.FHIR)
+@pytest.mark.parametrize("name", FHIR)
 def test_every_fhir_example_is_a_sound_resource(name: str, version: Version) -> None:
     if name in (R4_ONLY if version == "stu3" else STU3_ONLY):
         return
-    resource = json.parse(orjson.dumps(samples.FHIR[name]))
+    resource = json.parse(orjson.dumps(FHIR[name]))
     assert [
         (issue.message, issue.expression) for issue in structure.check(resource, definitions(version))
     ] == []
@@ -81,7 +82,7 @@ def test_every_fhir_example_is_used() -> None:
         for _, _, content in bodies(made(listener))
         for name in content.get("examples", {})
     }
-    assert used == set(samples.FHIR)
+    assert used == set(FHIR)
 
 
 def test_every_body_that_is_written_out_stands_somewhere() -> None:
@@ -110,5 +111,5 @@ def test_what_we_read_with_more_than_a_schema_takes_its_example() -> None:
 
     assert wire.read(sent("/{organisation}/roadmap/runs")).members
     assert reading.read(sent("/{organisation}/roadmap/versions")).version == "2026-1"
-    [choice] = choices_in(samples.FHIR["Choices"], "90000001")
+    [choice] = choices_in(FHIR["Choices"], "90000001")
     assert choice.permitted

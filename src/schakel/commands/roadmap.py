@@ -81,11 +81,11 @@ def run(file: Path, wanted: Wanted) -> int:
         )
 
     measured = asyncio.run(measure(measuring, roadmap, shown, only=wanted.only))
-    # Who was not measured this time is in the region all the same.
-    measured = replace(measured, members=members)
     progress.clear()
     for line in _told(measured):
         print(line)
+    # Who was not measured this time is in the region all the same.
+    measured = replace(measured, members=members)
     if wanted.reports:
         report.write(wanted.reports, report.of_run(measured, roadmap), wanted.language)
     if wanted.board is not None:

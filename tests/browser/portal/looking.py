@@ -41,10 +41,14 @@ async def looking(
         if response.status >= 400 and not (document and response.status == status):
             wrong.append(f"{response.status} at {response.url}")
 
+    def failed(request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # Stopped by who went on to the next page.
+            wrong.append(f"failed {request.url}: {request.failure}")
+
     context.on("console", said)
     context.on("weberror", lambda error: wrong.append(str(error.error)))
     context.on("request", asked)
-    context.on("requestfailed", lambda request: wrong.append(f"failed {request.url}"))
+    context.on("requestfailed", failed)
     context.on("response", answered)
     try:
         yield await context.new_page()

@@ -10,20 +10,22 @@ from tests.boards import MEMBERS
 
 @dataclass(frozen=True, slots=True)
 class PortalPage:
-    """A page at `path` below `/portal`. `name` is that of its picture in the docs ('' for none); `status` is what it
-    answers with; `again`: another page has its template, so that a developer need not look at it each time."""
+    """A page at `path` below `/portal`. `name` is that of its picture in the docs ('' for none), which begins at the
+    element with the id `begins` ('' for the top); `status` is what it answers with; `again`: another page has its
+    template, so that a developer need not look at it each time."""
 
     path: str
     name: str = ""
     status: int = 200
     again: bool = False
+    begins: str = ""
 
     def __str__(self) -> str:
         return self.path
 
 
 PAGES: list[PortalPage] = [
-    PortalPage("/", "region"),
+    PortalPage("/", "region", begins="board-heading"),
     PortalPage("/?sector=VVT&state=fails"),
     PortalPage("/?theme=x&year=1900", again=True),
     PortalPage(f"/organisations/{MEMBERS[0].ura}", "organisation"),

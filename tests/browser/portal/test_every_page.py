@@ -153,6 +153,8 @@ async def test_a_page_has_its_picture(
     where.mkdir(parents=True, exist_ok=True)
     async with looking(chromium, portal) as page:
         await opened(page, portal, wanted)
+        if wanted.begins:
+            await page.evaluate("id => document.getElementById(id).scrollIntoView()", wanted.begins)
         await page.screenshot(path=where / f"{wanted.name}.png")
     assert 5_000 < (where / f"{wanted.name}.png").stat().st_size < MOST_BYTES
 

@@ -1,4 +1,4 @@
-"""An example of every body that goes in or comes out, made of the data in `samples`.
+"""An example of every body that goes in or comes out, made of the data in `fhir_samples` and `samples`.
 
 A FHIR body has a whole resource that fits the operation; it stands once in the components. A body of our own is made
 from its schema, so that it cannot fall behind: each member has what `samples.WORDS` says for its name, or else
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schakel.http.openapi import samples
+from schakel.http.openapi.fhir_samples import FHIR, NOW
 from schakel.http.openapi.parts import FHIR_JSON, FORM, Json
 
 _POINTER = "#/components/examples/"
@@ -38,7 +39,7 @@ _BY_OPERATION: Mapping[tuple[str, str], str] = {
 
 def components() -> Json:
     """The FHIR examples, for the components of the document."""
-    return {name: {"value": resource} for name, resource in samples.FHIR.items()}
+    return {name: {"value": resource} for name, resource in FHIR.items()}
 
 
 def placed(paths: Mapping[str, Json], schemas: Mapping[str, Json]) -> None:
@@ -173,5 +174,5 @@ def _plain(kind: str | None, form: str, name: str) -> Any:
         return samples.NUMBERS.get(name, 2)
     if kind == "number":
         return 0.5
-    known = {"date-time": samples.NOW, "date": samples.TODAY, "uri": samples.ADDRESS}
+    known = {"date-time": NOW, "date": samples.TODAY, "uri": samples.ADDRESS}
     return known[form] if form in known else samples.WORDS.get(name, name)
