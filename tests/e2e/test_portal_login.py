@@ -287,7 +287,7 @@ async def test_a_provider_that_is_away_is_not_the_fault_of_the_person(
 async def test_a_public_board_is_read_without_a_login_and_has_no_more_rights(cluster: EmbeddedServer) -> None:
     async with (
         databases(cluster, "portal_public") as make,
-        portal_node(make, public=True, login=None, people=[]) as region,
+        portal_node(make, public=True, login=None, people={}) as region,
         Member(region) as member,
     ):
         assert await is_in(member)

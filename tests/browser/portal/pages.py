@@ -46,7 +46,7 @@ PAGES: list[PortalPage] = [
     PortalPage("/runs"),
     PortalPage("/versions"),
     PortalPage("/?theme=GF&legal=law&state=not-checked", again=True),
-    PortalPage("/hybrid", "hybrid"),
+    PortalPage("/hybrid", "hybrid", begins="figures-heading"),
     PortalPage(f"/hybrid/{MEMBERS[0].ura}"),
     PortalPage(f"/hybrid/{MEMBERS[1].ura}", again=True),
     PortalPage(f"/hybrid/{MEMBERS[0].ura}/hartfalen"),

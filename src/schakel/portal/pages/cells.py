@@ -1,5 +1,7 @@
-"""The cells of one row of the board, and the badge of a state. A page has thousands of them, and made here instead of in
-the template they cost a twentieth of the time."""
+"""The cells of one row of the board, and the badge of a state.
+
+A page has thousands of them: made here and not in the template they cost a twentieth of the time.
+"""
 
 from __future__ import annotations
 
