@@ -101,6 +101,13 @@ async def test_a_keeper_sends_what_was_found_in_the_region_and_it_is_on_the_boar
         assert len(board["cells"]) == 2 * len(shipped().items)
 
 
+async def test_a_run_of_another_region_changes_nothing_on_the_board(node: RunningNode) -> None:
+    before = (await ask(node, "a", "board")).json()["members"]
+    foreign = replace(fresh((KEEPER.ura, finding("tls")), members=(KEEPER,)), region="Zuid")
+    assert "'Zuid'" in refused(await send(node, "a", foreign), 400, "run-of-another-region")
+    assert (await ask(node, "a", "board")).json()["members"] == before
+
+
 async def test_an_organisation_that_is_no_keeper_says_what_was_found_about_itself(node: RunningNode) -> None:
     one = fresh((OTHER.ura, finding("tls")), members=(OTHER,))
     assert (await send(node, "b", one)).status_code == 201

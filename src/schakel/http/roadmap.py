@@ -44,6 +44,13 @@ class RoadmapRoutes:
         keeper = organisation.slug in board.keepers
         if not keeper:
             _about_itself(organisation, run)
+        elif board.region and run.region != board.region:
+            raise Invalid(
+                f"the run is of the region {run.region[:60]!r}, and this board is of {board.region!r} (setting "
+                "roadmap.region): it would say who are in the region",
+                code="run-of-another-region",
+                expression="region",
+            )
         added = await board.add(run, sender=organisation.name, whole=keeper)
         return as_json({"id": run.id, "added": added}, 201 if added else 200)
 

@@ -38,7 +38,7 @@ PAGES: list[PortalPage] = [
     PortalPage("/agenda/2027"),
     PortalPage("/agenda/2099", again=True),
     PortalPage("/agenda/1999", status=404, again=True),
-    PortalPage("/trends", "trends"),
+    PortalPage("/trends", "trends", begins="months-heading"),
     PortalPage("/trends?sector=VVT&theme=GF&sector=x", again=True),
     PortalPage("/objectives"),
     PortalPage("/scans"),
