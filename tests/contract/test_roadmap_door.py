@@ -108,6 +108,18 @@ async def test_a_run_of_another_region_changes_nothing_on_the_board(node: Runnin
     assert (await ask(node, "a", "board")).json()["members"] == before
 
 
+async def test_a_keeper_that_speaks_for_itself_leaves_the_others_on_the_board(node: RunningNode) -> None:
+    assert (await send(node, "a", fresh())).status_code == 201
+    one = fresh((KEEPER.ura, finding("tls")), members=(KEEPER,))
+    answer = await ask(node, "a", "runs?about=self", wire.dump(one))
+    assert answer.status_code == 201, answer.text
+    board = (await ask(node, "a", "board")).json()
+    assert {member["ura"] for member in board["members"]} == {KEEPER.ura, OTHER.ura}
+    both = await ask(node, "a", "runs?about=self", wire.dump(fresh((OTHER.ura, finding("tls")))))
+    assert OTHER.ura in refused(both, 403, "no-keeper")
+    assert "about" in refused(await ask(node, "a", "runs?about=all", wire.dump(fresh())), 400, "invalid")
+
+
 async def test_an_organisation_that_is_no_keeper_says_what_was_found_about_itself(node: RunningNode) -> None:
     one = fresh((OTHER.ura, finding("tls")), members=(OTHER,))
     assert (await send(node, "b", one)).status_code == 201

@@ -9,6 +9,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -84,6 +85,22 @@ def hanging(demo: Demo, name: str) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
+def withdrawn(demo: Demo, slug: str) -> None:
+    """An organisation takes its endpoints out of use in the national directory, with its own certificate."""
+    ura = demo.organisation(slug)["ura"]
+    address = next(one["address"] for one in demo.published["stand_ins"] if one["name"] == "lrza")
+    pair = demo.published["certificates"][slug]
+    context = ssl.create_default_context(cafile=demo.published["anchors"])
+    context.load_cert_chain(pair["certificate"], pair["key"])
+    with httpx.Client(base_url=f"{address}/fhir", verify=context, trust_env=False) as client:
+        query = {"identifier": f"http://fhir.nl/fhir/NamingSystem/ura|{ura}"}
+        [entry] = client.get("/Organization", params=query).raise_for_status().json()["entry"]
+        for reference in entry["resource"]["endpoint"]:
+            path = "/" + "/".join(reference["reference"].split("/")[-2:])
+            endpoint = client.get(path).raise_for_status().json() | {"status": "off"}
+            client.put(path, json=endpoint).raise_for_status()
+
+
 def changed(demo: Demo, folder: Path, ura: str, **values: toml.Value) -> Path:
     """The region's file with other values for one organisation."""
     table = tomllib.loads(Path(demo.published["region"]).read_text())
@@ -150,6 +167,42 @@ async def test_a_certificate_that_has_expired_fails_with_its_day(demo: Demo, tmp
     turned = standing(demo, SOUTH, "LDN-2.S2")
     assert turned["state"] == "fails" and f"{end:%d-%m-%Y}" in turned["reason"]["nl"]
     assert f"{end:%d-%m-%Y}" in page(demo, "LDN-2", SOUTH)
+
+
+def test_an_organisation_that_withdraws_its_endpoints_is_not_found_any_more(demo: Demo) -> None:
+    measured(demo, "--only", "directory-entry", "--organisation", SOUTH)
+    before = standing(demo, SOUTH, "GF-6.S3")
+    assert before["state"] == "proved"
+    withdrawn(demo, "ziekenhuis-zuid")
+    deadline = time.monotonic() + 60
+    while (turned := standing(demo, SOUTH, "GF-6.S3"))["state"] == "proved":
+        assert time.monotonic() < deadline, "the directories never told it"
+        time.sleep(1)
+        measured(demo, "--only", "directory-entry", "--organisation", SOUTH)
+    assert turned["state"] == "fails" and turned["last_true"] >= before["last_true"]
+    assert "adres" in turned["reason"]["nl"] and turned["reason"]["nl"] in page(demo, "GF-6", SOUTH)
+    assert standing(demo, "99000101", "GF-6.S3")["state"] == "proved"
+
+
+def test_what_a_check_of_one_endpoint_finds_is_on_the_board_too(demo: Demo) -> None:
+    keeper = demo.organisation(KEEPER)
+    before = [one["run"] for one in standing(demo, keeper["ura"], "LDN-2.S2")["checks"]]
+    command = [
+        sys.executable,
+        "-m",
+        "schakel",
+        "check",
+        f"{keeper['internal']}/fhir/r4",
+        "--api-requirements",
+    ]
+    command += ["--header", f"X-API-Key={keeper['internal_key']}", "--board", "--data", str(demo.folder)]
+    command += ["--organisation", KEEPER]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    assert "told the board of the region: api-requirements" in done.stdout, done.stdout + done.stderr
+    ura = keeper["ura"]
+    told = [one for one in standing(demo, ura, "LDN-2.S2")["checks"] if one["check"] == "api-requirements"]
+    assert len(told) == 1 and told[0]["run"] not in before
+    assert standing(demo, GP, "ET-3.S1")["state"] == "proved"
 
 
 def test_who_is_not_measured_this_time_stays_on_the_board(demo: Demo) -> None:

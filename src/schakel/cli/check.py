@@ -71,8 +71,20 @@ def check(
         Path | None,
         typer.Option(metavar="DIR", help="The folder of a running demo: load there, and get tokens there."),
     ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --board: the configuration of the node.")
+    ] = None,
     organisation: Annotated[
-        str | None, typer.Option(metavar="SLUG|URA", help="With --data: whose endpoint it is.")
+        str | None, typer.Option(metavar="SLUG|URA", help="With --data or --config: whose endpoint it is.")
+    ] = None,
+    board: Annotated[
+        bool, typer.Option("--board", help="Tell the board of the region, for the organisation.")
+    ] = False,
+    counts_as: Annotated[
+        str | None,
+        typer.Option(
+            "--as", metavar="CHECK", help="With --board: the check of the roadmap that the suite is for."
+        ),
     ] = None,
     no_load: Annotated[bool, typer.Option("--no-load", help="With --data: load nothing.")] = False,
     var: Annotated[
@@ -103,19 +115,36 @@ def check(
 
     With --data and --organisation, for an endpoint of a demo, the suite's data are loaded through the organisation's
     internal door, and each patient gets a token by logging in and giving consent.
+
+    With --board the result stands on the board of the region as evidence about that organisation.
     """
     from schakel.commands.check import at_demo, run_check
     from schakel.conformance import CheckOptions
 
+    told = None
+    if board:
+        from schakel.commands.doors import places
+        from schakel.commands.telling_board import Board, suite_check
+
+        if organisation is None or (data is None) == (config is None):
+            raise Invalid("--board needs --organisation, and --data or --config to find its door")
+        name = "api-requirements" if api_requirements else suite_check(counts_as)
+        told = Board(places(data, config).find(organisation), name)
+    elif config is not None or counts_as is not None:
+        raise Invalid("--config and --as go with --board")
     only_requirements = (level, docs, openapi, oauth, answers, declaration, allow_writes)
     if api_requirements:
         from schakel.commands.api_requirements import run_api_requirements, standard
         from schakel.conformance.api_requirements import ApiOptions, read_answers
 
-        if any((suite, load, load_header, tokens, bsn, data, organisation, no_load, var)):
+        if counts_as is not None:
+            raise Invalid("--as is for a suite: the API requirements count for themselves")
+        if not board and any((data, organisation)):
+            raise Invalid("--data and --organisation go with --suite, or with --board")
+        if any((suite, load, load_header, tokens, bsn, no_load, var)):
             raise Invalid(
                 "--api-requirements runs no suite: leave out --suite and what belongs to it (--load, --load-header, "
-                "--tokens, --bsn, --data, --organisation, --no-load, --var)"
+                "--tokens, --bsn, --no-load, --var)"
             )
         asked = ApiOptions(
             url=url,
@@ -130,7 +159,9 @@ def check(
             key=key,
             writes=allow_writes,
         )
-        return run_api_requirements(asked, declaration=declaration, junit=junit, json=json, html=html)
+        return run_api_requirements(
+            asked, declaration=declaration, junit=junit, json=json, html=html, board=told
+        )
     if any(only_requirements):
         raise Invalid(
             "--level, --docs, --openapi, --oauth, --answers, --declaration and --allow-writes need --api-requirements"
@@ -150,11 +181,12 @@ def check(
         cert=cert,
         key=key,
     )
-    if (data is None) != (organisation is None) or (no_load and data is None):
+    alone = (data is None) != (organisation is None) and not (board and data is None)
+    if alone or (no_load and data is None):
         raise Invalid("--data and --organisation go together, and --no-load goes with them")
     if data is not None and organisation is not None:
         options = at_demo(options, data, organisation, loading=not no_load)
-    return run_check(options, junit=junit, json=json, html=html)
+    return run_check(options, junit=junit, json=json, html=html, board=told)
 
 
 def _pairs(values: Iterable[str], option: str) -> tuple[tuple[str, str], ...]:

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 from schakel.commands.check import Progress, in_folder, write
+from schakel.commands.telling_board import Board, tell
 from schakel.conformance.api_requirements import ApiOptions, Standard, check_api, exit_code, report
 from schakel.kernel.outcomes import Invalid
+from schakel.roadmap.checks import api
 
 
 def standard(name: str) -> Standard:
@@ -26,8 +28,10 @@ def run_api_requirements(
     junit: Path | None = None,
     json: Path | None = None,
     html: Path | None = None,
+    board: Board | None = None,
 ) -> int:
-    """Runs the checks; the report goes to stdout, to the files that are asked for, and progress to a terminal.
+    """Runs the checks; the report goes to stdout, to the files and the board that are asked for, and progress to a
+    terminal.
 
     Raises `Invalid` before anything is sent when a file is in a folder that is not there.
     """
@@ -44,4 +48,6 @@ def run_api_requirements(
         if missing := report.undeclared(result):
             named = ", ".join(missing[:8]) + (", ..." if len(missing) > 8 else "")
             print(f"{declaration} lacks {len(missing)} codes that nothing is known of: {named}")
+    if board:
+        tell(board, api.judged(result))
     return exit_code(result)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from schakel.commands.doors import Door, Places, places
 from schakel.commands.patient_token import granted_to
+from schakel.commands.telling_board import Board, tell
 from schakel.conformance import (
     CheckOptions,
     Giver,
@@ -25,12 +26,19 @@ from schakel.conformance import (
 )
 from schakel.kernel.outcomes import Invalid
 from schakel.patient_access import SERVICES
+from schakel.roadmap.checks import suites
 
 
 def run_check(
-    options: CheckOptions, *, junit: Path | None = None, json: Path | None = None, html: Path | None = None
+    options: CheckOptions,
+    *,
+    junit: Path | None = None,
+    json: Path | None = None,
+    html: Path | None = None,
+    board: Board | None = None,
 ) -> int:
-    """Runs the suite; the report goes to stdout, to the files that are asked for, and progress to a terminal.
+    """Runs the suite; the report goes to stdout, to the files and the board that are asked for, and progress to a
+    terminal.
 
     Raises `Invalid` before anything is sent when a file is in a folder that is not there.
     """
@@ -42,6 +50,9 @@ def run_check(
     for path, made in ((junit, report.junit), (json, report.as_json), (html, html_report.html)):
         if path:
             write(path, made(result))
+    if board:
+        told = f"{options.suite.name} at {options.url}"
+        tell(board, suites.judged(board.check, [result], told))
     return exit_code(result)
 
 

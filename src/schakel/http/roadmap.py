@@ -33,8 +33,8 @@ class RoadmapRoutes:
 
     async def runs(self, request: Request) -> Response:
         """The last runs (GET, `count` of them), or a run that was made elsewhere (POST, in the form that
-        `schakel roadmap run` writes). An organisation that is no keeper may be in it alone. Sent twice, it counts
-        once."""
+        `schakel roadmap run` writes). An organisation that is no keeper may be in it alone, and so is a keeper that
+        speaks for itself (`about=self`). Sent twice, it counts once."""
         organisation, board = self._opened(request)
         if request.method == "GET":
             found = await board.runs(_count(request))
@@ -42,7 +42,10 @@ class RoadmapRoutes:
         body = await read_limited(request, self._node.max_body, "limits.body")
         run = await asyncio.to_thread(wire.read, body, board.limits)
         keeper = organisation.slug in board.keepers
-        if not keeper:
+        about = _parameters(request, "about").get("about", "region" if keeper else "self")
+        if about not in ("region", "self"):
+            raise Invalid("about is region or self", expression="about")
+        if not keeper or about == "self":
             _about_itself(organisation, run)
         elif board.region and run.region != board.region:
             raise Invalid(
@@ -51,7 +54,7 @@ class RoadmapRoutes:
                 code="run-of-another-region",
                 expression="region",
             )
-        added = await board.add(run, sender=organisation.name, whole=keeper)
+        added = await board.add(run, sender=organisation.name, whole=keeper and about == "region")
         return as_json({"id": run.id, "added": added}, 201 if added else 200)
 
     async def versions(self, request: Request) -> Response:
@@ -118,8 +121,8 @@ def _about_itself(organisation: OrganisationServices, run: Run) -> None:
     ):
         if ura != organisation.ura:
             raise Forbidden(
-                f"{place} is about organisation {ura}: {organisation.name} ({organisation.ura}) is no keeper of the "
-                "board (setting roadmap.keepers) and may only send what was found about itself",
+                f"{place} is about organisation {ura}: {organisation.name} ({organisation.ura}) speaks for itself, as "
+                "one does that is no keeper of the board (setting roadmap.keepers)",
                 code="no-keeper",
                 expression=place,
             )

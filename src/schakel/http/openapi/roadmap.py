@@ -101,6 +101,14 @@ OPERATIONS: dict[tuple[str, str], Json] = {
         },
     },
     ("POST", f"{_BASE}/runs"): {
+        "parameters": [
+            parameter(
+                "about",
+                "query",
+                "`self` when a keeper speaks for itself alone; a keeper without it speaks for the region.",
+                {"enum": ["region", "self"]},
+            )
+        ],
         "requestBody": body(ref("RoadmapRun")),
         "responses": {
             "200": said("It was there already.", schema=_TAKEN),

@@ -57,10 +57,11 @@ async def _measure(target: Target, tools: Tools) -> Finding:
         ) from None
     if result.with_verdict(Verdict.PASSED):
         tools.heard = True
-    return _judged(result)
+    return judged(result)
 
 
-def _judged(result: ApiResult) -> Finding:
+def judged(result: ApiResult) -> Finding:
+    """What the API requirements that must be met come to."""
     musts = [one for one in result.whole if one.level is Level.MUST]
     failed = [one.code for one in musts if one.verdict is Verdict.FAILED or _excused(result, one)]
     unknown = [one.code for one in musts if one.verdict is Verdict.UNKNOWN]

@@ -5,7 +5,7 @@ Source: the suites themselves (FHIR TestScripts of Nictiz); what was asserted is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from pydantic import SecretStr
@@ -21,20 +21,23 @@ from schakel.roadmap.region import Organisation, Suite, SuiteCheck
 
 
 async def _measure(id: SuiteCheck, target: Target, tools: Tools) -> Finding:
-    """What all suites for this check found together: one that fails makes it fail, one that could not be run leaves it
-    unknown."""
+    suites = _of(target.organisation, id)
+    results = [await _run(suite, target, tools) for suite in suites]
+    return judged(id, results, "; ".join(f"{suite.folder.name} at {suite.url}" for suite in suites))
+
+
+def judged(id: str, results: Sequence[SuiteResult], detail: str) -> Finding:
+    """What all suites for the check `id` found together: one that fails makes it fail, one that could not be run leaves
+    it unknown."""
     passed = failed = unclear = 0
-    names, told = [], []
-    for suite in _of(target.organisation, id):
-        result = await _run(suite, target, tools)
+    names: list[str] = []
+    for result in results:
         failing = result.with_verdict(Verdict.FAILED)
         passed += len(result.with_verdict(Verdict.PASSED)) + len(result.with_verdict(Verdict.WARNING))
         failed += len(failing)
         unclear += len(result.with_verdict(Verdict.ERROR)) + result.load_failures
         names += [script.title for script in failing]
-        told.append(f"{suite.folder.name} at {suite.url}")
     facts = {"passed": passed, "failed": failed, "unclear": unclear}
-    detail = "; ".join(told)
     if failed:
         shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
         reason = Text(
