@@ -11,7 +11,8 @@ import logging
 import sys
 import traceback
 from collections.abc import MutableMapping
-from typing import Any, TextIO
+from io import TextIOBase
+from typing import Any, TextIO, cast
 
 import orjson
 import structlog
@@ -21,7 +22,7 @@ LEVELS = ("debug", "info", "warning", "error")
 
 def configure(level: str = "info", stream: TextIO | None = None) -> None:
     """Sends events of `level` (one of `LEVELS`) and above to `stream`, default stderr, from now on."""
-    out = stream or sys.stderr
+    out = stream or cast(TextIO, _Errors())
     number = getattr(logging, level.upper())
     structlog.configure(
         processors=[
@@ -37,6 +38,16 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     handler = logging.StreamHandler(out)
     handler.setFormatter(_Formatter())
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)
+
+
+class _Errors(TextIOBase):
+    """The stderr of the moment at which something is written: a program may put another in its place, and close it."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 class _Formatter(logging.Formatter):

@@ -24,6 +24,7 @@ from tests.lrza import ROOT, organisation
 from tests.nodes import MakeDatabase
 
 from schakel.commands.published import of_node
+from schakel.generic.addressing.own.ledger import Row
 from schakel.generic.addressing.own.model import Place
 from schakel.generic.addressing.own.publication import PublicationWork
 from schakel.generic.addressing.own.signature import Signing, canonical
@@ -100,6 +101,27 @@ async def test_what_was_switched_off_before_it_was_ever_there_is_not_made(way: W
     await way.publish()
     assert await way.remote("Location") == await way.remote("HealthcareService") == []
     assert {one.state for one in await way.work.ledger.rows()} == {"published"}
+
+
+async def test_what_is_under_way_is_not_woken(way: Way) -> None:
+    await way.bring()
+    ledger = way.work.ledger
+    await ledger.look()
+    taken = await everything_taken(way)
+    for row in taken:
+        await ledger.keep(row, finding="waits", detail="waits for another", wait=timedelta(hours=1))
+    await ledger.wake(taken[0].tenant)
+    assert {row.id for row in await everything_taken(way)} == {row.id for row in taken}
+    await ledger.wake(taken[0].tenant)
+    assert await everything_taken(way) == []
+
+
+async def everything_taken(way: Way) -> list[Row]:
+    """Every entry that waits, taken for a minute."""
+    taken = []
+    while (row := await way.work.ledger.take(timedelta(minutes=1))) is not None:
+        taken.append(row)
+    return taken
 
 
 async def test_two_workers_send_each_entry_once(way: Way) -> None:

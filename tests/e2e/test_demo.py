@@ -57,6 +57,7 @@ def test_the_check_proves_the_main_job_and_every_refusal(open_folder: Path) -> N
         "bgz",
         "medication",
         "refused",
+        "roadmap",
     }
     assert f"All {len(STEPS)} steps proved." in done.stdout
 

@@ -62,6 +62,7 @@ def roadmap_run(
     is counted apart, never as wrong. Exit code 0 when anything was measured, whatever was found; 1 when nothing could
     be measured.
     """
+    from schakel import technical_log
     from schakel.commands.roadmap import Wanted, keeper_of, run
     from schakel.roadmap.report import Kind
 
@@ -70,6 +71,7 @@ def roadmap_run(
     door = keeper_of(data, config, keeper or "") if board else None
     asked: dict[Kind, Path | None] = {"html": html, "pdf": pdf, "xlsx": xlsx, "csv": csv, "json": json}
     reports = {kind: path for kind, path in asked.items() if path is not None}
+    technical_log.configure("warning")
     return run(file, Wanted(tuple(only or ()), organisation or "", reports, language, door))
 
 

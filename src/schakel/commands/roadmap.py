@@ -13,7 +13,6 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from schakel import technical_log
 from schakel.commands.chosen import chosen
 from schakel.commands.doors import Answer, Client, Door, places, refusal
 from schakel.commands.progress import Progress
@@ -65,7 +64,6 @@ def run(file: Path, wanted: Wanted) -> int:
 
     Raises `Invalid` before anything is asked when a file, a check or an organisation is not there.
     """
-    technical_log.configure("warning")
     measuring = region.read(file, os.environ)
     roadmap = _roadmap(measuring.roadmap)
     members = measuring.members

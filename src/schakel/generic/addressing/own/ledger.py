@@ -68,10 +68,12 @@ class Ledger:
             )
 
     async def take(self, lease: timedelta) -> Row | None:
-        """The next entry, for `lease`: what is referred to before what refers. None when none waits."""
+        """The next entry, for `lease`: what is referred to before what refers. None when none waits. What it waited
+        for is forgotten, so that nobody wakes it while it is under way."""
         async with acquire(self._pool) as connection:
             row = await connection.fetchrow(
-                "UPDATE publication SET run_after = clock_timestamp() + $2, attempts = attempts + 1 "
+                "UPDATE publication SET run_after = clock_timestamp() + $2, attempts = attempts + 1, finding = '', "
+                "detail = '' "
                 "WHERE (tenant, type, id) = (SELECT p.tenant, p.type, p.id FROM publication p "
                 "WHERE p.tenant = ANY ($1) AND p.state = 'waiting' AND p.run_after <= clock_timestamp() "
                 "ORDER BY array_position($3::text[], p.type), p.run_after, p.id LIMIT 1 FOR UPDATE SKIP LOCKED) "
