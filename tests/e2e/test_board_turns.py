@@ -98,7 +98,8 @@ def withdrawn(demo: Demo, slug: str) -> None:
         for reference in entry["resource"]["endpoint"]:
             path = "/" + "/".join(reference["reference"].split("/")[-2:])
             endpoint = client.get(path).raise_for_status().json() | {"status": "off"}
-            client.put(path, json=endpoint).raise_for_status()
+            known = {"If-Match": f'W/"{endpoint["meta"]["versionId"]}"'}
+            client.put(path, json=endpoint, headers=known).raise_for_status()
 
 
 def changed(demo: Demo, folder: Path, ura: str, **values: toml.Value) -> Path:
