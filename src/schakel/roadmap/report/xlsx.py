@@ -12,9 +12,9 @@ from datetime import date, datetime
 from io import BytesIO
 from typing import Final
 
-from xlsxwriter import Workbook  # type: ignore[import-untyped]
-from xlsxwriter.format import Format  # type: ignore[import-untyped]
-from xlsxwriter.worksheet import Worksheet  # type: ignore[import-untyped]
+from xlsxwriter import Workbook
+from xlsxwriter.format import Format
+from xlsxwriter.worksheet import Worksheet
 
 from schakel.kernel.clock import AMSTERDAM
 from schakel.roadmap.checks import CHECKS
