@@ -59,7 +59,7 @@ class PseudonymServices:
             "ca": (self.root,),
             "recipient": RECIPIENT,
             "scope": SCOPE,
-            "seconds": 1,
+            "seconds": 2,
             "oauth": {"endpoint": self.endpoint, "organisation": OIN},
         }
         for name, value in changed.items():

@@ -122,9 +122,9 @@ async def _served(made: Dezi) -> AsyncIterator[Dezi]:
 
 
 @asynccontextmanager
-async def trusting(dezi: Dezi, **rules: Any) -> AsyncIterator[DeziTrust]:
+async def trusting(dezi: Dezi, patience: float = 20, **rules: Any) -> AsyncIterator[DeziTrust]:
     given = {"jku": frozenset({f"{dezi.url}/jwks.json"}), "levels": frozenset({HIGH}), **rules}
-    async with Facilities.open("Dezi", rules=FacilityRules(timeout=0.5)) as wires:
+    async with Facilities.open("Dezi", rules=FacilityRules(timeout=patience)) as wires:
         yield DeziTrust(wires, DeziRules(**given))
 
 
@@ -300,7 +300,7 @@ async def test_keys_that_are_refused_say_nothing_of_a_statement(
 
 async def test_dezi_that_is_away_or_slow_says_nothing_of_a_statement(dezi: Dezi) -> None:
     text = dezi.statement()
-    async with trusting(dezi) as trust:
+    async with trusting(dezi, patience=0.5) as trust:
         dezi.wait = 5
         with pytest.raises(FacilityAway):
             await trust.verify(text, now())
@@ -348,7 +348,7 @@ async def test_a_status_that_is_not_understood_lets_nobody_through(
 
 
 async def test_a_status_that_cannot_be_asked_lets_nobody_through(dezi: Dezi) -> None:
-    async with trusting(dezi, status="required") as trust:
+    async with trusting(dezi, patience=1.0, status="required") as trust:
         await trust.verify(dezi.statement(), now())
         dezi.wait = 5
         with pytest.raises(FacilityAway):

@@ -11,7 +11,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,9 @@ from schakel.facilities import Facility, FacilityAway, FacilityRules
 from schakel.kernel import tls
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-RULES = FacilityRules(timeout=0.5, failures=3, pause=0.3, most=10_000)
+RULES = FacilityRules(timeout=20, failures=3, pause=1.0, most=10_000)
+HASTY = replace(RULES, timeout=0.5)
+"""Of who asks somebody slow; elsewhere a machine that is busy must not look like one."""
 
 
 def answering(status: int = 200, body: bytes = b"yes", headers: bytes = b"") -> Behaviour:
@@ -160,10 +162,10 @@ async def by_drops(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 @pytest.mark.parametrize("slow", [silent, by_drops])
 async def test_a_slow_facility_is_given_up_in_time(slow: Behaviour) -> None:
-    async with other(slow) as at, Facility.open("Mitz", at.url, rules=RULES) as facility:
+    async with other(slow) as at, Facility.open("Mitz", at.url, rules=HASTY) as facility:
         started = time.monotonic()
         assert await why(facility) == "too slow"
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 10
 
 
 async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

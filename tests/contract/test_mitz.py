@@ -151,7 +151,9 @@ async def test_what_is_no_answer_is_neither_yes_nor_no(
 ) -> None:
     async with (
         register(trusting, AWAY[name]) as there,
-        facility(trusting, there.port, rules=FacilityRules(timeout=1.0)) as connection,
+        facility(
+            trusting, there.port, rules=FacilityRules(timeout=1.0 if name in ("slow", "dripping") else 20.0)
+        ) as connection,
     ):
         with pytest.raises(FacilityAway) as away:
             await Mitz(connection).ask(QUESTION)
@@ -179,7 +181,7 @@ async def test_a_server_with_another_certificate_is_told_nothing(trusting: Trust
 
 
 async def test_after_a_restart_of_mitz_there_are_answers_again(trusting: Trusting) -> None:
-    rules = FacilityRules(timeout=1.0, failures=2, pause=0.2)
+    rules = FacilityRules(timeout=20.0, failures=2, pause=0.2)
     [port] = free_ports(1)
     async with facility(trusting, port, rules=rules) as connection:
         client = Mitz(connection)

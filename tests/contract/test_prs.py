@@ -25,7 +25,7 @@ from schakel.kernel.values import Bsn
 from schakel_national.nvi import pseudonyms as nvi
 
 PATIENT, OTHER = Bsn("999911120"), Bsn("999990019")
-RULES = FacilityRules(timeout=0.5, failures=100)
+RULES = FacilityRules(timeout=20, failures=100)
 HEADER = urlsafe_b64encode(b'{"alg":"RSA-OAEP","enc":"A256GCM"}').rstrip(b"=").decode()
 JWE = f"{HEADER}.a2V5.bm9uY2U.dGV4dA.dGFn"
 

@@ -57,7 +57,7 @@ def answering(*statuses: int, **headers: str) -> Handler:
 async def work(
     pool: asyncpg.Pool, trusting: Trusting, handler: Handler, lease: float = 60
 ) -> AsyncIterator[tuple[SubscriptionWork, Register]]:
-    rules = FacilityRules(timeout=1.0, failures=100)
+    rules = FacilityRules(timeout=20.0, failures=100)
     async with (
         register(trusting, handler) as there,
         facility(trusting, there.port, rules=rules) as connection,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import asyncpg
+import orjson
 
 from schakel.fhir.definitions import Definitions, Version
 from schakel.fhir.json import Resource
@@ -17,6 +18,7 @@ from schakel.sources import Changes, Found, HistoryQuery, Lookup, Settle, Stored
 from schakel.store.connection import acquire
 from schakel.store.database import unpack
 from schakel.store.erasing import purge
+from schakel.store.groups import Groups
 from schakel.store.history import Histories
 from schakel.store.indexing import FHIR_NUMBER
 from schakel.store.labels import labels
@@ -26,6 +28,23 @@ from schakel.store.searches import Limits, Searches
 from schakel.store.writing import Beside, RidBlocks, Writer
 
 __all__ = ["Limits", "Store"]
+
+
+_WITH_PATIENT = """
+WITH r AS (
+    SELECT a.place, a.fhir, own.* FROM json_to_recordset($2::json) AS a (place int, fhir smallint, type text, id text)
+    CROSS JOIN LATERAL (
+        SELECT type, id, version, updated, body, deleted, patient FROM resource
+        WHERE tenant = $1 AND fhir = a.fhir AND type = a.type AND id = a.id LIMIT 1
+    ) AS own
+)
+SELECT place, false AS whose, type, id, version, updated, body, deleted FROM r
+UNION ALL
+SELECT r.place, true, p.* FROM r CROSS JOIN LATERAL (
+    SELECT type, id, version, updated, body, deleted FROM resource
+    WHERE tenant = $1 AND fhir = r.fhir AND type = 'Patient' AND id = r.patient AND NOT deleted LIMIT 1
+) AS p
+"""
 
 
 class Store:
@@ -48,6 +67,9 @@ class Store:
         self._writer = Writer(pool, tenant, rids, own_bases, self.parameters)
         self._searches = Searches(pool, tenant, own_bases, self.limits, self.parameters)
         self._histories = Histories(pool, tenant, self.limits.page, self.limits.page_max)
+        self._together: Groups[
+            tuple[Version, str, str], tuple[asyncpg.Record | None, asyncpg.Record | None]
+        ] = Groups(self._with_patients)
 
     # -- reading -------------------------------------------------------------------------------------------
 
@@ -81,23 +103,25 @@ class Store:
     async def read_with_patient(
         self, version: Version, kind: str, logical_id: str
     ) -> tuple[Stored, Stored | None]:
-        async with acquire(self._pool) as connection:
-            rows = await connection.fetch(
-                "WITH r AS (SELECT type, id, version, updated, body, deleted, patient FROM resource "
-                "WHERE tenant = $1 AND fhir = $2 AND type = $3 AND id = $4) "
-                "SELECT type, id, version, updated, body, deleted FROM r UNION ALL "
-                "SELECT p.type, p.id, p.version, p.updated, p.body, p.deleted FROM r JOIN resource p "
-                "ON p.tenant = $1 AND p.fhir = $2 AND p.type = 'Patient' AND p.id = r.patient AND NOT p.deleted",
-                self._tenant,
-                FHIR_NUMBER[version],
-                kind,
-                logical_id,
-            )
-        own = (kind, logical_id)
-        found = _present(next((r for r in rows if (r["type"], r["id"]) == own), None), kind, logical_id)
+        row, patient = await self._together.ask((version, kind, logical_id))
+        found = _present(row, kind, logical_id)
         if kind == "Patient":
             return found, found
-        return found, next((_stored(r) for r in rows if r["type"] == "Patient"), None)
+        return found, None if patient is None else _stored(patient)
+
+    async def _with_patients(
+        self, asked: Sequence[tuple[Version, str, str]]
+    ) -> list[tuple[asyncpg.Record | None, asyncpg.Record | None]]:
+        keys = [
+            {"place": place, "fhir": FHIR_NUMBER[version], "type": kind, "id": logical_id}
+            for place, (version, kind, logical_id) in enumerate(asked)
+        ]
+        async with acquire(self._pool) as connection:
+            rows = await connection.fetch(_WITH_PATIENT, self._tenant, orjson.dumps(keys).decode())
+        found = dict[tuple[int, bool], asyncpg.Record]()
+        for row in rows:
+            found[row["place"], row["whose"]] = row
+        return [(found.get((place, False)), found.get((place, True))) for place in range(len(asked))]
 
     async def read_version(self, version: Version, kind: str, logical_id: str, number: int) -> Stored:
         key = (self._tenant, FHIR_NUMBER[version], kind, logical_id, number)
