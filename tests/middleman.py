@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 
 import aiohttp
 from aiohttp import web
+from tests.nodes import free_ports
 
 SLOW = 10.0
 """Seconds that a slow facility takes: longer than anybody here waits."""
@@ -155,7 +156,7 @@ class Middleman:
     session: aiohttp.ClientSession
     served: ssl.SSLContext | None = None
     target: str = ""
-    port: int = 0
+    port: int = field(default_factory=lambda: free_ports(1)[0])
     behave: Behaviour = passes
     asked: int = 0
     paths: list[str] = field(default_factory=list)
@@ -168,7 +169,6 @@ class Middleman:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self.served).start()
-        self.port = self._runner.addresses[0][1]
 
     async def down(self) -> None:
         """Nobody listens any more, and what was open is closed."""

@@ -8,9 +8,10 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -342,12 +343,14 @@ async def databases(cluster: EmbeddedServer, name: str) -> AsyncIterator[MakeDat
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports on which nothing listens now, all different."""
-    sockets = [socket.socket() for _ in range(number)]
-    for sock in sockets:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(("127.0.0.1", 0))
-    ports = [sock.getsockname()[1] for sock in sockets]
-    for sock in sockets:
-        sock.close()
+    """Ports on which nothing listens now, all different, below those that the system gives out itself: who stops
+    listening for a moment does not find its port taken by a connection of somebody else."""
+    chance, ports = random.Random(), list[int]()
+    while len(ports) < number:
+        port = chance.randrange(10_000, 20_000)
+        with socket.socket() as sock, suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(("127.0.0.1", port))
+            if port not in ports:
+                ports.append(port)
     return ports

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import pytest
 import pytest_asyncio
 import zstandard
 from tests.addressing import URA, Directory, endpoint, organisation
-from tests.nodes import MakeDatabase, RunningNode, databases, running_region
+from tests.nodes import MakeDatabase, RunningNode, databases, free_ports, running_region
 from tests.testscript_builder import assertion, case, operation, script, suite, variable
 
 from schakel.generic.identity import DpopKey
@@ -95,14 +94,6 @@ def saved(path: Path, content: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode() if isinstance(content, str) else orjson.dumps(content))
     return path
-
-
-def free_ports() -> tuple[int, int]:
-    """Two ports on which nothing listens now."""
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
 
 
 # -- find -------------------------------------------------------------------------------------------------
@@ -440,7 +431,7 @@ async def test_a_node_serves_until_it_is_told_to_stop(
     make_database: MakeDatabase, region: list[RunningNode], tmp_path: Path
 ) -> None:
     """The same configuration serves the node and the commands that talk to it."""
-    front, internal = free_ports()
+    front, internal = free_ports(2)
     config = saved(
         tmp_path / "node.toml",
         f"""
