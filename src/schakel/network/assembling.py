@@ -109,10 +109,11 @@ def _things(found: Mapping[str, tuple[HolderResult, Resource]], content: _Conten
 
 
 def _thing(copies: Sequence[tuple[str, HolderResult, Resource]], content: _Content) -> Thing:
+    alone = len(copies) == 1  # There is nothing that it could say the same as, or differ from.
     versions: dict[bytes, list[Source]] = {}
     said: list[Mapping[str, bytes]] = []
     for url, result, resource in copies:
-        told = content.said(url)
+        told = {} if alone else content.said(url)
         digest = _digest(told)
         if digest not in versions:
             said.append(told)

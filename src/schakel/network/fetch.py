@@ -22,6 +22,7 @@ from schakel.gateway.minimise import Dropped, Item, Subject, item, minimise
 from schakel.generic.addressing.model import Address
 from schakel.kernel.outcomes import Invalid, Outcome
 from schakel.network.peers import Allowance, PeerLate, PeerRefused, Peers, same_base, searchset
+from schakel.network.proving import AccessToken
 
 Status = Literal["complete", "incomplete", "refused", "failed", "late"]
 """Complete; in part; refused by the holder; failed; or no end within the time that it had."""
@@ -101,7 +102,7 @@ async def fetch_holder(
     *,
     ura: str,
     base: str,
-    token: str,
+    token: AccessToken,
     version: Version,
     queries: Sequence[str],
     patient: str,
@@ -136,7 +137,7 @@ class _Holder:
     peers: Peers
     ura: str
     base: str
-    token: str
+    token: AccessToken
     version: Version
     allowance: Allowance
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -229,6 +230,8 @@ def _apply_rule(results: Sequence[RequestResult], version: Version, patient: str
     parser = QueryParser(definitions(version))
 
     def divided(result: RequestResult, elsewhere: set[str]) -> tuple[list[Item], tuple[Dropped, ...]]:
+        if not result.items:
+            return [], ()
         path, _, text = result.query.partition("?")
         query = parser.parse(result.type, pairs_of(text), last="/" in path)
         done = minimise(
