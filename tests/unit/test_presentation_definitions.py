@@ -189,9 +189,9 @@ def test_a_missing_field_is_named_with_its_path_and_condition() -> None:
 
 def test_a_hostile_pattern_runs_in_linear_time() -> None:
     condition = Filter.read({"pattern": "^(?:a+)+$"}, "filter")
-    began = time.perf_counter()
+    began = time.process_time()
     assert condition.value("a" * 999 + "!") is None
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_the_pattern_of_an_uzi_number_takes_the_ura_out_of_it() -> None:

@@ -48,10 +48,10 @@ def test_both_forms_say_the_same() -> None:
     ],
 )
 def test_the_longest_header_is_read_at_once(value: bytes) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(Invalid):
         from_headers("x-cert", [value])
-    assert time.monotonic() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 @pytest.mark.parametrize(
