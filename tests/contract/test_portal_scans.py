@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
-from io import StringIO
+from io import BytesIO, StringIO
 from typing import Any
 
+import openpyxl
 import orjson
 import pytest
 import pytest_asyncio
@@ -51,6 +52,17 @@ def written(rows: Sequence[dict[str, str]], separator: str = ";", encoding: str 
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue().encode(encoding)
+
+
+def workbook(rows: Sequence[dict[str, str]]) -> bytes:
+    """The rows as a workbook of a spreadsheet."""
+    book = openpyxl.Workbook()
+    sheet = book.worksheets[0]
+    for line in (list(rows[0]), *(list(one.values()) for one in rows)):
+        sheet.append(line)
+    out = BytesIO()
+    book.save(out)
+    return out.getvalue()
 
 
 @dataclass(frozen=True)
@@ -111,6 +123,7 @@ WAYS = {
     "windows": written([ROW, row(step="LDN-1.S2")], encoding="cp1252"),
     "a list": orjson.dumps([ROW, row(step="LDN-1.S2")]),
     "an object": orjson.dumps({"declarations": [ROW, row(step="LDN-1.S2")]}),
+    "a workbook": workbook([ROW, row(step="LDN-1.S2")]),
     "dutch words": written([row(claim="Gedaan"), row(step="LDN-1.S2", claim="GEDAAN")]),
 }
 
