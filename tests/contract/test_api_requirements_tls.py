@@ -40,8 +40,8 @@ async def at(
     context: ssl.SSLContext, folder: Path, *faults: str, key: str = "SC004", trust: bool = True
 ) -> Result:
     async with running_api(*faults, tls=context) as api:
-        cacert = folder / "ca.pem" if trust else None
-        return await judged(ApiOptions(f"{api.root}/api", cacert=cacert, seconds=5.0), key)
+        cacerts = (folder / "ca.pem",) if trust else ()
+        return await judged(ApiOptions(f"{api.root}/api", cacerts=cacerts, seconds=5.0), key)
 
 
 def shown(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests import testscript_builder as make
 from tests.addressing import BGZ, Directory, endpoint, organisation
+from tests.certificates import Authority, new_key, server_context
 from tests.measuring import Peer, capabilities, internal, measured, saying, silent
 from tests.medmij import Network, medmij_node
 from tests.nodes import MakeDatabase, running_node
@@ -187,6 +188,32 @@ async def test_suites_hold_when_all_pass_and_fail_when_one_does_not(peer: Peer, 
     found = await by_suites(tmp_path / "bad", peer.url, 200, 404)
     assert (found.verdict, found.facts["failed"]) == ("fails", 1)
     assert "script" in found.reason.en
+
+
+async def test_every_authority_of_the_file_is_trusted_and_no_other(tmp_path: Path) -> None:
+    roots = [Authority.new(f"Root {number} of the tests") for number in (1, 2, 3)]
+    files = []
+    for number, root in enumerate(roots):
+        (tmp_path / f"root{number}.pem").write_text(root.pem)
+        files.append(str(tmp_path / f"root{number}.pem"))
+    written = roots[1].issue("server", hosts=("localhost",), key=new_key()).write(tmp_path, "server")
+    bundle = {"resourceType": "Bundle", "type": "searchset", "total": 0}
+    async with saying(server_context(written), "localhost") as peer:
+        peer.says("/fhir/Patient", bundle, media="application/fhir+json")
+        peer.says("/fhir/metadata", capabilities("r4"), media="application/fhir+json")
+        one = {
+            "check": "conformance-bgz",
+            "folder": suite(tmp_path / "suite", 200),
+            "url": f"{peer.url}/fhir",
+        }
+        given = {"fhir": {"r4": f"{peer.url}/fhir"}, "docs": f"{peer.url}/docs"}
+        heard = []
+        for ca in (files[:2], files[:1], [files[0], files[2]]):
+            ran = await measured("conformance-bgz", {"ca": ca}, suites=[one])
+            api = await measured("api-requirements", {"ca": ca}, **given)
+            metadata = await measured("fhir-metadata", {"ca": ca}, **given)
+            heard.append((ran.verdict, int(api.facts["pass"]) > 0, metadata.verdict))
+    assert heard == [("holds", True, "holds"), *[("unknown", False, "fails")] * 2]
 
 
 async def test_suites_that_cannot_be_run_say_nothing(tmp_path: Path) -> None:

@@ -72,9 +72,11 @@ async def test_a_peer_that_wants_a_certificate_gets_it(tmp_path: Path) -> None:
 
     async with running_peer(tls) as peer:
         peer.answer("GET", "Observation", BUNDLE)
-        with_both = CheckOptions(peer.base, suite, cacert=authority.cert, cert=client.cert, key=client.key)
+        with_both = CheckOptions(
+            peer.base, suite, cacerts=(authority.cert,), cert=client.cert, key=client.key
+        )
         known = await check(with_both)
-        anonymous = await check(CheckOptions(peer.base, suite, cacert=authority.cert))
+        anonymous = await check(CheckOptions(peer.base, suite, cacerts=(authority.cert,)))
         distrusted = await check(CheckOptions(peer.base, suite, cert=client.cert, key=client.key))
 
     assert known.scripts[0].verdict is Verdict.PASSED
@@ -89,4 +91,4 @@ async def test_certificate_files_that_cannot_be_used_are_refused(tmp_path: Path)
     with pytest.raises(Invalid, match="without its certificate"):
         await check(CheckOptions("https://127.0.0.1/fhir", suite, key=key))
     with pytest.raises(Invalid, match="cannot be used"):
-        await check(CheckOptions("https://127.0.0.1/fhir", suite, cacert=tmp_path / "absent.pem"))
+        await check(CheckOptions("https://127.0.0.1/fhir", suite, cacerts=(tmp_path / "absent.pem",)))

@@ -93,7 +93,10 @@ def check(
             metavar="NAME=VALUE", help="Value of a variable of the scripts; may be given more than once."
         ),
     ] = None,
-    cacert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificates to trust (PEM).")] = None,
+    cacert: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Certificates to trust (PEM); may be given more than once."),
+    ] = None,
     cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Our client certificate (PEM).")] = None,
     key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key (PEM).")] = None,
     junit: Annotated[
@@ -154,7 +157,7 @@ def check(
             oauth=oauth or "",
             answers=read_answers(answers) if answers else {},
             headers=_pairs(header or (), "--header"),
-            cacert=cacert,
+            cacerts=tuple(cacert or ()),
             cert=cert,
             key=key,
             writes=allow_writes,
@@ -177,7 +180,7 @@ def check(
         tokens=tokens,
         bsns=dict(_pairs(bsn or (), "--bsn")),
         variables=dict(_pairs(var or (), "--var")),
-        cacert=cacert,
+        cacerts=tuple(cacert or ()),
         cert=cert,
         key=key,
     )

@@ -53,7 +53,7 @@ class CheckOptions:
     bsns: Mapping[str, str] = field(default_factory=dict)
     giver: Giver | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
-    cacert: Path | None = None
+    cacerts: tuple[Path, ...] = ()
     cert: Path | None = None
     key: Path | None = None
     seconds: float = 60.0
@@ -84,7 +84,7 @@ async def check(
     )
     units = discover(options.suite)
     result = SuiteResult(options.url, str(options.suite), moment)
-    client = Client(seconds=options.seconds, cacert=options.cacert, cert=options.cert, key=options.key)
+    client = Client(seconds=options.seconds, cacerts=options.cacerts, cert=options.cert, key=options.key)
     run = _Run(options, given, doors, client, progress)
     async with client:
         for unit in units:

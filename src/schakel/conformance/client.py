@@ -8,7 +8,7 @@ assertion.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -86,7 +86,7 @@ class Client:
         self,
         *,
         seconds: float,
-        cacert: Path | None = None,
+        cacerts: Sequence[Path] = (),
         cert: Path | None = None,
         key: Path | None = None,
         unpack: bool = True,
@@ -95,7 +95,7 @@ class Client:
         self._seconds = seconds
         self._unpack = unpack
         self._resolver = resolver
-        self._tls = tls_context(cacert, cert, key)
+        self._tls = tls_context(cacerts, cert, key)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Client:
@@ -156,8 +156,9 @@ def find_header(headers: Headers, name: str) -> str | None:
     return ", ".join(values) if values else None
 
 
-def tls_context(cacert: Path | None, cert: Path | None, key: Path | None) -> ssl.SSLContext:
-    """Trust in the system's authorities and `cacert`, with the client certificate in `cert` and `key`.
+def tls_context(cacerts: Sequence[Path], cert: Path | None, key: Path | None) -> ssl.SSLContext:
+    """Trust in the authorities of the system and of every file of `cacerts`, with the client certificate in `cert` and
+    `key`.
 
     Raises `Invalid` for a file that cannot be used.
     """
@@ -165,8 +166,8 @@ def tls_context(cacert: Path | None, cert: Path | None, key: Path | None) -> ssl
         raise Invalid("a private key was given without its certificate", expression="key")
     context = ssl.create_default_context()
     try:
-        if cacert:
-            context.load_verify_locations(cacert)
+        for path in cacerts:
+            context.load_verify_locations(path)
         if cert:
             context.load_cert_chain(cert, key)
     except (OSError, ssl.SSLError) as error:

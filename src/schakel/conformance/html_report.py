@@ -1,8 +1,7 @@
 """A run as one web page that can be opened, sent and printed without anything else.
 
 It needs no script and no other file; what it says is what the JSON report says. Counts come first, then what needs
-attention, then every unit, folder, script and test under its own heading or in a part that opens. A verdict is
-told by a word and a sign, its colour only repeats it.
+attention, then every unit, folder, script and test under its own heading or in a part that opens.
 """
 
 from __future__ import annotations
@@ -12,10 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
+from operator import attrgetter
 from pathlib import PurePosixPath
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 
+from schakel.conformance.pages import template
 from schakel.conformance.report import closing, unchecked_reasons
 from schakel.conformance.results import (
     AssertionResult,
@@ -73,7 +74,9 @@ class _Unit:
 def html(result: SuiteResult) -> bytes:
     """The page, UTF-8."""
     page = _template().render(
+        heading="Conformance report",
         result=result,
+        begun=result.moment,
         closing=closing(result),
         units=_units(result),
         numbers={id(script): number for number, script in enumerate(result.scripts, 1)},
@@ -85,25 +88,19 @@ def html(result: SuiteResult) -> bytes:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("schakel.conformance"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(
+    return template(
+        "report.html",
+        sign=_SIGNS.__getitem__,
+        word=word,
+        style=attrgetter("value"),
         id=id,
         verdicts=tuple(Verdict),
         meanings=MEANINGS,
-        sign=_SIGNS.__getitem__,
-        word=word,
         by_verdict=by_verdict,
         script_counts=script_counts,
         assertion_counts=assertion_counts,
         folded=folded,
     )
-    return environment.get_template("report.html")
 
 
 def _units(result: SuiteResult) -> list[_Unit]:

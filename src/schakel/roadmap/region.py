@@ -34,6 +34,9 @@ from schakel.roadmap.evidence import Member
 _TEST_RANGE = "999"
 """How the BSNs begin that are of nobody."""
 
+_SELECTOR = r"^[a-zA-Z0-9]([a-zA-Z0-9_-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9_-]*[a-zA-Z0-9])?)*$"
+"""How a selector of DKIM is written (RFC 6376 section 3.1)."""
+
 _LARGEST = 10_000_000
 """Bytes of a file."""
 
@@ -86,8 +89,9 @@ class Defaults(_Part):
 
     `ca` are the authorities to trust beside the system's own when given, `certificate` and `key` what is shown to who
     asks for it. `seconds` is the time-out of one request, `resolver` an address (`host` or `host:port`) of the DNS
-    server to ask, '' that of this machine. `private` are networks outside the public internet that an address out of a
-    directory may lead to; `http_on_loopback` is for a demo.
+    server to ask, '' that of this machine. `dns_anchors` is a file with the keys (DS or DNSKEY) that DNSSEC is proved
+    from, in place of those of the root, and `smtp_port` where mail servers are talked with. `private` are networks
+    outside the public internet that an address out of a directory may lead to; `http_on_loopback` is for a demo.
     """
 
     ca: tuple[FilePath, ...] = Field((), strict=False)
@@ -95,6 +99,8 @@ class Defaults(_Part):
     key: FilePath | None = None
     seconds: float = Field(10.0, gt=0, le=300, strict=False)
     resolver: str = ""
+    dns_anchors: FilePath | None = None
+    smtp_port: int = Field(25, ge=1, le=65535)
     private: tuple[IPvAnyNetwork, ...] = Field((), strict=False)
     http_on_loopback: bool = False
     core_data_days: int = Field(30, ge=1, le=366)
@@ -182,6 +188,9 @@ class Organisation(_Part):
     directory: Address = ""
     medmij: MedMij | None = None
     mail_domain: str = Field("", pattern=r"^([a-zA-Z0-9_]([a-zA-Z0-9_-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9-]+)+)?$")
+    dkim_selectors: tuple[Annotated[str, Field(pattern=_SELECTOR)], ...] = Field(
+        (), max_length=20, strict=False
+    )
     docs: Address = ""
     openapi: Address = ""
     api_declaration: FilePath | None = None
@@ -283,6 +292,7 @@ _FILES = frozenset(
         "ca",
         "certificate",
         "key",
+        "dns_anchors",
         "internal_key_file",
         "patient_file",
         "folder",

@@ -43,6 +43,7 @@ def _requirement(row: Mapping[str, Any]) -> Requirement:
         how=row["how"],
         short=Text(row["nl"], row["en"]),
         subs=tuple(_sub(number, *sub) for number, sub in enumerate(row.get("sub", ()), 1)),
+        why=Text(*row["why"]) if "why" in row else None,
     )
 
 

@@ -83,7 +83,12 @@ def _one(
         return _result(requirement, sub, seen.verdict, seen.reason, seen.evidence, "machine", seen.at)
     if may:
         return _result(requirement, sub, Verdict.NOT_APPLICABLE, _MAY, "", "requirement", moment)
-    return _result(requirement, sub, Verdict.UNKNOWN, _PERSON, "", "requirement", moment)
+    return _result(requirement, sub, Verdict.UNKNOWN, _only_a_person(requirement), "", "requirement", moment)
+
+
+def _only_a_person(requirement: Requirement) -> Text:
+    why = requirement.why
+    return _PERSON if why is None else Text(f"{_PERSON.nl}: {why.nl}", f"{_PERSON.en}: {why.en}")
 
 
 def _stays(seen: Finding, declared: Declared) -> bool:

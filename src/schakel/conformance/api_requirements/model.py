@@ -63,7 +63,8 @@ class Sub:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One requirement. `since` is the lowest level of standardisation that it counts for."""
+    """One requirement. `since` is the lowest level of standardisation that it counts for; `why` is why a machine cannot
+    see it, where one would think so."""
 
     code: str
     level: Level
@@ -72,6 +73,7 @@ class Requirement:
     how: How
     short: Text
     subs: tuple[Sub, ...]
+    why: Text | None = None
 
     @property
     def style(self) -> Literal["rest", "soap", "any"]:

@@ -43,7 +43,7 @@ class ApiOptions:
     oauth: str = ""
     answers: Mapping[str, Declared] = field(default_factory=dict)
     headers: Headers = ()
-    cacert: Path | None = None
+    cacerts: tuple[Path, ...] = ()
     cert: Path | None = None
     key: Path | None = None
     writes: bool = False

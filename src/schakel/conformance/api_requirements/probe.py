@@ -76,7 +76,7 @@ class Probe:
                 raise Invalid(f"'{given}' is not an http(s) address", expression=name)
         self._client = Client(
             seconds=options.seconds,
-            cacert=options.cacert,
+            cacerts=options.cacerts,
             cert=options.cert,
             key=options.key,
             unpack=False,
@@ -84,7 +84,7 @@ class Probe:
         reach = options.reach
         self._led = Client(
             seconds=options.seconds,
-            cacert=options.cacert,
+            cacerts=options.cacerts,
             cert=options.cert,
             key=options.key,
             unpack=False,

@@ -7,11 +7,12 @@ from functools import cache
 from typing import Any
 
 import orjson
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 from lxml import etree
 
 from schakel.conformance.api_requirements.catalogue import VERSION, catalogue
 from schakel.conformance.api_requirements.model import ApiResult, Requirement, Result, Verdict
+from schakel.conformance.pages import template
 
 SIGNS = {Verdict.PASSED: "✓", Verdict.FAILED: "✗", Verdict.UNKNOWN: "?", Verdict.NOT_APPLICABLE: "–"}
 WORDS = {
@@ -26,7 +27,7 @@ MEANINGS = {
     Verdict.UNKNOWN: "says nothing about the API: no answer, or only a person can say it",
     Verdict.NOT_APPLICABLE: "it is not about this API; the reason says why",
 }
-_CLASSES = {
+_STYLES = {
     Verdict.PASSED: "passed",
     Verdict.FAILED: "failed",
     Verdict.UNKNOWN: "unchecked",
@@ -148,22 +149,30 @@ def _clean(value: str) -> str:
 
 def html(result: ApiResult) -> bytes:
     """One page that needs no script and no other file, UTF-8."""
-    return _template().render(result=result, closing=closing(result), version=VERSION).encode()
+    return (
+        _template()
+        .render(
+            heading="API requirements",
+            result=result,
+            begun=result.started,
+            closing=closing(result),
+            version=VERSION,
+        )
+        .encode()
+    )
 
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("schakel.conformance"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return template(
+        "api_requirements.html",
+        sign=SIGNS.__getitem__,
+        word=WORDS.__getitem__,
+        style=_STYLES.__getitem__,
+        verdicts=tuple(Verdict),
+        meanings=MEANINGS,
+        short=_short,
     )
-    environment.globals.update(
-        verdicts=tuple(Verdict), signs=SIGNS, words=WORDS, meanings=MEANINGS, classes=_CLASSES, short=_short
-    )
-    return environment.get_template("api_requirements.html")
 
 
 def _specified(requirement: Requirement) -> bool:

@@ -39,7 +39,7 @@ async def _measure(target: Target, tools: Tools) -> Finding:
             openapi=organisation.openapi,
             oauth=organisation.issuer,
             answers=read_answers(organisation.api_declaration) if organisation.api_declaration else {},
-            cacert=defaults.ca[0] if defaults.ca else None,
+            cacerts=defaults.ca,
             cert=defaults.certificate,
             key=defaults.key,
             seconds=defaults.seconds,

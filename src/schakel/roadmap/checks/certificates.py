@@ -58,7 +58,7 @@ async def _measure(target: Target, tools: Tools) -> Finding:
                     f"The certificate of {host} is not valid before {first:%Y-%m-%d}.",
                 )
             )
-        if not _names(certificate, host):
+        if not is_for(certificate, host):
             faults.append(
                 Text(
                     f"Het certificaat van {host} is voor een andere naam.",
@@ -83,19 +83,19 @@ async def _measure(target: Target, tools: Tools) -> Finding:
     )
 
 
-def _names(certificate: x509.Certificate, host: str) -> bool:
+def is_for(certificate: x509.Certificate, host: str) -> bool:
     """Whether the certificate is for `host`, by the names for that purpose alone."""
     try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return False
     try:
-        return ipaddress.ip_address(host) in names.get_values_for_type(x509.IPAddress)
+        return ipaddress.ip_address(host) in found.get_values_for_type(x509.IPAddress)
     except ValueError:
         pass
     asked = host.lower().rstrip(".")
     _, dot, above = asked.partition(".")
-    known = {name.lower().rstrip(".") for name in names.get_values_for_type(x509.DNSName)}
+    known = {name.lower().rstrip(".") for name in found.get_values_for_type(x509.DNSName)}
     return asked in known or (bool(dot) and f"*.{above}" in known)
 
 

@@ -36,23 +36,35 @@ async def chosen(address: str, offer: ssl.SSLContext, tools: Tools) -> Chosen | 
 
     Raises `Silent` when it does not answer at all.
     """
+    async with _connected(address, tools) as (reader, writer):
+        return await offered(reader, writer, _name(address), offer, tools)
+
+
+async def offered(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    host: str,
+    offer: ssl.SSLContext,
+    tools: Tools,
+) -> Chosen | None:
+    """What the server `host` on the other side of a connection, where TLS may begin, chooses of what `offer` offers;
+    None when it takes nothing of it."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    hello = offer.wrap_bio(incoming, outgoing, server_hostname=_name(address))
+    hello = offer.wrap_bio(incoming, outgoing, server_hostname=host)
     with suppress(ssl.SSLWantReadError):
         hello.do_handshake()
-    async with _connected(address, tools) as (reader, writer):
-        writer.write(outgoing.read())
-        try:
-            await writer.drain()
-            kind, payload = await _record(reader)
-            while kind == _HANDSHAKE and len(payload) < 4 + int.from_bytes(payload[1:4]):
-                another, rest = await _record(reader)
-                if another != _HANDSHAKE:
-                    break
-                payload += rest
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return None  # Some servers hang up instead of saying no.
-        tools.heard = True
+    writer.write(outgoing.read())
+    try:
+        await writer.drain()
+        kind, payload = await _record(reader)
+        while kind == _HANDSHAKE and len(payload) < 4 + int.from_bytes(payload[1:4]):
+            another, rest = await _record(reader)
+            if another != _HANDSHAKE:
+                break
+            payload += rest
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None  # Some servers hang up instead of saying no.
+    tools.heard = True
     # An alert says no, and so does what is not TLS at all.
     return _read(payload) if kind == _HANDSHAKE and payload[:1] == bytes([_SERVER_HELLO]) else None
 

@@ -57,7 +57,6 @@ def judged(id: str, results: Sequence[SuiteResult], detail: str) -> Finding:
 
 async def _run(suite: Suite, target: Target, tools: Tools) -> SuiteResult:
     """The result of one suite, which takes one place at its host. Raises `Unclear` for one that cannot be read."""
-    ca = target.defaults.ca
     options = CheckOptions(
         url=suite.url,
         suite=suite.folder,
@@ -67,7 +66,7 @@ async def _run(suite: Suite, target: Target, tools: Tools) -> SuiteResult:
         tokens=suite.tokens,
         bsns=dict(suite.bsns),
         variables=dict(suite.variables),
-        cacert=ca[0] if ca else None,
+        cacerts=target.defaults.ca,
         cert=target.defaults.certificate,
         key=target.defaults.key,
         seconds=suite.seconds,

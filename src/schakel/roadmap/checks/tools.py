@@ -28,6 +28,7 @@ from schakel.kernel import tls
 from schakel.kernel.clock import now
 from schakel.kernel.outcomes import Invalid
 from schakel.roadmap.checks.model import Silent, Unclear
+from schakel.roadmap.checks.names import Names, anchors
 from schakel.roadmap.model import Text
 from schakel.roadmap.region import Defaults, Organisation
 
@@ -65,7 +66,7 @@ class Tools:
 
     defaults: Defaults
     trust: ssl.SSLContext
-    resolver: Resolver
+    names: Names
     reach: Reach
     began: datetime
     heard: bool = False
@@ -78,8 +79,10 @@ class Tools:
     async def open(cls, defaults: Defaults) -> AsyncIterator[Tools]:
         """The tools, with their connections until the end of the block. Raises `Invalid` naming a file or setting."""
         trust = tls.client(defaults.ca, defaults.certificate, defaults.key, setting="defaults.")
+        trust.load_default_certs()  # Given authorities are beside those of the system, as in `schakel check`.
         reach = Reach(private=defaults.private, http_on_loopback=defaults.http_on_loopback)
-        made = cls(defaults, trust, _resolver(defaults), reach, now())
+        names = Names(_resolver(defaults), anchors(defaults.dns_anchors))
+        made = cls(defaults, trust, names, reach, now())
         async with made._session(None) as named, made._session(reach) as led:
             made._named, made._found = named, led
             yield made
@@ -204,6 +207,8 @@ class Tools:
                     ),
                     f"{detail}: {one.why}",
                 )
+            if isinstance(one, aiohttp.ClientConnectorCertificateError):
+                continue  # It has the type of an error of TLS, but what such an error says is in its cause.
             if isinstance(one, ssl.SSLCertVerificationError):
                 return Silent(
                     Text(
@@ -280,8 +285,10 @@ def _resolver(defaults: Defaults) -> Resolver:
             if defaults.resolver
             else "this machine names no DNS server: set defaults.resolver"
         ) from error
-    made.use_edns(0, 0x8000, 1232)
-    made.flags = 0x0120  # Recursion desired, and told whether the answer was proved (AD).
+    made.use_edns(0, 0x8000, 1232)  # With signatures (DO).
+    made.flags = (
+        0x0110  # Recursion desired, and told too what does not hold (CD): that is for `names` to see.
+    )
     made.lifetime = defaults.seconds
     made.timeout = min(defaults.seconds, 5.0)
     return made

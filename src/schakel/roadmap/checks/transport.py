@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import ssl
 import warnings
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from urllib.parse import urlsplit
 
 from schakel.roadmap.checks.certificates import secure
-from schakel.roadmap.checks.handshake import chosen, trusted
+from schakel.roadmap.checks.handshake import Chosen, chosen, trusted
 from schakel.roadmap.checks.model import Check, Target, judged
 from schakel.roadmap.checks.tools import Tools
 from schakel.roadmap.evidence import Finding
@@ -46,22 +48,7 @@ async def _measure(target: Target, tools: Tools) -> Finding:
             faults.append(
                 Text(f"{host} spreekt geen TLS 1.2 of 1.3.", f"{host} speaks neither TLS 1.2 nor 1.3.")
             )
-        old = await chosen(address, _offer(ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1), tools)
-        if old is not None:
-            faults.append(Text(f"{host} neemt {old.version} aan.", f"{host} takes {old.version}."))
-        for suites in _INSUFFICIENT:
-            weak = await chosen(
-                address, _offer(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2, suites), tools
-            )
-            if weak is not None and weak.version in _GOOD:
-                name = _named(suites, weak.suite)
-                faults.append(
-                    Text(
-                        f"{host} neemt {name} aan, dat niet voldoende is volgens het NCSC.",
-                        f"{host} takes {name}, which is not sufficient by the NCSC.",
-                    )
-                )
-                break
+        faults += await weaknesses(host, partial(_chosen, address, tools))
         if versions and (why := await trusted(address, tools)):
             faults.append(
                 Text(
@@ -80,6 +67,30 @@ async def _measure(target: Target, tools: Tools) -> Finding:
         detail="; ".join(spoken),
         facts={"addresses": len(spoken)},
     )
+
+
+async def _chosen(address: str, tools: Tools, offer: ssl.SSLContext) -> Chosen | None:
+    return await chosen(address, offer, tools)
+
+
+async def weaknesses(host: str, choosing: Callable[[ssl.SSLContext], Awaitable[Chosen | None]]) -> list[Text]:
+    """What a server takes that it must refuse; `choosing` says what it chooses of an offer. Raises as that does."""
+    faults: list[Text] = []
+    old = await choosing(_offer(ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1))
+    if old is not None:
+        faults.append(Text(f"{host} neemt {old.version} aan.", f"{host} takes {old.version}."))
+    for suites in _INSUFFICIENT:
+        weak = await choosing(_offer(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2, suites))
+        if weak is not None and weak.version in _GOOD:
+            name = _named(suites, weak.suite)
+            faults.append(
+                Text(
+                    f"{host} neemt {name} aan, dat niet voldoende is volgens het NCSC.",
+                    f"{host} takes {name}, which is not sufficient by the NCSC.",
+                )
+            )
+            break
+    return faults
 
 
 def _offer(lowest: ssl.TLSVersion, highest: ssl.TLSVersion, suites: str = _ALL) -> ssl.SSLContext:

@@ -117,7 +117,7 @@ def _both(made: Callable[[str, str, str, str], Finding], nl: str, en: str, url: 
 
 def _ordinary(probe: Probe) -> ssl.SSLContext:
     options = probe.options
-    return tls_context(options.cacert, options.cert, options.key)
+    return tls_context(options.cacerts, options.cert, options.key)
 
 
 def _unverified(probe: Probe) -> ssl.SSLContext:
