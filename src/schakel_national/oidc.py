@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
+from abc import ABC, abstractmethod
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -89,13 +90,14 @@ class Entered:
 L = TypeVar("L", bound=Entered)
 
 
-class Provider(Generic[L]):
-    """A login service at `issuer`, which signs with `key`; its keys are at `jwks_path`."""
+class Provider(ABC, Generic[L]):
+    """A login service called `issuer`, which signs with `key`; its keys are at `jwks_path`."""
 
     def __init__(
         self, issuer: str, key: RSAKey, clients: Mapping[str, Client], jwks_path: str = "/jwks.json"
     ) -> None:
         self.issuer = issuer
+        self.address = issuer.removesuffix("/")
         self.jwks_path = jwks_path
         self._key = key
         self._clients = clients
@@ -108,10 +110,10 @@ class Provider(Generic[L]):
         """What the service publishes of itself."""
         return {
             "issuer": self.issuer,
-            "authorization_endpoint": f"{self.issuer}/authorize",
-            "token_endpoint": f"{self.issuer}/token",
-            "userinfo_endpoint": f"{self.issuer}/userinfo",
-            "jwks_uri": f"{self.issuer}{self.jwks_path}",
+            "authorization_endpoint": f"{self.address}/authorize",
+            "token_endpoint": f"{self.address}/token",
+            "userinfo_endpoint": f"{self.address}/userinfo",
+            "jwks_uri": f"{self.address}{self.jwks_path}",
             "scopes_supported": ["openid"],
             "response_types_supported": ["code"],
             "grant_types_supported": ["authorization_code"],
@@ -178,9 +180,9 @@ class Provider(Generic[L]):
             "id_token": self.id_token(login),
         }
 
+    @abstractmethod
     def id_token(self, login: L) -> str:
         """The id token about a login, with the nonce of its request."""
-        raise NotImplementedError
 
     def seen(self, token: str) -> L:
         """The login that an access token is for. Raises `Refused`."""
@@ -189,9 +191,9 @@ class Provider(Generic[L]):
             raise Refused("invalid_token", "the access token is not known or has expired")
         return login
 
+    @abstractmethod
     def userinfo(self, token: str) -> str:
         """What is said of who logged in, to the bearer of this token. Raises `Refused`."""
-        raise NotImplementedError
 
     def sign(self, claims: Mapping[str, Any], **header: str) -> str:
         """A JWT of the service."""
@@ -215,7 +217,7 @@ class Provider(Generic[L]):
         if (
             claims.get("iss") != client.id
             or claims.get("sub") != client.id
-            or claims.get("aud") != f"{self.issuer}/token"
+            or claims.get("aud") != f"{self.address}/token"
             or not isinstance(expires, int)
             or not moment < expires <= moment + _ASSERTION_SECONDS
             or not isinstance(jti, str)

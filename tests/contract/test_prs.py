@@ -75,6 +75,19 @@ async def test_the_index_opens_what_the_prs_sealed_for_it(services: PseudonymSer
         elsewhere.of(nvi.Token.read(token.value))
 
 
+async def test_a_person_written_otherwise_is_another_pseudonym_under_the_same_recipient_and_scope(
+    services: PseudonymServices,
+) -> None:
+    plain = services.found(await token_of(services))
+    found = {plain}
+    for person in ("blanks", "snake"):
+        async with localising.pseudonyms(services.settings(person=person)) as client:
+            assert client is not None
+            assert (client.recipient, client.scope) == (RECIPIENT, f"{SCOPE} ({person})")
+            found.add(services.found(await client.token(PATIENT)))
+    assert len(found) == 3
+
+
 async def test_with_the_wire_of_the_guide_it_is_the_same_pseudonym(services: PseudonymServices) -> None:
     plain = services.found(await token_of(services))
     assert services.between.paths == ["/oprf/eval"]

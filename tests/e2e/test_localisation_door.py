@@ -274,7 +274,8 @@ async def test_the_capability_statement_says_just_what_the_door_does(place: Plac
     assert answer.status_code == 200
     [rest] = answer.json()["rest"]
     [told] = rest["resource"]
-    assert answer.json()["implementation"]["url"] == base and "interaction" not in rest
+    assert answer.json()["implementation"]["url"] == base
+    assert {one["code"] for one in rest["interaction"]} == {"transaction", "batch"}
     assert (told["type"], told["versioning"]) == ("List", "no-version")
     assert {one["code"] for one in told["interaction"]} == {"create", "read", "delete", "search-type"}
     assert {one["name"] for one in told["searchParam"]} == {"patient", "subject", "code", "source"}

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import get_args
 
 import orjson
 import pytest
 import rbcl
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schakel.generic.pseudonyms import PseudonymToken, Recipient, oprf
+from schakel.generic.pseudonyms import Person, PseudonymToken, Recipient, oprf
 from schakel.kernel.outcomes import Invalid
 from schakel_national.prs.secrets import Evaluator
 
@@ -108,6 +111,23 @@ def test_the_vectors_of_the_flow_come_out(
     answer = Evaluator(SERVER_KEY).evaluated(point)
     assert urlsafe_b64encode(answer).decode() == evaluated
     assert urlsafe_b64encode(oprf.unblinded(answer, BLIND)).decode() == pseudonym
+
+
+def test_a_person_that_is_written_otherwise_is_another_pseudonym_and_is_told_apart() -> None:
+    """Clients that hash other bytes never meet, and the PRS cannot notice."""
+    written = {
+        "guide": b'{"landCode":"NL","type":"BSN","value":"999940003"}',
+        "blanks": b'{"landCode": "NL", "type": "BSN", "value": "999940003"}',
+        "snake": b'{"land_code":"NL","type":"BSN","value":"999940003"}',
+    }
+    made = {}
+    for person in get_args(Person):
+        recipient = Recipient(OIN, "nvi", person)
+        made[recipient.key] = recipient.input_of(PERSON)
+        derived = HKDF(hashes.SHA256(), 32, salt=None, info=f"{OIN}|nvi|v1".encode()).derive(written[person])
+        assert made[recipient.key] == derived
+    assert set(made) == {"nvi", "nvi (blanks)", "nvi (snake)"}
+    assert len(set(made.values())) == 3
 
 
 def test_another_scope_is_another_pseudonym_with_its_own_vector() -> None:

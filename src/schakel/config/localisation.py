@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from schakel.config.base import Section, Url, paired
 from schakel.generic.localisation import CATEGORIES
-from schakel.generic.pseudonyms import RECIPIENT, SCOPE
+from schakel.generic.pseudonyms import RECIPIENT, SCOPE, Person
 
 
 class MinvwsOAuth(Section):
@@ -84,6 +84,12 @@ class Prs(Section):
         "recipient",
         pattern=rf"^({SCOPE})?$",
     )
+    person: Person = Field(
+        "guide",
+        description="how the JSON of a person is written before it is hashed: guide without blanks (RFC 8785), blanks "
+        "with a blank behind each colon and comma, snake with land_code; never changed, as recipient: ask which one "
+        "your environment uses",
+    )
     style: Literal["service", "guide"] = Field(
         "service",
         description="service asks at /oprf/eval, as the PRS that runs has it; guide at /evaluate, as the guide says",
@@ -152,6 +158,19 @@ class Nvi(Section):
     scopes: NviScopes = Field(NviScopes(), description="scopes of the tokens")
     seconds: float = Field(5, description="seconds an answer may take", gt=0, le=60)
     parallel: int = Field(4, description="patients who are registered at once", ge=1, le=100)
+    all_seconds: float = Field(
+        120,
+        description="seconds the answer with all our own records may take, when they are compared (reconcile)",
+        gt=0,
+        le=3600,
+    )
+    all_megabytes: int = Field(
+        200,
+        description="megabytes of that answer, at most: the NVI gives it whole, about 0.6 MB for each 1,000 records; "
+        "some ten times as much memory is used meanwhile",
+        ge=1,
+        le=10_000,
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -7,7 +7,7 @@ requests of its update client (`gfmodules-mcsd-update-client` of June 2026).
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from urllib.parse import unquote_plus
 
@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from schakel.fhir.moments import interval
 from schakel.fhir.search import encode, pairs_of
+from schakel.generic.addressing.sourced import by_id
 from schakel.generic.identity.errors import InvalidClientError, InvalidRequestError, UnsupportedGrantTypeError
 from schakel.http.errors import fhir_error
 from schakel.http.fhir import Fhir
@@ -25,6 +26,7 @@ from schakel.http.oauth import oauth_error
 from schakel.http.reading import as_json, read_form
 from schakel.kernel.outcomes import Invalid, NotFound
 from schakel.server import FhirService, Request
+from schakel.server.bodies import read_body
 
 _log = structlog.get_logger("schakel.directory")
 _CALLER = "update-client"
@@ -75,7 +77,7 @@ class UpdateClient(Fhir):
             if (received := self._doors.query) is None:
                 raise NotFound("the query directory is not written here (setting addressing.update_client)")
             base = f"{self._url}/directory/update-client/fhir/r4"
-            response = await self._answer(request, received.service, base)
+            response = await self._answer(request, received.service, base, _sourced)
             bundle = request.method == "POST" and not request.path_params.get("path")  # No search is one.
             if bundle and response.status_code == 200:
                 await received.in_step()
@@ -108,11 +110,19 @@ class UpdateClient(Fhir):
         except Exception as error:
             return oauth_error(error)
 
-    async def _answer(self, request: HttpRequest, service: FhirService, base: str) -> Response:
-        asked, form = await self._asked(request, "r4", self._node.max_body, "limits.body")
-        if self._doors.tokens is not None and asked.path != "metadata":
+    async def _answer(
+        self,
+        request: HttpRequest,
+        service: FhirService,
+        base: str,
+        read: Callable[[Request], Request] = lambda asked: asked,
+    ) -> Response:
+        """The answer of `service` to what was asked, in the words into which `read` puts it. The body of who has no
+        token is not read."""
+        if self._doors.tokens is not None and request.path_params.get("path", "").strip("/") != "metadata":
             self._doors.tokens.check(request.headers.get("authorization", ""))
-        return self._given(await service.answer(self._earlier(asked), base, _CALLER), form, "r4")
+        asked, form = await self._asked(request, "r4", self._node.max_body, "limits.body")
+        return self._given(await service.answer(read(self._earlier(asked)), base, _CALLER), form, "r4")
 
     def _earlier(self, asked: Request) -> Request:
         """A question for changes since a moment, as one since a while before it: see the setting overlap_seconds."""
@@ -126,6 +136,13 @@ class UpdateClient(Fhir):
             return asked  # It is refused by name where histories are read.
         changed = ((name, moment.isoformat() if name == "_since" else value) for name, value in pairs)
         return replace(asked, query=encode(tuple(changed)))
+
+
+def _sourced(asked: Request) -> Request:
+    """A Bundle that is written, with ids where a Nuts knooppunt names the source of a resource."""
+    if asked.method != "POST" or asked.path.strip("/"):
+        return asked
+    return replace(asked, resource=by_id(read_body(asked)))
 
 
 def _client(header: str, form: Mapping[str, str]) -> tuple[str, str]:

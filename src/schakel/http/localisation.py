@@ -5,107 +5,138 @@ back. The index keeps no categories: those of our own records are answered from 
 another whose category nobody tells is given for every category that is asked. Registering through this door needs a
 rule of the organisation, as everywhere.
 
-Source: the ministry's guide on generic functions, localisation, profile nl-gf-localization-list.
+Source: the ministry's guide on generic functions, localisation, profile nl-gf-localization-list; the facade of a Nuts
+knooppunt (June 2026).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, TypeAlias
 
-import orjson
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from schakel.fhir.json import dump
+from schakel.fhir.json import Resource, dump
 from schakel.fhir.search import pairs_of
-from schakel.generic.localisation import Found, Record, Registration
-from schakel.generic.localisation.categories import CATEGORIES, SYSTEMS
-from schakel.generic.localisation.lists import (
-    EMPTY_REASON,
-    GUIDE,
-    category_of,
-    coded,
-    custodian,
-    custodian_of,
-)
+from schakel.generic.localisation import Registration
 from schakel.generic.logging import Event
-from schakel.http.errors import fhir_error
+from schakel.http.errors import as_outcome, fhir_error
 from schakel.http.fhir import Fhir
+from schakel.http.lists import SEARCHED, own, read_list, read_search, searchset, shown
 from schakel.http.node import OrganisationServices
-from schakel.kernel.clock import instant
-from schakel.kernel.outcomes import Invalid, NotFound, NotSupported, Outcome, naming
-from schakel.kernel.values import BSN_SYSTEM, Bsn
+from schakel.kernel.outcomes import Invalid, NotFound, NotSupported, Outcome, TooCostly, Upstream, naming
+from schakel.kernel.values import URA_SYSTEM, Bsn, Ura
 from schakel.server import Answer, Request, capabilities
+from schakel.server.answer import bundle, refusal
 from schakel.server.bodies import read_body
+from schakel.server.entries import entry_of, request_of
 from schakel.server.offer import Offer, Searches
+from schakel.server.transaction import entry_at, located
 
-_PROFILE = f"{GUIDE}/StructureDefinition/nl-gf-localization-list"
-_PATIENT = ("patient:identifier", "subject:identifier")
-_SEARCHED = frozenset({*_PATIENT, "code", "source:identifier"})
-_KNOWN = _SEARCHED | {"_format", "_pretty"}
 OFFER = Offer(
     types=frozenset({"List"}),
     interactions=frozenset({"create", "read", "delete", "search-type"}),
-    searches=(Searches("List", _SEARCHED),),
+    system=frozenset({"transaction", "batch"}),
+    searches=(Searches("List", SEARCHED),),
     versioned=False,
 )
 """What the door does, as its CapabilityStatement says it."""
-_ABSENT = ("contained", "identifier", "title", "date", "entry", "note", "encounter", "orderedBy")
 
-_Handler: TypeAlias = Callable[[OrganisationServices, HttpRequest, Request], Awaitable[Answer]]
+_Handler: TypeAlias = Callable[[OrganisationServices, Request], Awaitable[Answer]]
 
 
 class Localisation(Fhir):
     """Handlers of the door for localisation."""
+
+    any_source = False
+    """Whether the EHR may name a software of its own, in whose place that of the node is registered."""
 
     async def metadata(self, request: HttpRequest) -> Response:
         """What the door for localisation does (CapabilityStatement)."""
         return await self._answered(request, self._capabilities)
 
     async def lists(self, request: HttpRequest) -> Response:
-        """Records of localisation: who has data of a patient (GET), and registering that we have (POST).
+        """Records of localisation: who has data of a patient (GET), registering that we have (POST), and withdrawing
+        what the EHR registered of a patient (DELETE).
 
-        A search names one patient by BSN (patient:identifier or subject:identifier), and may name categories (code)
-        and software (source:identifier).
+        A search, and what is withdrawn, names one patient by BSN (patient:identifier or subject:identifier), and may
+        name categories (code) and software (source:identifier).
         """
-        return await self._answered(request, self._create if request.method == "POST" else self._search)
+        return await self._answered(request, self._asked_of, "List")
 
     async def search(self, request: HttpRequest) -> Response:
         """The same search, with its parameters in a form."""
-        return await self._answered(request, self._search)
+        return await self._answered(request, self._search_by_form)
 
     async def one(self, request: HttpRequest) -> Response:
         """One of our own records: read (GET), or withdrawn (DELETE)."""
-        return await self._answered(request, self._delete if request.method == "DELETE" else self._read)
+        return await self._answered(request, self._asked_of, f"List/{request.path_params['id']}")
 
-    async def _answered(self, request: HttpRequest, handler: _Handler) -> Response:
+    async def bundle(self, request: HttpRequest) -> Response:
+        """Several records at once: a transaction registers all of them or none, a batch may do all that the door does,
+        each on its own."""
+        return await self._answered(request, self._bundle)
+
+    def _organisation(self, request: HttpRequest) -> OrganisationServices:
+        return self._node.own(request)
+
+    async def _answered(self, request: HttpRequest, handler: _Handler, path: str = "") -> Response:
         try:
-            organisation = self._node.own(request)
+            organisation = self._organisation(request)
             if organisation.localiser is None or organisation.registrations is None:
                 raise NotFound("this node does not ask the national index (setting nvi.base)")
             asked, form = await self._asked(request, "r4", self._node.max_body, "limits.body")
-            answer = await handler(organisation, request, asked)
+            answer = await handler(organisation, replace(asked, path=path))
             return self._given(answer, form, "r4")
         except Exception as error:
             return fhir_error(request, error, "r4")
 
-    async def _capabilities(
-        self, organisation: OrganisationServices, _request: HttpRequest, _asked: Request
-    ) -> Answer:
+    async def _capabilities(self, organisation: OrganisationServices, _asked: Request) -> Answer:
         return Answer(200, capabilities.statement("r4", self._base(organisation), OFFER))
 
     def _base(self, organisation: OrganisationServices) -> str:
         return f"{self._url}/{organisation.slug}/localisation/fhir/r4"
 
+    async def _asked_of(self, organisation: OrganisationServices, asked: Request) -> Answer:
+        """The answer to one request, its path below the base."""
+        match (asked.method, *asked.path.split("/")):
+            case ("GET", "List"):
+                return await self._search(organisation, asked.query)
+            case ("GET", "List", name):
+                return await self._read(organisation, name)
+            case ("POST", "List"):
+                return await self._create(organisation, read_body(asked))
+            case ("DELETE", "List"):
+                return await self._delete_of(organisation, asked.query)
+            case ("DELETE", "List", name):
+                return await self._delete(organisation, name)
+        raise NotSupported(
+            f"{asked.method[:10]} {asked.path[:40]} is not done here: GET, POST and DELETE of List are",
+            code="interaction-not-offered",
+            expression="request",
+        )
+
     # -- asking --------------------------------------------------------------------------------------------
 
-    async def _search(
-        self, organisation: OrganisationServices, request: HttpRequest, asked: Request
-    ) -> Answer:
-        form = asked.body.decode("latin-1") if asked.method == "POST" else ""
-        text = "&".join(part for part in (asked.query, form) if part)
-        patient, categories, sources = _read_search(pairs_of(text))
+    async def _search_by_form(self, organisation: OrganisationServices, asked: Request) -> Answer:
+        form = asked.body.decode("latin-1")
+        return await self._search(organisation, "&".join(part for part in (asked.query, form) if part))
+
+    def _read_search(
+        self, organisation: OrganisationServices, query: str
+    ) -> tuple[Bsn, frozenset[str], frozenset[str]]:
+        """As `read_search`; what was registered in the place of any software is asked by the name of any."""
+        patient, categories, sources = read_search(pairs_of(query))
+        if self.any_source and sources:
+            assert organisation.registrations is not None
+            sources |= {organisation.registrations.source[1]}
+        return patient, categories, sources
+
+    async def _search(self, organisation: OrganisationServices, query: str) -> Answer:
+        patient, categories, sources = self._read_search(organisation, query)
         localiser, registrations = organisation.localiser, organisation.registrations
         assert localiser is not None and registrations is not None
         try:
@@ -113,220 +144,165 @@ class Localisation(Fhir):
         except Outcome as outcome:
             await organisation.log.write(_localised(organisation, patient, "8", outcome.kind))
             raise
-        own = await registrations.of(patient)
+        rows = await registrations.of(patient)
         await organisation.log.write(_localised(organisation, patient, "0", f"{len(found.records)} records"))
         lists = [
             (name, resource)
-            for name, category, source, resource in _shown(organisation, found, own, patient)
+            for name, category, source, resource in shown(organisation, found, rows, patient)
             if (not categories or not category or category in categories)
             and (not sources or source in sources)
         ]
-        return Answer(200, _bundle(self._base(organisation), request.url.query, lists, found.unreadable))
+        return Answer(200, searchset(self._base(organisation), query, lists, found.unreadable))
 
-    async def _read(
-        self, organisation: OrganisationServices, request: HttpRequest, _asked: Request
-    ) -> Answer:
-        assert organisation.registrations is not None
-        found = await organisation.registrations.get(request.path_params["id"])
-        if found is None:
-            raise _unknown()
+    async def _read(self, organisation: OrganisationServices, name: str) -> Answer:
+        found = await self._found(organisation, name)
         await organisation.log.write(
             _localised(organisation, Bsn(found.patient), "0", f"own record {found.id}")
         )
-        return Answer(200, dump(_own(organisation, found)))
+        return Answer(200, dump(own(organisation, found)))
+
+    async def _found(self, organisation: OrganisationServices, name: str) -> Registration:
+        assert organisation.registrations is not None
+        if (found := await organisation.registrations.get(name)) is None:
+            raise NotFound("there is no record of ours with this id", code="record-unknown")
+        return found
 
     # -- registering ---------------------------------------------------------------------------------------
 
-    async def _create(
-        self, organisation: OrganisationServices, _request: HttpRequest, asked: Request
-    ) -> Answer:
+    async def _create(self, organisation: OrganisationServices, resource: Resource) -> Answer:
+        patient, category = read_list(organisation, resource, any_source=self.any_source)
         assert organisation.registrations is not None
-        patient, category = _read_list(organisation, read_body(asked))
-        made, fresh = await organisation.registrations.register(patient, category)
-        where = f"{self._base(organisation)}/List/{made.id}"
-        return Answer(201 if fresh else 200, dump(_own(organisation, made)), {"Location": where})
+        return self._made(organisation, *await organisation.registrations.register(patient, category))
 
-    async def _delete(
-        self, organisation: OrganisationServices, request: HttpRequest, _asked: Request
-    ) -> Answer:
+    def _made(self, organisation: OrganisationServices, made: Registration, fresh: bool) -> Answer:
+        where = f"{self._base(organisation)}/List/{made.id}"
+        return Answer(201 if fresh else 200, dump(own(organisation, made)), {"Location": where})
+
+    async def _delete(self, organisation: OrganisationServices, name: str) -> Answer:
         assert organisation.registrations is not None
-        found = await organisation.registrations.get(request.path_params["id"])
-        if found is None:
-            raise _unknown()
-        await organisation.registrations.withdraw(found)
+        await organisation.registrations.withdraw(await self._found(organisation, name))
         return Answer(204)
 
+    async def _delete_of(self, organisation: OrganisationServices, query: str) -> Answer:
+        """Withdraws what the EHR registered of a patient: of each record by its id, never by what the index makes of
+        parameters. Raises the first refusal, after all were tried."""
+        patient, categories, sources = self._read_search(organisation, query)
+        registrations = organisation.registrations
+        assert registrations is not None
+        refused: Outcome | None = None
+        for row in await registrations.of(patient):
+            if (categories and row.category not in categories) or (sources and row.source not in sources):
+                continue
+            try:
+                await registrations.withdraw(row)
+            except Outcome as outcome:
+                refused = refused or outcome
+        if refused is not None:
+            raise refused
+        return Answer(204)
 
-# -- what the EHR asks -------------------------------------------------------------------------------------
+    # -- several at once -----------------------------------------------------------------------------------
 
-
-def _read_search(pairs: Iterable[tuple[str, str]]) -> tuple[Bsn, frozenset[str], frozenset[str]]:
-    """Patient, categories and software of a search; empty sets are all. Raises `Invalid` naming the parameter."""
-    patients: list[tuple[str, str]] = []
-    categories: set[str] = set()
-    sources: set[str] = set()
-    for name, value in pairs:
-        if name not in _KNOWN:
-            raise NotSupported(
-                f"the parameter {name[:40]!r} is not possible here; known are {', '.join(sorted(_KNOWN))}",
-                expression=name[:40],
-            )
-        if name in _PATIENT:
-            patients.append((name, value))
-        elif name == "code":
-            categories |= {_category(one) for one in value.split(",")}
-        elif name == "source:identifier":
-            sources |= {one.rpartition("|")[2] for one in value.split(",")}
-    if len(patients) != 1:
-        raise Invalid(
-            f"a search names one patient: patient:identifier={BSN_SYSTEM}|<BSN>, once",
-            code="patient-needed",
-            expression=_PATIENT[0],
-        )
-    [(name, value)] = patients
-    system, bar, number = value.rpartition("|")
-    if bar and system != BSN_SYSTEM:
-        raise Invalid(f"{name} names a patient by BSN: {BSN_SYSTEM}|<BSN>", expression=name)
-    with naming(name):
-        return Bsn(number), frozenset(categories), frozenset(sources)
-
-
-def _category(value: str) -> str:
-    system, bar, code = value.rpartition("|")
-    if (bar and system and system not in SYSTEMS) or code not in CATEGORIES:
-        raise Invalid(
-            f"code {value[:80]!r} is no category of data: there are {', '.join(CATEGORIES)}",
-            expression="code",
-        )
-    return code
-
-
-def _read_list(organisation: OrganisationServices, resource: dict[str, Any]) -> tuple[Bsn, str]:
-    """Patient and category of a List to register. Raises `Invalid` naming the element."""
-    if resource.get("resourceType") != "List":
-        raise Invalid("a List is needed here", expression="resourceType")
-    for name in _ABSENT:
-        if name in resource:
-            raise Invalid(f"a record of localisation has no {name}", expression=f"List.{name}")
-    for name, only in (("status", "current"), ("mode", "working")):
-        if resource.get(name, only) != only:
-            raise Invalid(f"{name} of a record of localisation is {only}", expression=f"List.{name}")
-    if resource.get("extension") and (named := custodian_of(resource)) != organisation.ura:
-        raise Invalid(
-            f"the custodian is {named or 'not named by a URA'}, but this is the door of {organisation.ura}: leave the "
-            "extension out, or name that one",
-            code="custodian-differs",
-            expression="List.extension",
-        )
-    subject = _identifier(resource.get("subject"))
-    if subject.get("system") != BSN_SYSTEM or not isinstance(subject.get("value"), str):
-        raise Invalid(
-            f"subject.identifier names the patient by BSN: system {BSN_SYSTEM}",
-            expression="List.subject.identifier",
-        )
-    source = _identifier(resource.get("source")).get("value")
-    if source is not None and source != _source(organisation)["value"]:
-        raise Invalid(
-            "the source is the software that the node is registered with: leave it out",
-            code="source-differs",
-            expression="List.source",
-        )
-    category = category_of(resource)
-    if not category:
-        raise Invalid(
-            f"code names the category of data, with system {sorted(SYSTEMS)[0]}: one of {', '.join(CATEGORIES)}",
-            code="category-unknown",
-            expression="List.code",
-        )
-    with naming("List.subject.identifier"):
-        return Bsn(subject["value"]), category
-
-
-def _identifier(reference: object) -> dict[str, Any]:
-    found = reference.get("identifier") if isinstance(reference, dict) else None
-    return found if isinstance(found, dict) else {}
-
-
-# -- what it gets ------------------------------------------------------------------------------------------
-
-
-def _shown(
-    organisation: OrganisationServices, found: Found, own: list[Registration], patient: Bsn
-) -> Iterable[tuple[str, str, str, dict[str, Any]]]:
-    """Id, category, software and List of each record; one of ours stands for each category that we know of it."""
-    seen: set[tuple[str, str, str]] = set()
-    for record in found.records:
-        mine = [row for row in own if row.record == record.id] if record.ura == organisation.ura else []
-        for row in mine:
-            yield str(row.id), row.category, record.source, _own(organisation, row)
-        key = (record.ura, record.source, record.category)
-        if not mine and key not in seen:
-            seen.add(key)
-            yield record.id, record.category, record.source, _other(organisation, record, patient)
-
-
-def _own(organisation: OrganisationServices, row: Registration) -> dict[str, Any]:
-    when = {"date": instant(row.registered)} if row.registered else {}
-    return _list(str(row.id), organisation.ura, row.patient, row.category, _source(organisation), when)
-
-
-def _other(organisation: OrganisationServices, record: Record, patient: Bsn) -> dict[str, Any]:
-    source = {"system": _source(organisation)["system"], "value": record.source} if record.source else None
-    when = {"date": record.registered} if record.registered else {}
-    return _list(record.id, record.ura, patient, record.category, source, when)
-
-
-def _list(
-    name: str, ura: str, patient: str, category: str, source: dict[str, str] | None, when: dict[str, str]
-) -> dict[str, Any]:
-    return {
-        "resourceType": "List",
-        "id": name,
-        "meta": {"profile": [_PROFILE]},
-        "extension": [custodian(ura)],
-        "status": "current",
-        "mode": "working",
-        **({"code": coded(category)} if category else {}),
-        "subject": {"identifier": {"system": BSN_SYSTEM, "value": patient}},
-        **when,
-        **({"source": {"type": "Device", "identifier": source}} if source else {}),
-        "emptyReason": {"coding": [{"system": EMPTY_REASON, "code": "withheld"}]},
-    }
-
-
-def _source(organisation: OrganisationServices) -> dict[str, str]:
-    assert organisation.registrations is not None
-    system, value = organisation.registrations.source
-    return {"system": system, "value": value}
-
-
-def _bundle(
-    base: str, query: str, lists: list[tuple[str, dict[str, Any]]], unreadable: tuple[str, ...]
-) -> bytes:
-    """A searchset, with a warning for each record of the index that could not be read."""
-    entries: list[dict[str, Any]] = [
-        {"fullUrl": f"{base}/List/{name}", "resource": resource, "search": {"mode": "match"}}
-        for name, resource in lists
-    ]
-    if unreadable:
-        issues = [
-            {
-                "severity": "warning",
-                "code": "incomplete",
-                "diagnostics": f"the index gave what has no use: {one}",
-            }
-            for one in unreadable
+    async def _bundle(self, organisation: OrganisationServices, asked: Request) -> Answer:
+        kind, entries = _entries(read_body(asked), organisation.service.rules.max_entries)
+        base = self._base(organisation)
+        answers = await (self._transaction if kind == "transaction" else self._batch)(organisation, entries)
+        told = [
+            entry_of("r4", base, _method(entry), given) for entry, given in zip(entries, answers, strict=True)
         ]
-        outcome = {"resourceType": "OperationOutcome", "issue": issues}
-        entries.append({"resource": outcome, "search": {"mode": "outcome"}})
-    bundle: dict[str, Any] = {
-        "resourceType": "Bundle",
-        "type": "searchset",
-        "total": len(lists),
-        "link": [{"relation": "self", "url": f"{base}/List{f'?{query}' if query else ''}"}],
-        **({"entry": entries} if entries else {}),
-    }
-    return orjson.dumps(bundle)
+        for one, given in zip(told, answers, strict=True):
+            if where := given.headers.get("Location"):
+                one["response"]["location"] = one["fullUrl"] = where
+        return Answer(200, bundle(f"{kind}-response", told, base))
+
+    async def _transaction(
+        self, organisation: OrganisationServices, entries: list[dict[str, Any]]
+    ) -> list[Answer]:
+        """Registers all, or none: what was new is withdrawn again when one fails, as long as that takes. All are looked
+        at before the first is told."""
+        registrations = organisation.registrations
+        assert registrations is not None
+        asked: list[tuple[Bsn, str]] = []
+        for place, entry in enumerate(entries):
+            with _located(place):
+                request = request_of("r4", self._base(organisation), entry, "")
+                if (request.method, request.path) != ("POST", "List"):
+                    raise NotSupported(
+                        "a transaction here registers: POST List; for all else send a batch",
+                        code="interaction-not-offered",
+                        expression="request",
+                    )
+                asked.append(read_list(organisation, read_body(request), any_source=self.any_source))
+        made: list[tuple[Registration, bool]] = []
+        for place, (patient, category) in enumerate(asked):
+            try:
+                with _located(place):
+                    made.append(await registrations.register(patient, category))
+            except Outcome:
+                for row, fresh in made:
+                    if fresh:
+                        with suppress(Outcome):  # The work goes on with it until it is done.
+                            await registrations.withdraw(row)
+                raise
+        return [self._made(organisation, row, fresh) for row, fresh in made]
+
+    async def _batch(self, organisation: OrganisationServices, entries: list[dict[str, Any]]) -> list[Answer]:
+        answers = []
+        for entry in entries:
+            try:
+                request = request_of("r4", self._base(organisation), entry, "")
+                answers.append(await self._asked_of(organisation, request))
+            except Exception as error:
+                answers.append(refusal(as_outcome(error), "r4"))
+        return answers
+
+
+class ForKnooppunt(Localisation):
+    """The same door at `/nvi`, for an EHR that was made for a Nuts knooppunt: the organisation is named by the header
+    X-Tenant-ID, and the software that the EHR names gives way to that of the node."""
+
+    any_source = True
+
+    def _organisation(self, request: HttpRequest) -> OrganisationServices:
+        system, _, number = request.headers.get("x-tenant-id", "").strip().rpartition("|")
+        with naming("X-Tenant-ID"):
+            if system != URA_SYSTEM:
+                raise Invalid(f"the header X-Tenant-ID names an organisation: {URA_SYSTEM}|<URA>")
+            ura = Ura(number)
+        known = (one.slug for one in self._node.organisations.values() if one.ura == ura)
+        request.path_params["organisation"] = next(known, "")
+        return super()._organisation(request)
+
+
+def _entries(bundle: Resource, most: int) -> tuple[str, list[dict[str, Any]]]:
+    """Type and entries of a Bundle of requests. Raises `Invalid` and `TooCostly`."""
+    kind, entries = bundle.get("type"), bundle.get("entry", [])
+    if bundle.get("resourceType") != "Bundle" or kind not in ("batch", "transaction"):
+        raise Invalid("a Bundle of type transaction or batch is needed here", expression="Bundle.type")
+    if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
+        raise Invalid("Bundle.entry is a list of entries", expression="Bundle.entry")
+    if len(entries) > most:
+        raise TooCostly(
+            f"the Bundle has {len(entries)} entries; {most} may stand in one (setting limits.entries)",
+            expression="Bundle.entry",
+        )
+    return kind, entries
+
+
+def _method(entry: dict[str, Any]) -> str:
+    request = entry.get("request")
+    return str(request.get("method", "")) if isinstance(request, dict) else ""
+
+
+@contextmanager
+def _located(place: int) -> Iterator[None]:
+    """Says of a refusal which entry it is about; what another party did not answer is about none."""
+    try:
+        yield
+    except Upstream:
+        raise
+    except Outcome as outcome:
+        raise located(outcome, entry_at(place)) from outcome
 
 
 def _localised(organisation: OrganisationServices, patient: Bsn, outcome: Any, what: str) -> Event:
@@ -342,7 +318,3 @@ def _localised(organisation: OrganisationServices, patient: Bsn, outcome: Any, w
         patient=patient,
         query=f"localise; {what}",
     )
-
-
-def _unknown() -> NotFound:
-    return NotFound("there is no record of ours with this id", code="record-unknown")

@@ -63,12 +63,14 @@ class ReceivingStore(Store):
             )
 
     async def _check(self, connection: Connection, writes: Sequence[Write]) -> None:
-        """Raises `Forbidden` for a resource that was here before and is not of this writer."""
+        """Raises `Forbidden` for a resource that is of another source too, or was here before and is not of this
+        writer."""
         place = await connection.fetchval(
             "SELECT w.place FROM unnest($3::text[], $4::text[]) WITH ORDINALITY AS w (type, id, place) "
             "JOIN resource r ON r.tenant = $1 AND r.fhir = 4 AND r.type = w.type AND r.id = w.id "
-            "WHERE r.version > 1 AND NOT EXISTS (SELECT FROM directory_resource d WHERE d.tenant = $1 "
-            "AND d.type = w.type AND d.id = w.id AND d.source = $2) ORDER BY w.place LIMIT 1",
+            "LEFT JOIN LATERAL (SELECT bool_or(d.source = $2) AS own, bool_or(d.source <> $2) AS others "
+            "FROM directory_resource d WHERE d.tenant = $1 AND d.type = w.type AND d.id = w.id) s ON true "
+            "WHERE s.others OR (r.version > 1 AND s.own IS NOT TRUE) ORDER BY w.place LIMIT 1",
             self._tenant,
             self._source,
             [write.type for write in writes],
@@ -83,10 +85,13 @@ class ReceivingStore(Store):
                 )
 
     async def _mark(self, connection: Connection, writes: Sequence[Write]) -> None:
+        """Writes down what is of this writer. Deleting what was never here makes nothing its own."""
         await connection.executemany(
             "INSERT INTO directory_resource (tenant, source, type, remote, id, state, ura) "
-            "VALUES ($1, $2, $3, $4, $4, $5, $6) ON CONFLICT (tenant, source, type, remote) "
-            "DO UPDATE SET state = $5, ura = $6",
+            "SELECT r.tenant, $2::text, r.type, r.id, r.id, $5::text, $6::text FROM resource r "
+            "WHERE r.tenant = $1 AND r.fhir = 4 AND r.type = $3 AND r.id = $4 "
+            "ON CONFLICT (tenant, source, type, remote) "
+            "DO UPDATE SET state = excluded.state, ura = excluded.ura",
             [
                 (
                     self._tenant,

@@ -39,7 +39,8 @@ class NviRules:
 
 
 class NviClient:
-    """Asks the index behind `facility`, whose base is that of its FHIR API, on behalf of provider `ura`.
+    """Asks the index behind `facility`, whose base is that of its FHIR API, on behalf of provider `ura`; for all our
+    records at once, which come in one answer, behind `whole`: the same with more patience.
 
     Every call raises `FacilityAway` when no usable answer came, and `NviRefused`, `TokenRefused` or what `pseudonyms`
     raises when they will not.
@@ -52,8 +53,10 @@ class NviClient:
         pseudonyms: PatientTokens,
         ura: str,
         rules: NviRules,
+        whole: Facility | None = None,
     ) -> None:
         self._facility = facility
+        self._whole = whole or facility
         self._tokens = tokens
         self.pseudonyms = pseudonyms
         self.ura = ura
@@ -92,7 +95,8 @@ class NviClient:
 
     async def all_own(self) -> Found:
         """Our own records of all patients, as far as they name our software. They do not tell whose they are."""
-        answer = await self._send("GET", f"/List?source%3Aidentifier={self._source()}", self.rules.localise)
+        path = f"/List?source%3Aidentifier={self._source()}"
+        answer = await self._send("GET", path, self.rules.localise, facility=self._whole)
         return self._ours(await self._found(answer))
 
     async def read(self, record: str) -> Record | None:
@@ -166,10 +170,12 @@ class NviClient:
     def _source(self) -> str:
         return quote(f"{self.rules.source_system}|{self.rules.source}", safe="")
 
-    async def _send(self, method: str, path: str, scopes: str, body: bytes = b"") -> Answer:
+    async def _send(
+        self, method: str, path: str, scopes: str, body: bytes = b"", facility: Facility | None = None
+    ) -> Answer:
         headers = {"Accept": _TYPE, **({"Content-Type": _TYPE} if body else {})}
         return await send_with_token(
-            self._facility, self._tokens, scopes, method, path, body=body, headers=headers
+            facility or self._facility, self._tokens, scopes, method, path, body=body, headers=headers
         )
 
     def _refusal(self, answer: Answer) -> FacilityAway | NviRefused:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from schakel.generic.localisation.categories import CATEGORIES, SYSTEM, SYSTEMS
+from schakel.generic.localisation.categories import SYSTEM, category
 from schakel.generic.localisation.model import Record
 from schakel.kernel.outcomes import Invalid
 from schakel.kernel.values import URA_SYSTEM, Ura
@@ -46,14 +46,14 @@ class Page:
     next: str
 
 
-def record(ura: str, token: str, source: Source, category: str) -> dict[str, Any]:
-    """The List that registers data of a patient, who is known by `token`."""
+def record(ura: str, token: str, source: Source, kind: str) -> dict[str, Any]:
+    """The List that registers data of a patient, of category `kind`; the patient is known by `token`."""
     return {
         "resourceType": "List",
         "status": "current",
         "mode": "working",
         "extension": [custodian(ura)],
-        "code": coded(category),
+        "code": coded(kind),
         "subject": {"identifier": {"system": SUBJECT_SYSTEM, "value": token}},
         "source": {
             "type": "Device",
@@ -68,9 +68,9 @@ def custodian(ura: str) -> dict[str, Any]:
     return {"url": CUSTODIAN, "valueReference": {"identifier": {"system": URA_SYSTEM, "value": ura}}}
 
 
-def coded(category: str) -> dict[str, Any]:
+def coded(kind: str) -> dict[str, Any]:
     """A category as `List.code`."""
-    return {"coding": [{"system": SYSTEM, "code": category}]}
+    return {"coding": [{"system": SYSTEM, "code": kind}]}
 
 
 def read(resource: Mapping[str, Any]) -> Record | str:
@@ -114,11 +114,8 @@ def custodian_of(resource: Mapping[str, Any]) -> str:
 
 def category_of(resource: Mapping[str, Any]) -> str:
     """The category that a record tells, '' when it tells none that we know."""
-    for coding in _tables(_table(resource, "code").get("coding")):
-        code = coding.get("code")
-        if coding.get("system") in SYSTEMS and isinstance(code, str) and code in CATEGORIES:
-            return code
-    return ""
+    codings = _tables(_table(resource, "code").get("coding"))
+    return next(filter(None, (category(one.get("system"), one.get("code")) for one in codings)), "")
 
 
 def page(bundle: Mapping[str, Any]) -> Page | str:

@@ -5,6 +5,15 @@ sees it (OPRF, RFC 9497).
 """
 
 from schakel.generic.pseudonyms.client import NoPseudonym, Pseudonyms, Style
-from schakel.generic.pseudonyms.model import RECIPIENT, SCOPE, PseudonymToken, Recipient
+from schakel.generic.pseudonyms.model import RECIPIENT, SCOPE, Person, PseudonymToken, Recipient
 
-__all__ = ["RECIPIENT", "SCOPE", "NoPseudonym", "PseudonymToken", "Pseudonyms", "Recipient", "Style"]
+__all__ = [
+    "RECIPIENT",
+    "SCOPE",
+    "NoPseudonym",
+    "Person",
+    "PseudonymToken",
+    "Pseudonyms",
+    "Recipient",
+    "Style",
+]

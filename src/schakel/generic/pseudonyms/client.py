@@ -77,8 +77,8 @@ class Pseudonyms:
 
     @property
     def scope(self) -> str:
-        """The scope at the recipient. What is registered under another is not found."""
-        return self._recipient.scope
+        """The scope at the recipient (`Recipient.key`). What is registered under another is not found."""
+        return self._recipient.key
 
     async def token(self, patient: Bsn) -> PseudonymToken:
         """A token by which the recipient knows the patient; each call blinds anew and asks.
@@ -87,7 +87,7 @@ class Pseudonyms:
         when they will not.
         """
         scalar, point = oprf.blind(self._recipient.input_of(patient))
-        values = urlsafe_b64encode(point).decode(), self.recipient, self.scope
+        values = urlsafe_b64encode(point).decode(), self.recipient, self._recipient.scope
         answer = await send_with_token(
             self._facility,
             self._tokens,
@@ -124,7 +124,7 @@ class Pseudonyms:
                 name, "it does not know the audience or the organisation of our token (status 403)"
             )
         if status == 404 and _member(answer.body, "error") is not None:
-            why = f"it knows no recipient {self.recipient} with a key for the scope {self.scope}"
+            why = f"it knows no recipient {self.recipient} with a key for the scope {self._recipient.scope}"
         elif status in (404, 405):
             why = f"it has no {self._wire.path}, the address of prs.style"
         elif status == 422:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
+from typing import Literal
 
 import orjson
 from cryptography.hazmat.primitives import hashes
@@ -23,13 +24,25 @@ SCOPE = r"[a-z0-9][a-z0-9._-]*"
 """A scope. The PRS lowers those that are registered and compares what is asked as it stands: capitals find nothing."""
 
 
+Person = Literal["guide", "blanks", "snake"]
+"""How the JSON about a person is written before it is hashed: as the guide has it, which is RFC 8785, or as clients of
+2025 and 2026 have written it too, with the blanks of Python's json, or with a member land_code."""
+
+_PERSONS: dict[Person, str] = {
+    "guide": '{"landCode":"NL","type":"BSN","value":"%s"}',
+    "blanks": '{"landCode": "NL", "type": "BSN", "value": "%s"}',
+    "snake": '{"land_code":"NL","type":"BSN","value":"%s"}',
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """For whom pseudonyms are made. Both are part of what is hashed: whoever registers under one pair and asks under
-    another finds nothing, and nobody can notice. Raises `Invalid`."""
+    """For whom pseudonyms are made, and how a person is written. All are part of what is hashed: whoever registers
+    under one and asks under another finds nothing, and nobody can notice. Raises `Invalid`."""
 
     name: str
     scope: str
+    person: Person = "guide"
 
     def __post_init__(self) -> None:
         if not re.fullmatch(RECIPIENT, self.name):
@@ -44,9 +57,15 @@ class Recipient:
                 code="pseudonym-scope",
             )
 
+    @property
+    def key(self) -> str:
+        """The scope, with the way of writing a person where that is not the guide's: what must be the same for two
+        pseudonyms of this recipient to meet."""
+        return self.scope if self.person == "guide" else f"{self.scope} ({self.person})"
+
     def input_of(self, bsn: str) -> bytes:
         """What is blinded for the person with this number: 32 bytes."""
-        person = f'{{"landCode":"NL","type":"BSN","value":"{bsn}"}}'  # as RFC 8785 writes it
+        person = _PERSONS[self.person] % bsn
         info = f"{self.name}|{self.scope}|v1"
         return HKDF(hashes.SHA256(), 32, salt=None, info=info.encode()).derive(person.encode())
 

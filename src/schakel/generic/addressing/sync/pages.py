@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import quote, urlencode, urljoin
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from schakel.facilities import Answer, Facility, origin, send_with_token
 from schakel.facilities.tokens import TokenSource
@@ -162,22 +162,7 @@ class Remote:
                     code="page-repeats",
                 )
             contents.add(content)
-        return Page(changes, _moment(bundle, answer, before), self._next(bundle, address))
-
-    def _next(self, bundle: Resource, address: str) -> str:
-        """The address of the next page. Raises `SourceTrouble` for one at another origin: it would get who we are."""
-        links = bundle.get("link")
-        for link in links if isinstance(links, list) else ():
-            if isinstance(link, dict) and link.get("relation") == "next" and isinstance(link.get("url"), str):
-                following: str = urljoin(address, link["url"])
-                if origin(following) != origin(self.base) or not following.isprintable():
-                    raise SourceTrouble(
-                        f"the page after {shown(address)} is at {shown(following)}, which is not the address of this "
-                        "directory",
-                        code="page-elsewhere",
-                    )
-                return following
-        return ""
+        return Page(changes, _moment(bundle, answer, before), next_page(self.base, bundle, address))
 
     async def _answer(self, address: str) -> Answer:
         """Raises `SourceTrouble` for any other answer than a good one."""
@@ -192,6 +177,43 @@ class Remote:
             status=answer.status,
             wait=_wait(answer),
         )
+
+
+def next_page(base: str, bundle: Resource, address: str) -> str:
+    """The address of the page after the one that was read at `address`, '' when it was the last. Raises `SourceTrouble`
+    for one at another origin than `base`: it would get who we are.
+
+    A server behind a proxy that ends TLS may say http in its links. With the same host name that is the address of
+    `base` itself, and is asked as that is.
+    """
+    links = bundle.get("link")
+    for link in links if isinstance(links, list) else ():
+        if isinstance(link, dict) and link.get("relation") == "next" and isinstance(link.get("url"), str):
+            following = _as_https(base, _joined(address, link["url"]))
+            if origin(following) != origin(base) or not following.isprintable():
+                raise SourceTrouble(
+                    f"the page after {shown(address)} is at {shown(following)}, which is not the address of this "
+                    "directory",
+                    code="page-elsewhere",
+                )
+            return following
+    return ""
+
+
+def _joined(address: str, link: str) -> str:
+    """Where a link leads that stands at `address`; `link` itself when it can be no address."""
+    try:
+        return urljoin(address, link)
+    except ValueError:
+        return link
+
+
+def _as_https(base: str, address: str) -> str:
+    """`address` where `base` is, when that is https on the host that `address` names with http."""
+    (scheme, host, _), (said, named, _) = origin(base), origin(address)
+    if (scheme, said) != ("https", "http") or not host or named != host:
+        return address
+    return urlsplit(address)._replace(scheme=scheme, netloc=urlsplit(base).netloc).geturl()
 
 
 def _bundle(answer: Answer, address: str) -> Resource:
