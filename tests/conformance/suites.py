@@ -6,10 +6,11 @@ for validation against profiles, which is counted apart, and for what a test nam
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.certificates import Files
 from tests.nodes import RunningOrganisation
 from tests.shared import shared
 
@@ -46,9 +47,12 @@ async def run(
     tokens: Path | None = None,
     load: bool = True,
     variables: Mapping[str, str] | None = None,
+    shows: Files | None = None,
+    trusts: Sequence[Path] = (),
 ) -> SuiteResult:
     """Run a suite (a path below the shared suites). With `load` its data are loaded through the internal door
-    first. Without `url`, where `headers` go, it is run on that door too.
+    first. Without `url`, where `headers` go, it is run on that door too. The client certificate is that of `shows`, and
+    servers are believed by the roots in the files `trusts`.
     """
     internal = organisation.internal_base(version)
     key = (("X-API-Key", organisation.key),)
@@ -61,6 +65,9 @@ async def run(
             load_headers=key,
             tokens=tokens or shared(SUITES, "tokens.json"),
             variables=variables or {},
+            cacerts=tuple(trusts),
+            cert=shows.certificate if shows else None,
+            key=shows.key if shows else None,
         )
     )
 

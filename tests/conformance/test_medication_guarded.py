@@ -1,8 +1,5 @@
-"""MP9 3.0 at the guarded door: every building block is served to a requester that enrolled the patient.
-
-The scripts of a receiving system send transactions, which no exchange of the matrix has: they run on the internal door
-(`test_medication`).
-"""
+"""MP9 3.0 at the guarded door: every building block is served to a requester that enrolled the patient, and taken in
+from it. What is brought comes in at *back*, with a token that is bound to the client certificate."""
 
 from __future__ import annotations
 
@@ -13,6 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from tests.conformance.suites import SUITES, assertions, run
+from tests.conformance.test_medication import EXPECTED
 from tests.nation import REQUESTER, Nation, nation
 from tests.nodes import RunningNode, databases, running_node
 from tests.shared import shared
@@ -26,6 +24,8 @@ pytestmark = pytest.mark.shared
 
 SUITE = "R4/MP9-3-0-0-beta/MO"
 SCOPE = "medicatieoverdracht-gf"
+SERVED = 2398
+"""Assertions of the scripts in which a system serves; the others are of those in which it receives."""
 BSN = re.compile(r"patient\.identifier=[^|\"]*\|([0-9]{9})")
 
 
@@ -81,4 +81,42 @@ async def test_every_building_block_is_served_at_the_guarded_door(country: Natio
         if exit_code(result):
             failed[script.name] = str(assertions(result, Verdict.FAILED)[:2])
     assert not failed, failed
-    assert (len(scripts()), held) == (109, 2398)
+    assert (len(scripts()), held) == (109, SERVED)
+
+
+BROUGHT = re.compile(r"_reference/fixtures/([^\"]+)\"")
+WHOSE = re.compile(r"NamingSystem/bsn\"\s*(?:/>|,)\s*(?:\"value\": \"|<value value=\")([0-9]{9})")
+
+
+def deliveries() -> list[Path]:
+    """The scripts in which a system receives medication."""
+    return sorted(shared(SUITES, SUITE).rglob("Receiving-*/*.xml"))
+
+
+async def test_every_building_block_that_is_brought_is_taken_in_at_back(
+    country: Nation, node: RunningNode
+) -> None:
+    tokens, failed, held = dict[str, str](), dict[str, str](), 0
+    shows = country.requester.certificate
+    for script in deliveries():
+        [name] = BROUGHT.findall(script.read_text("utf-8"))
+        [bsn] = WHOSE.findall((shared(SUITES, SUITE, "Test/_reference/fixtures") / name).read_text("utf-8"))
+        if bsn not in tokens:
+            asker = Asker(country, node, shows, None)
+            made = presented(await enrolled(country, bsn), asker.issuer, SCOPE)
+            tokens[bsn] = (await asker.granted(SCOPE, VP_BEARER, made)).token
+        result = await run(
+            node["a"],
+            path := str(script.relative_to(shared(SUITES))),
+            "r4",
+            url=f"{node['a'].back_root}/a/fhir/r4",
+            headers=(("Authorization", f"Bearer {tokens[bsn]}"),),
+            load=False,
+            shows=shows,
+            trusts=(country.anchors,),
+        )
+        held += result.counts[Verdict.PASSED]
+        if exit_code(result):
+            failed[path.removeprefix(f"{SUITE}/")] = str(assertions(result, Verdict.FAILED)[:2])
+    assert set(failed) == set(EXPECTED.defects), failed
+    assert (len(deliveries()), held) == (239, EXPECTED.passed - SERVED)

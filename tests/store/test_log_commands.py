@@ -7,17 +7,42 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import asyncpg
 import pytest
 import time_machine
 from tests.fault.processes import URA, Site
+from tests.followed import until
 
+from schakel import config
 from schakel.commands.log import retain, verify_log
+from schakel.compose import node
 from schakel.generic.identity.keys import read_key
 from schakel.generic.logging import AuditLog, AuditWriter, Event, Sealer, Sealing, Wanted
+from schakel.generic.logging.retention import LOCK, Retention, retaining
 from schakel.kernel.outcomes import Invalid
 from schakel.store.database import connect, disconnect
 
 EVENT = Event(subtype="read", action="R", outcome="0", requester="22222222", holder=URA, patient="999911120")
+
+
+async def sealed(pool: asyncpg.Pool, folder: Path) -> AuditLog:
+    """A log with three sealed events, of which two are older than seven years."""
+    tenant = await pool.fetchval(
+        "INSERT INTO tenant (slug, ura, name) VALUES ('noord', $1, 'N') RETURNING id", URA
+    )
+    (folder / "seals").mkdir()
+    log = AuditLog(AuditWriter(pool), tenant)
+    sealer = Sealer(pool, {tenant: Sealing(URA, read_key(folder / "noord.jwk"))}, folder / "seals")
+    for year in (2005, 2015, datetime.now(UTC).year - 6):
+        with time_machine.travel(datetime(year, 1, 1, tzinfo=UTC)):
+            await log.write(EVENT)
+            await sealer.seal()
+    return log
+
+
+async def kinds(log: AuditLog) -> list[str]:
+    """The kinds of the events in a log, newest first."""
+    return [one.event.subtype for one in await log.search(Wanted())]
 
 
 async def test_retention_is_an_event_and_leaves_a_log_that_verifies(
@@ -25,17 +50,7 @@ async def test_retention_is_an_event_and_leaves_a_log_that_verifies(
 ) -> None:
     site = Site(tmp_path, address := await make_database(), log={"retention_years": 7})
     pool = await connect(address)
-    tenant = await pool.fetchval(
-        "INSERT INTO tenant (slug, ura, name) VALUES ('noord', $1, 'N') RETURNING id", URA
-    )
-    folder = tmp_path / "seals"
-    folder.mkdir()
-    log = AuditLog(AuditWriter(pool), tenant)
-    sealer = Sealer(pool, {tenant: Sealing(URA, read_key(tmp_path / "noord.jwk"))}, folder)
-    for year in (2005, 2015, datetime.now(UTC).year - 6):
-        with time_machine.travel(datetime(year, 1, 1, tzinfo=UTC)):
-            await log.write(EVENT)
-            await sealer.seal()
+    log = await sealed(pool, tmp_path)
     assert await asyncio.to_thread(retain, None, site.config, None) == 0
     assert "2 events removed, past 7 years" in capsys.readouterr().out
     events = [one.event for one in await log.search(Wanted())]
@@ -46,6 +61,56 @@ async def test_retention_is_an_event_and_leaves_a_log_that_verifies(
     assert "2 events removed at the end of the term" in said and "not sealed yet: 1 event" in said, said
     assert await asyncio.to_thread(retain, None, site.config, URA) == 0
     assert "0 events removed" in capsys.readouterr().out
+    await disconnect(pool)
+
+
+async def test_a_running_node_removes_what_is_past_its_term(
+    make_database: Callable[[], Awaitable[str]], tmp_path: Path
+) -> None:
+    term = {"retention_years": 7, "retention_seconds": 0.05}
+    site = Site(tmp_path, address := await make_database(), log=term)
+    pool = await connect(address)
+    log = await sealed(pool, tmp_path)
+    async with node(config.load(site.config)):
+
+        async def removed() -> bool:
+            return await kinds(log) == ["retention", "read"]
+
+        await until(removed, 60)
+    assert await asyncio.to_thread(verify_log, None, site.config, "noord") == 0
+    await disconnect(pool)
+
+
+async def test_one_process_at_a_time_removes_from_the_log_of_an_organisation(
+    make_database: Callable[[], Awaitable[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = Site(tmp_path, address := await make_database(), log={"retention_years": 7})
+    pool = await connect(address)
+    log = await sealed(pool, tmp_path)
+    retention = Retention(pool, log, URA, "N", 7)
+    async with pool.acquire() as other:
+        await other.fetchval("SELECT pg_advisory_lock($1, $2)", LOCK, log.tenant)
+        assert await retention.round() is None
+        assert await asyncio.to_thread(retain, None, site.config, None) == 0
+        assert "another process is removing" in capsys.readouterr().out
+        assert await kinds(log) == ["read"] * 3
+    rounds = await asyncio.gather(*(retention.round() for _ in range(4)))
+    assert sum(removed or 0 for removed in rounds) == 2
+    assert await kinds(log) == ["retention", "read"]
+    await disconnect(pool)
+
+
+async def test_with_an_interval_of_nothing_a_node_removes_nothing(
+    make_database: Callable[[], Awaitable[str]], tmp_path: Path
+) -> None:
+    pool = await connect(await make_database())
+    Site(tmp_path, "postgresql://nobody@127.0.0.1:1/x")
+    log = await sealed(pool, tmp_path)
+    terms = [Retention(pool, log, URA, "N", 7)]
+    before = asyncio.all_tasks()
+    async with retaining(terms, 0):
+        assert asyncio.all_tasks() == before
+    assert await kinds(log) == ["read"] * 3
     await disconnect(pool)
 
 

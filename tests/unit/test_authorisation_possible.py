@@ -106,11 +106,14 @@ def test_the_statement_says_it_and_is_a_sound_resource(version: Version) -> None
     resources = body["rest"][0]["resource"]
     assert [one["type"] for one in resources] == [one.type for one in told]
     for said, one in zip(resources, told, strict=True):
-        assert {each["code"] for each in said["interaction"]} == one.interactions
+        assert {each["code"] for each in said.get("interaction", ())} == one.interactions
         assert {each["name"] for each in said.get("searchParam", ())} == one.searches.parameters
         assert set(said.get("searchInclude", ())) == one.searches.includes
         assert set(said.get("searchRevInclude", ())) == one.searches.revincludes
     rest = body["rest"][0]
+    brings = any(one.brought for one in told)
+    assert [one["code"] for one in rest["interaction"]] == ["batch", *(["transaction"] if brings else [])]
+    assert brings is (version == "r4")
     named = (
         rest.get("operation", ())
         if version == "stu3"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from schakel.fhir import json
 from schakel.fhir.definitions import Version
 from schakel.fhir.search import Query
+from schakel.gateway.delivery import Delivery, planned, taken
 from schakel.gateway.disclosure import Disclosure
 from schakel.gateway.minimise import Dropped, Item, Minimised, Subject, foreign, minimise
 from schakel.gateway.notifications import Notifications
@@ -33,12 +34,12 @@ _NOTHING = Minimised((), ())
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What will be given or done: `kept` is what is shown and held back, `written` the version that will be written
+    """What will be given or done: `kept` is what is shown and held back, `written` the versions that will be written
     (Type/id/_history/n), `finish` does it and gives the answer."""
 
     kept: Minimised
     finish: Callable[[], Awaitable[Answer]]
-    written: str = ""
+    written: tuple[str, ...] = ()
 
 
 class Acts:
@@ -118,6 +119,18 @@ class Acts:
 
         return Act(Minimised(tuple(released), tuple(dropped)), finish)
 
+    async def delivered(
+        self, target: Target, delivery: Delivery, request: Request, grant: Grant, base: str
+    ) -> Act:
+        """The taking in of a delivery that is permitted."""
+        assert target.subject is not None
+        plan = await planned(delivery, grant.requester, target.subject.ids)
+
+        async def finish() -> Answer:
+            return await taken(plan, base, wanted_return(request.headers))
+
+        return Act(_NOTHING, finish, plan.written)
+
     # -- writing -------------------------------------------------------------------------------------------
 
     def _update(self, target: Target, asked: Interaction, request: Request, base: str) -> Act:
@@ -148,7 +161,7 @@ class Acts:
                 await self._service.source.write(version, [write])
                 return Answer(202)
 
-            return Act(_NOTHING, finish, f"Task/{write.id}/_history/{number}")
+            return Act(_NOTHING, finish, (f"Task/{write.id}/_history/{number}",))
         sent = read_body(request, self._service.rules.max_depth)
         warnings = self._service.checked(version, sent)
         if sent["resourceType"] != "Task":
@@ -169,7 +182,7 @@ class Acts:
             [written] = await self._service.source.write(version, [write])
             return answered(version, base, Planned(write, warnings), written, wanted_return(request.headers))
 
-        return Act(_NOTHING, finish, f"Task/{write.id}/_history/{number}")
+        return Act(_NOTHING, finish, (f"Task/{write.id}/_history/{number}",))
 
 
 async def _minimised(
@@ -189,12 +202,13 @@ async def _minimised(
 
 
 def _only(found: Found, kept: Minimised) -> Found:
-    """`found` with only what is released; a total only when that is all there is, as it could tell how much was
-    held back."""
+    """`found` with only what is released. The total is the number of matches that are, when this page has all of them:
+    another number, or none where something was held back, would tell that it was."""
     keys = {i.key for i in kept.released}
     matches = tuple(s for s in found.matches if _key(s) in keys)
     included = tuple(i for i in found.included if _key(i.stored) in keys)
-    total = found.total if found.total == len(found.matches) and not kept.dropped else None
+    whole = found.total == len(found.matches) and found.query.count != 0
+    total = len(matches) if whole else None
     return replace(found, matches=matches, included=included, total=total)
 
 

@@ -1,7 +1,7 @@
 """A batch at the guarded door: as many requests as it has entries, each with its own decision.
 
 One entry that is refused says nothing of the others and hides none of them. The decision of an entry stands in its
-link `decision`. A transaction is not possible here: no exchange of the matrix has one.
+link `decision`. A transaction has one decision as a whole (`delivery`); inside a batch there is none.
 
 Source: FHIR http.html, batch (STU3, R4).
 """
@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from schakel.fhir.json import Resource
 from schakel.gateway.emergency import HEADER
 from schakel.gateway.parts import DECISION
 from schakel.kernel.outcomes import Invalid, NotSupported, Outcome, TooCostly, Unprocessable
@@ -25,32 +26,35 @@ _AT_ONCE = 3
 """Entries of one batch that are under way; a node has more database connections than these."""
 
 
-class Batch:
-    """The entries of a batch, at most `most`. Raises `Invalid`, `NotSupported`, `TooCostly`, `Unprocessable` and
-    `UnsupportedMedia` for what is no batch."""
+def read_bundle(service: FhirService, request: Request, most: int) -> Resource:
+    """The batch or transaction in a request, of at most `most` entries. Raises `Invalid`, `NotSupported`, `TooCostly`,
+    `Unprocessable` and `UnsupportedMedia` for what is neither."""
+    bundle = read_body(request, service.rules.max_depth)
+    if bundle.get("resourceType") != "Bundle":
+        raise Invalid("the FHIR base takes a Bundle of type batch or transaction", expression="resourceType")
+    kind = bundle.get("type")
+    if kind not in ("batch", "transaction"):
+        raise NotSupported("at this door a Bundle is a batch or a transaction", expression="Bundle.type")
+    entries = bundle.get("entry", [])
+    if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
+        raise Unprocessable("Bundle.entry must be a list of entries", expression="Bundle.entry")
+    if len(entries) > most:
+        raise TooCostly(
+            f"a {kind} may have {most} entries at this door (setting limits.guarded_entries)",
+            expression="Bundle.entry",
+        )
+    return bundle
 
-    def __init__(self, service: FhirService, request: Request, base: str, most: int) -> None:
+
+class Batch:
+    """The entries of a batch. Raises `Unprocessable` for what is no Bundle."""
+
+    def __init__(self, service: FhirService, request: Request, bundle: Resource, base: str) -> None:
         self._version = request.version
         self._base = base
         self._headers = {n: v for n, v in request.headers.items() if n == HEADER.lower()}
-        bundle = read_body(request, service.rules.max_depth)
-        if bundle.get("resourceType") != "Bundle":
-            raise Invalid("the FHIR base takes a Bundle of type batch", expression="resourceType")
-        if bundle.get("type") != "batch":
-            raise NotSupported(
-                "at this door a Bundle is a batch; nothing is written by transaction",
-                expression="Bundle.type",
-            )
-        entries = bundle.get("entry", [])
-        if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
-            raise Unprocessable("Bundle.entry must be a list of entries", expression="Bundle.entry")
-        if len(entries) > most:
-            raise TooCostly(
-                f"a batch may have {most} entries at this door (setting limits.guarded_entries)",
-                expression="Bundle.entry",
-            )
         service.checked(self._version, {name: value for name, value in bundle.items() if name != "entry"})
-        self._entries: list[dict[str, Any]] = entries
+        self._entries: list[dict[str, Any]] = bundle.get("entry", [])
 
     async def answer(self, one: Callable[[Request], Awaitable[Answer]]) -> Answer:
         """The answer to the batch; `one` answers each entry as the request it is."""
@@ -73,6 +77,8 @@ class Batch:
         headers: Mapping[str, str]
         try:
             request = request_of(self._version, self._base, entry, "")
+            if request.method == "POST" and not request.path:
+                raise NotSupported("a Bundle inside a batch is not supported", expression="request")
             given = await one(replace(request, headers={**request.headers, **self._headers}))
             headers = given.headers
         except Outcome as outcome:

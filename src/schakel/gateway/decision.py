@@ -76,13 +76,12 @@ class Decision:
         self.checks.append((name, round((moment - self.since) * 1000, 3)))
         self.since = moment
 
-    def kept(self, kept: Minimised, written: str) -> None:
+    def kept(self, kept: Minimised, written: tuple[str, ...]) -> None:
         """What is shown or written, and what is held back."""
         self.shown = tuple(
             f"{i.key}/_history/{i.resource.get('meta', {}).get('versionId', '')}" for i in kept.released
         )
-        if written:
-            self.shown += (written,)
+        self.shown += written
         self.held = tuple((d.key, d.reason) for d in kept.dropped)
 
     def json(self, outcome: LogOutcome, reason: str = "") -> bytes:
@@ -118,7 +117,7 @@ class Decision:
             checks.append(f"held back: {', '.join(f'{key}: {why}' for key, why in self.held)}")
         return Event(
             subtype=_subtype(self.interaction),
-            action=_ACTIONS.get(kind, "E"),
+            action="C" if self.row and self.row.interaction == "transaction" else _ACTIONS.get(kind, "E"),
             outcome=outcome,
             reason=reason,
             explanation=self.emergency,

@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from schakel.fhir.definitions import Version
-from schakel.generic.authorisation import Exchange, Facts, GroundKind, Judgement, Matrix, Row, Verdict
+from schakel.generic.authorisation import (
+    Delivery,
+    Exchange,
+    Facts,
+    GroundKind,
+    Judgement,
+    Matrix,
+    Row,
+    Verdict,
+)
 from schakel.generic.consent import ConsentQuestion, Permission
 from schakel.generic.identity import Caller, Grant
 from schakel.generic.logging import Event
@@ -58,8 +67,11 @@ class Authorisation(Protocol):
         """What may at most be done with each resource type."""
         ...
 
-    def judge(self, scopes: Collection[str], interaction: Interaction) -> Judgement:
-        """The row that accepts a request. Raises `Forbidden`, `NotAllowed` and `Invalid`, which name what is wrong."""
+    def judge(
+        self, scopes: Collection[str], interaction: Interaction, delivery: Delivery | None = None
+    ) -> Judgement:
+        """The row that accepts a request, of a transaction with what it brings. Raises `Forbidden`, `NotAllowed` and
+        `Invalid`, which name what is wrong."""
         ...
 
     def grounds(self, facts: Facts) -> frozenset[GroundKind]:

@@ -17,8 +17,9 @@ from typing import Literal
 
 from schakel.facilities import FacilityAway
 from schakel.gateway.acts import Acts
-from schakel.gateway.batch import Batch
+from schakel.gateway.batch import Batch, read_bundle
 from schakel.gateway.decision import Decision, Holder
+from schakel.gateway.delivery import Delivery
 from schakel.gateway.emergency import reason_of
 from schakel.gateway.notifications import Notifications
 from schakel.gateway.parts import (
@@ -87,7 +88,7 @@ class Gateway:
         began = time.perf_counter()
         grant = await self._server.identify(call.caller)
         if not request.path and request.method == "POST" and request.body:
-            return await self._batch(call, grant, base)
+            return await self._bundle(call, grant, base, began)
         return await self._one(request, call, grant, base, began)
 
     async def _one(
@@ -100,11 +101,15 @@ class Gateway:
         async with self._refusals_logged(decision):
             return await self._decided(request, grant, decision)
 
-    async def _batch(self, call: Call, grant: Grant, base: str) -> Answer:
-        """A batch: each entry is a request of its own, with its own decision."""
-        decision = Decision(self._holder, call.caller, grant, call.request, base, policy=self._policy.digest)
+    async def _bundle(self, call: Call, grant: Grant, base: str, began: float) -> Answer:
+        """A batch: each entry is a request of its own, with its own decision. A transaction is one request."""
+        request = call.request
+        decision = Decision(self._holder, call.caller, grant, request, base, policy=self._policy.digest)
         async with self._refusals_logged(decision):
-            batch = Batch(self._service, call.request, base, self._most_entries)
+            bundle = read_bundle(self._service, request, self._most_entries)
+            batch = Batch(self._service, request, bundle, base) if bundle["type"] == "batch" else None
+        if batch is None:
+            return await self._one(replace(request, resource=bundle), call, grant, base, began)
         return await batch.answer(lambda request: self._one(request, call, grant, base))
 
     async def _decided(self, request: Request, grant: Grant, decision: Decision) -> Answer:
@@ -113,7 +118,8 @@ class Gateway:
         decision.emergency = reason_of(request)
         judged = await self._judged(asked, grant)
         decision.interaction = judged
-        judgement = self._policy.judge(grant.scopes, judged)
+        delivery = self._delivery(asked, request)
+        judgement = self._policy.judge(grant.scopes, judged, delivery)
         decision.row = judgement.row
         decision.check("form accepted")
 
@@ -137,8 +143,11 @@ class Gateway:
         if not verdict.permitted:
             raise Refused(verdict.reason)
 
-        decision.named = target.row.tie == "task"
-        act = await self._acts.prepared(target, asked, request, grant, decision.base)
+        decision.named = target.row.tie == "task" or delivery is not None
+        if delivery is None:
+            act = await self._acts.prepared(target, asked, request, grant, decision.base)
+        else:
+            act = await self._acts.delivered(target, delivery, request, grant, decision.base)
         decision.kept(act.kept, act.written)
         decision.check("minimised")
         await self._log.write(decision.event("0"), decision.json("0"))
@@ -165,6 +174,12 @@ class Gateway:
         if "if-none-exist" in request.headers:
             raise NotSupported("If-None-Exist is not possible at this door", expression="If-None-Exist")
         return asked
+
+    def _delivery(self, asked: Interaction, request: Request) -> Delivery | None:
+        """What a transaction brings; it is looked into when the matrix takes one at all."""
+        if asked.kind != "transaction" or asked.empty or request.resource is None:
+            return None
+        return Delivery(self._service, asked.version, request.resource)
 
     async def _judged(self, asked: Interaction, grant: Grant) -> Interaction:
         """What is judged: for a page link the search that made the page, which is bound to this token."""

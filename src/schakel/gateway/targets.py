@@ -99,6 +99,9 @@ class Targets:
                 return await self._search(grant, asked, row, judgement.patient)
             case "create" | "notification":
                 return Target(asked, row)
+            case "transaction":
+                bsn = judgement.patient.bsn
+                return Target(asked, row, Subject(bsn, await self._facts.patient_ids(asked.version, bsn)))
             case "update" if not row.tie:
                 return Target(asked, row)
             case _ if row.tie == "released":

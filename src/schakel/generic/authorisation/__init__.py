@@ -6,6 +6,7 @@ Entry point: `Policy`: `judge` (which row accepts a parsed request), `grounds` (
 
 from pathlib import Path
 
+from schakel.generic.authorisation.deliveries import Brought, Delivery
 from schakel.generic.authorisation.forms import fits, judge, listed_form
 from schakel.generic.authorisation.loading import bundled, with_own
 from schakel.generic.authorisation.model import (
@@ -28,6 +29,8 @@ __all__ = [
     "ANY",
     "REASONS",
     "ROWS",
+    "Brought",
+    "Delivery",
     "Exchange",
     "Facts",
     "GroundKind",

@@ -16,7 +16,15 @@ from schakel.generic.authorisation.conditions import claim_of, level_of
 from schakel.generic.authorisation.model import ANY, InteractionKind, Matrix, Permit, Row
 from schakel.kernel.outcomes import Invalid
 
-ACTIONS: tuple[InteractionKind, ...] = ("search", "read", "operation", "create", "update", "notification")
+ACTIONS: tuple[InteractionKind, ...] = (
+    "search",
+    "read",
+    "operation",
+    "create",
+    "update",
+    "notification",
+    "transaction",
+)
 PRINCIPAL = {"type": "Requester", "id": "requester"}
 
 _PLAIN = re.compile(r"[^\x00-\x1f\x7f]*")

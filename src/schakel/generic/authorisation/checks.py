@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from schakel.fhir import definitions
-from schakel.fhir.definitions import SearchParameter
+from schakel.fhir.definitions import Definitions, SearchParameter
 from schakel.generic.authorisation.conditions import level_of
+from schakel.generic.authorisation.deliveries import block, overlapping
 from schakel.generic.authorisation.model import ANY, Matrix, Permit, Row
 from schakel.kernel.outcomes import Invalid
 
 _ROLE = re.compile(r"[0-9]{2}(\.[0-9]{3})?")
-_UNTYPED = frozenset({"notification"})
+_UNTYPED = frozenset({"notification", "transaction"})
 """Interactions that are on no type."""
 
 
@@ -52,7 +53,7 @@ def _faults(matrix: Matrix) -> Iterator[tuple[str, str, str]]:
 def _row_faults(row: Row) -> Iterator[tuple[str, str]]:
     known = definitions(row.version)
     if (row.type == "") is not (row.interaction in _UNTYPED):
-        yield "type", "every interaction but a notification is on a type"
+        yield "type", "every interaction but a notification and a transaction is on a type"
     if row.type == ANY and (row.interaction != "read" or not row.tie):
         yield "type", "only a read that is tied may be of any type"
     if row.type not in ("", ANY, *known.resource_types):
@@ -72,6 +73,25 @@ def _row_faults(row: Row) -> Iterator[tuple[str, str]]:
         yield "parameters", f"a {row.interaction} has no parameters"
     if row.type not in ("", ANY):
         yield from _unknown(row, known.search_parameters(row.type))
+    yield from _delivery_faults(row, known)
+
+
+def _delivery_faults(row: Row, known: Definitions) -> Iterator[tuple[str, str]]:
+    """What is wrong with what a row brings."""
+    if (row.interaction == "transaction") is not bool(row.brings):
+        yield "brings", "a transaction says what it brings, and nothing else does"
+    if row.beside and not row.brings:
+        yield "beside", "what comes beside comes with a transaction"
+    for text in sorted(row.brings):
+        kind = block(text)
+        if kind.type not in known.resource_types or not kind.parameters:
+            yield "brings", f"{text!r} is no type with parameters"
+        elif unknown := sorted(set(kind.parameters) - set(known.search_parameters(kind.type))):
+            yield "brings", f"{kind.type} has no search parameter {unknown[0]!r}"
+        if kind.type in row.beside:
+            yield "beside", f"{kind.type} is among what the row takes by its kind"
+    for name in sorted(row.beside - known.resource_types):
+        yield "beside", f"{name!r} is no resource type of FHIR {row.version.upper()}"
 
 
 def _unknown(row: Row, known: Mapping[str, SearchParameter]) -> Iterator[tuple[str, str]]:
@@ -92,7 +112,9 @@ def _unknown(row: Row, known: Mapping[str, SearchParameter]) -> Iterator[tuple[s
 
 def _takes_nothing(row: Row) -> bool:
     """Whether what a row accepts brings something and takes no patient's data: a notification that comes in."""
-    return row.interaction in ("create", "notification") or (row.interaction == "update" and not row.tie)
+    return row.interaction in ("create", "notification", "transaction") or (
+        row.interaction == "update" and not row.tie
+    )
 
 
 def _permit_faults(permit: Permit, matrix: Matrix) -> Iterator[tuple[str, str]]:
@@ -134,6 +156,8 @@ def _overlap(one: Row, other: Row) -> bool:
         other.type,
     ):
         return False
+    if one.interaction == "transaction":
+        return overlapping(one, other)
     if one.operation != other.operation or one.forms.isdisjoint(other.forms):
         return False
     if (one.tie == "released") is not (other.tie == "released"):

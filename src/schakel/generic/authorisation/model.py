@@ -11,8 +11,9 @@ from typing import Literal
 
 from schakel.fhir.definitions import Version
 
-InteractionKind = Literal["search", "read", "operation", "create", "update", "notification"]
-"""What a row accepts. `notification` is a POST on the base without a body; a search is one by GET, POST or `$lastn`."""
+InteractionKind = Literal["search", "read", "operation", "create", "update", "notification", "transaction"]
+"""What a row accepts. `notification` is a POST on the base without a body, `transaction` one with a Bundle that brings
+what is new; a search is one by GET, POST or `$lastn`."""
 
 Form = Literal["plain", "lastn", "latest"]
 """How a search is asked; `latest` is a plain search with `_sort=-date&_count=1`."""
@@ -51,9 +52,11 @@ class Row:
     `parameters` must be there with exactly these values (an OR set each), `includes` exactly too. `optional` parameters
     may be there, with any value of their kind; `may_include` and `may_iterate` are the other includes that may be
     asked, plain and with `:iterate`. `patients` are the parameters that may name the patient, of which a request has
-    one, once (empty: it names none; one tied to the input of a Task may leave it out). `changes` are the members that
-    an update may change, `statuses` which status may follow which. `category` says in plain words what data it gives,
-    `source` and `link` where the row comes from. `number` is its place in the published list of requests, if any.
+    one, once (empty: it names none; one tied to the input of a Task may leave it out). `brings` are the resources of a
+    transaction, as searches that find them (`deliveries`), `beside` the types that may come with these. `changes` are
+    the members that an update may change, `statuses` which status may follow which. `category` says in plain words what
+    data it gives, `source` and `link` where the row comes from. `number` is its place in the published list of
+    requests, if any.
     """
 
     id: str
@@ -76,6 +79,8 @@ class Row:
     forms: frozenset[Form] = frozenset({"plain"})
     patients: tuple[str, ...] = ()
     tie: Tie = ""
+    brings: frozenset[str] = frozenset()
+    beside: frozenset[str] = frozenset()
     changes: frozenset[str] = frozenset()
     statuses: Mapping[str, frozenset[str]] = field(default_factory=dict)
     responsible: str = ""
@@ -85,6 +90,12 @@ class Row:
     def patient(self) -> str:
         """The first parameter that may name the patient; '' when the request names none."""
         return self.patients[0] if self.patients else ""
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The resource types that it names: its own, or those that a transaction may bring."""
+        brought = (text.partition("?")[0] for text in self.brings)
+        return frozenset({self.type, *brought, *self.beside}) - {ANY, ""}
 
     @property
     def every_include(self) -> frozenset[str]:
@@ -145,7 +156,7 @@ class Matrix:
 
     def types(self, version: Version) -> frozenset[str]:
         """The resource types that some row of this FHIR version names."""
-        return frozenset(row.type for row in self.rows if row.version == version) - {ANY, ""}
+        return frozenset().union(*(row.types for row in self.rows if row.version == version))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from schakel.generic.authorisation.conditions import (
     faults,
     level_of,
 )
+from schakel.generic.authorisation.deliveries import Delivery, accepting, parameters
 from schakel.generic.authorisation.forms import accounted, judge
 from schakel.generic.authorisation.loading import bundled, read, written
 from schakel.generic.authorisation.model import (
@@ -51,6 +52,7 @@ _METHODS: dict[InteractionKind, str] = {
     "create": "POST",
     "update": "PUT",
     "notification": "POST",
+    "transaction": "POST",
 }
 
 
@@ -148,9 +150,12 @@ class Policy:
 
     # -- the request -----------------------------------------------------------------------------------------
 
-    def judge(self, scopes: Collection[str], interaction: Interaction) -> Judgement:
+    def judge(
+        self, scopes: Collection[str], interaction: Interaction, delivery: Delivery | None = None
+    ) -> Judgement:
         """The one row that accepts a parsed request under these scopes, and the patient it names. When several
-        exchanges accept it, the first in the order of the matrix counts.
+        exchanges accept it, the first in the order of the matrix counts. `delivery` is what a transaction brings; it is
+        looked into when some row takes a transaction.
 
         Raises `Forbidden` (`scope-missing`, `form-not-allowed`, `patient-not-named`), `NotAllowed`
         (`interaction-not-allowed`) and `Invalid` for a BSN that is none.
@@ -173,13 +178,15 @@ class Policy:
         refused: Forbidden | None = None
         for exchange in opened:
             try:
-                return self._judged(exchange, kind, interaction)
+                return self._judged(exchange, kind, interaction, delivery)
             except Forbidden as outcome:
                 refused = refused or outcome
         assert refused is not None
         raise refused
 
-    def _judged(self, exchange: Exchange, kind: InteractionKind, asked: Interaction) -> Judgement:
+    def _judged(
+        self, exchange: Exchange, kind: InteractionKind, asked: Interaction, delivery: Delivery | None
+    ) -> Judgement:
         rows = [
             *self._index.get((exchange.id, asked.version, kind, asked.type), ()),
             *(self._index.get((exchange.id, asked.version, kind, ANY), ()) if asked.type else ()),
@@ -187,6 +194,10 @@ class Policy:
         if kind == "search":
             assert asked.query is not None
             return judge(asked.version, asked.query, rows)
+        if kind == "transaction" and rows:
+            assert delivery is not None
+            row = accepting(rows, delivery.brought(parameters(rows)))
+            return Judgement(row, PatientNamed(bsn=delivery.bsn))
         for row in rows:
             if _accepts(row, asked):
                 return Judgement(row, PatientNamed())
@@ -315,8 +326,8 @@ def _kind(interaction: Interaction) -> InteractionKind | None:
     match interaction.kind:
         case "search" | "read" | "create" | "update" | "operation":
             return interaction.kind
-        case "transaction" if interaction.empty:
-            return "notification"
+        case "transaction":
+            return "notification" if interaction.empty else "transaction"
     return None
 
 

@@ -21,13 +21,15 @@ _CODES: dict[InteractionKind, str] = {
     "create": "create",
     "update": "update",
 }
-"""Interactions as a CapabilityStatement has them; an operation has a name, a notification is no FHIR interaction."""
+"""Interactions on a type as a CapabilityStatement has them; an operation has a name, a transaction is on no type, a
+notification is no FHIR interaction."""
 
 
 def possible(matrix: Matrix, version: Version) -> tuple[Possible, ...]:
     """What may at most be done with each type that the matrix names, in the order of the types."""
     rows = [row for row in matrix.rows if row.version == version and _given(row, matrix)]
-    return tuple(_possible(version, kind, rows) for kind in sorted({row.type for row in rows} - {ANY, ""}))
+    types = frozenset[str]().union(*(row.types for row in rows))
+    return tuple(_possible(version, kind, rows) for kind in sorted(types))
 
 
 def _given(row: Row, matrix: Matrix) -> bool:
@@ -54,6 +56,7 @@ def _possible(version: Version, kind: str, rows: list[Row]) -> Possible:
             frozenset(value for row in searches for value in row.every_include),
             frozenset(PROVENANCE for row in searches if row.provenance),
         ),
+        any(kind in row.types for row in rows if row.interaction == "transaction"),
     )
 
 

@@ -138,12 +138,15 @@ def refused(
 ) -> bool:
     """Whether the choices that are known (category, category of providers, permitted) say no to one of `categories`.
 
-    A choice for treatment data counts for a category without one of its own. A requester whose category is not known
-    ('') may be of any.
+    A choice for treatment data counts for a category without one of its own for these providers. A requester whose
+    category is not known ('') may be of any.
     """
+    about = [k for k in known if provider_category in ("", k[1]) or k[1] == ""]
     for category in categories:
-        own = [k for k in known if k[0] == category] or [k for k in known if k[0] == TREATMENT]
-        for _, providers, permitted in own:
-            if not permitted and (provider_category in ("", providers) or providers == ""):
-                return True
+        own = [k for k in about if k[0] == category]
+        told = {providers for _, providers, _ in own}
+        other = [k for k in about if k[0] == TREATMENT and k[1] not in told]
+        rows = own + other if not provider_category else own or other
+        if not all(permitted for _, _, permitted in rows):
+            return True
     return False

@@ -1,21 +1,102 @@
 """The end of an event: at the end of its term it is removed, and its hash stays in its seal.
 
+`Retention.round` does it for one organisation, in one process at a time; the command `schakel log retain` and the node
+itself (`retaining`) have no other way.
+
 Source: NEN 7513 (in practice the term of the record itself, 20 years) and the decree of 2019 (at least five years after
 writing). The database refuses to remove what is younger than that, whatever is asked.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import asyncpg
+import structlog
 
 from schakel.generic.logging import seal
+from schakel.generic.logging.events import Event
+from schakel.generic.logging.log import AuditLog
+from schakel.kernel.background import beside, repeated
+from schakel.kernel.clock import now
 from schakel.kernel.outcomes import Invalid
 from schakel.store.connection import acquire
 
 LEAST_YEARS = 5
 DEFAULT_YEARS = 20
+
+LOCK = 0x5C4A_5EA2
+"""The first number of the advisory lock; the second is that of the organisation."""
+_log = structlog.get_logger("schakel.log")
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """The end of the term in the log of one organisation (`ura`, `name`), which keeps events for `years`."""
+
+    pool: asyncpg.Pool
+    log: AuditLog
+    ura: str
+    name: str
+    years: int
+
+    async def round(self) -> int | None:
+        """Removes what is past its term now, after an event that says so: how many events. None when another process
+        is doing it, which an advisory lock of the database tells. What a crash left is removed in a later round.
+
+        Raises `Invalid` for a term that is shorter than the law allows, and `Busy` when the log cannot be written.
+        """
+        async with acquire(self.pool) as holding:
+            if not await holding.fetchval("SELECT pg_try_advisory_lock($1, $2)", LOCK, self.log.tenant):
+                return None
+            try:
+                return await self._removed()
+            finally:
+                await holding.execute("SELECT pg_advisory_unlock($1, $2)", LOCK, self.log.tenant)
+
+    async def _removed(self) -> int:
+        numbers = await expired(self.pool, self.log.tenant, now(), self.years)
+        if not numbers:
+            return 0
+        seals = "1 seal" if len(numbers) == 1 else f"{len(numbers)} seals"
+        await self.log.write(
+            Event(
+                subtype="retention",
+                action="D",
+                outcome="0",
+                requester=self.ura,
+                holder=self.ura,
+                holder_name=self.name,
+                explanation=f"events of {seals} ({numbers[0]} to {numbers[-1]}), past {self.years} years",
+            )
+        )
+        return sum([await remove(self.pool, self.log.tenant, number) for number in numbers])
+
+
+@asynccontextmanager
+async def retaining(logs: Sequence[Retention], seconds: float) -> AsyncIterator[None]:
+    """Removes what is past its term from these logs, at once and every so many `seconds`, until the end of the block;
+    with 0 seconds never."""
+
+    async def turn(one: Retention) -> bool:
+        if removed := await one.round():
+            _log.info("log-past-term-removed", organisation=one.ura, events=removed)
+        return False
+
+    async def work() -> None:
+        turns = (partial(turn, one) for one in logs)
+        await asyncio.gather(*(repeated(step, seconds, _log, "log-past-term-not-removed") for step in turns))
+
+    if not seconds:
+        yield
+        return
+    async with beside(work()):
+        yield
 
 
 def latest_removable(moment: datetime, years: int = LEAST_YEARS) -> datetime:
