@@ -15,7 +15,7 @@ from bench.pair import Pair, Place
 from bench.reading import CLIENTS, cost, logged, middle
 from bench.report import Figure
 from schakel.exchanges.bgz import requests_for
-from schakel.generic.identity.dpop import DpopKey
+from schakel.generic.identity.dpop_key import DpopKey
 
 _ROUNDS = 3
 _REQUESTS = 2400

@@ -22,7 +22,7 @@ from bench.facilities import Facilities, answering
 from schakel.demo import cast, toml
 from schakel.demo.processes import RegionProcess
 from schakel.generic.identity import AssertionSigner, User, new_key
-from schakel.generic.identity.dpop import DpopKey
+from schakel.generic.identity.dpop_key import DpopKey
 from schakel.store.embedded import EmbeddedServer
 from schakel_national.__main__ import FACILITIES
 

@@ -34,6 +34,9 @@ from schakel.generic.identity.keys import read_key
 from schakel.kernel import tls
 from schakel.kernel.outcomes import Invalid
 
+SERVICE_PROVIDER = "service-provider"
+"""Stands where organisations have their slug, in the address of the DID document of the service provider."""
+
 
 @dataclass(frozen=True)
 class Desk:
@@ -86,6 +89,16 @@ def wallet(settings: Settings, organisation: Organisation) -> Wallet:
     if organisation.uzi_certificate is not None and organisation.uzi_key is not None:
         held.insert(0, _own(organisation.uzi_certificate, organisation.uzi_key, did))
     return Wallet(did, read_key(organisation.signing_key), held)
+
+
+def provider(settings: Settings) -> Wallet | None:
+    """The credentials of the service provider of the node and its DID; None without one. Raises `Invalid` naming the
+    file at fault."""
+    given = settings.service_provider
+    if given is None:
+        return None
+    did = given.did or did_of(f"{settings.public_url}/{SERVICE_PROVIDER}")
+    return Wallet(did, read_key(given.signing_key), read_credentials(given.credentials))
 
 
 def _own(certificate: Path, key: Path, did: str) -> str:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from schakel.facilities.reach import Reach
 from schakel.kernel.outcomes import Invalid, Outcome, Upstream
 from schakel.network.peers import Allowance, PeerRefused, Peers, Reply, same_base, searchset
+from schakel.network.proving import AccessToken
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 FHIR = "application/fhir+json"
@@ -47,7 +48,9 @@ async def got(
     peers: Peers, handler: Handler, *, allowance: int = 20_000_000, path: str = "Condition?x=y"
 ) -> Reply:
     async with holder(handler) as base:
-        return await peers.get("1", f"{base}/{path}", "TOKEN", "stu3", "id.1", Allowance(allowance))
+        return await peers.get(
+            "1", f"{base}/{path}", AccessToken("TOKEN"), "stu3", "id.1", Allowance(allowance)
+        )
 
 
 def answering(
@@ -166,7 +169,7 @@ async def test_an_answer_that_stops_halfway_or_never_comes_is_a_failure(peers: P
     with pytest.raises(Upstream, match="no answer"):
         await got(peers, halfway)
     with pytest.raises(Upstream, match="no answer"):
-        await peers.get("1", "http://127.0.0.1:1/fhir/Patient", "T", "stu3", "id", Allowance(1))
+        await peers.get("1", "http://127.0.0.1:1/fhir/Patient", AccessToken("T"), "stu3", "id", Allowance(1))
     with pytest.raises(Upstream, match="no answer"):
         await peers.token("1", "http://127.0.0.1:1/token", {})
 
@@ -230,7 +233,7 @@ def token_body(**members: object) -> bytes:
     return orjson.dumps({"access_token": "abc", "token_type": "Bearer", "expires_in": 60, **members})
 
 
-async def token_from(peers: Peers, handler: Handler) -> str:
+async def token_from(peers: Peers, handler: Handler) -> AccessToken:
     async with holder(handler) as base:
         return await peers.token("1", f"{base}/token", {"grant_type": "client_credentials", "scope": "a b&c"})
 
@@ -241,7 +244,7 @@ async def test_a_token_is_asked_by_form(peers: Peers) -> None:
         assert dict(form) == {"grant_type": "client_credentials", "scope": "a b&c"}
         return web.Response(body=token_body(), content_type="application/json")
 
-    assert await token_from(peers, handler) == "abc"
+    assert await token_from(peers, handler) == AccessToken("abc")
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])

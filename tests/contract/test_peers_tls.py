@@ -18,6 +18,7 @@ from schakel.facilities.reach import Reach
 from schakel.kernel import tls
 from schakel.kernel.outcomes import Invalid, Upstream
 from schakel.network.peers import Allowance, Peers
+from schakel.network.proving import AccessToken
 
 EMPTY = b'{"resourceType":"Bundle","type":"searchset"}'
 
@@ -114,7 +115,7 @@ async def test_an_address_without_tls_is_not_asked(case: Case) -> None:
             await both(case.peers(), base)
         peers = case.peers()
         with pytest.raises(Upstream, match="not https"):
-            await peers.get("1", f"{base}/fhir/X", "T", "stu3", "id", Allowance(1000))
+            await peers.get("1", f"{base}/fhir/X", AccessToken("T"), "stu3", "id", Allowance(1000))
         await peers.close()
     assert seen == []
 

@@ -6,8 +6,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import replace
+from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -16,79 +15,35 @@ import pytest_asyncio
 import time_machine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from joserfc import jwt
 from joserfc.jwk import ECKey
 from tests.proofs import KEY, proof
+from tests.token_server import (
+    CERTIFICATE,
+    DATA_URL,
+    ISSUER,
+    OTHER,
+    OTHER_CERTIFICATE,
+    REQUESTER,
+    STRANGER,
+    TOKEN_URL,
+    Directory,
+    MakeServer,
+    asking,
+    form,
+    reading,
+)
 
 from schakel.generic.identity import (
     AuthorisationServer,
     Caller,
     OAuthError,
-    PeerCertificate,
     ServerRules,
-    User,
-    new_key,
 )
-from schakel.generic.identity.assertion import ASSERTION_TYPE, MAX_SECONDS
 from schakel.generic.identity.dpop import FRESH_SECONDS, LEEWAY_SECONDS
-from schakel.kernel.clock import new_id, now
+from schakel.kernel.clock import now
 from schakel.kernel.outcomes import Invalid, Outcome, Unauthenticated
 from schakel.store.database import connect
 from schakel.store.embedded import EmbeddedServer
-
-ISSUER = "https://node.example/haven"
-TOKEN_URL, DATA_URL = f"{ISSUER}/oauth2/token", f"{ISSUER}/fhir/stu3/Condition"
-REQUESTER, STRANGER = "22222222", "33333333"
-DOCTOR = User("900025039", "L. de Boer", "01.010")
-KEYS = {ura: new_key() for ura in (REQUESTER, STRANGER)}
-OTHER = ECKey.generate_key("P-256")
-CERTIFICATE = PeerCertificate(b"der", "x" * 43, frozenset({"node.example"}))
-OTHER_CERTIFICATE = PeerCertificate(b"other", "y" * 43)
-MakeServer = Callable[..., AuthorisationServer]
-
-
-class Directory:
-    """Public keys by URA."""
-
-    async def jwks(self, ura: str) -> Mapping[str, Any] | None:
-        return {"keys": [{k: v for k, v in KEYS[ura].items() if k != "d"}]} if ura in KEYS else None
-
-    async def facility_type(self, ura: str) -> str:
-        return ""
-
-
-def form(requester: str = REQUESTER, **claims: Any) -> dict[str, str]:
-    """A good token request."""
-    moment = int(now().timestamp())
-    content = {
-        "iss": requester,
-        "sub": requester,
-        "aud": ISSUER,
-        "jti": new_id(),
-        "iat": moment,
-        "exp": moment + MAX_SECONDS,
-        "user": DOCTOR.json(),
-        "purpose_of_use": "TREAT",
-        "treatment_relation": "current",
-        **claims,
-    }
-    key = ECKey.import_key(KEYS[requester])
-    return {
-        "grant_type": "client_credentials",
-        "scope": "bgz",
-        "client_assertion_type": ASSERTION_TYPE,
-        "client_assertion": jwt.encode({"alg": "ES256"}, content, key),
-    }
-
-
-def asking(*proofs: str, certificate: PeerCertificate | None = None) -> Caller:
-    """A caller at the token endpoint."""
-    return Caller("POST", TOKEN_URL, dpop=proofs, certificate=certificate)
-
-
-def reading(token: str, *proofs: str, scheme: str = "DPoP", **members: Any) -> Caller:
-    """A caller at the data."""
-    return replace(Caller("GET", DATA_URL, (f"{scheme} {token}",), proofs), **members)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -135,6 +90,17 @@ async def refused(server: AuthorisationServer, caller: Caller, code: str, word: 
     assert caught.value.message.replace('"', "'") in challenge
     if word == "invalid_dpop_proof":
         assert challenge.startswith("DPoP ") and "ES256" in challenge
+
+
+async def test_who_asks_by_assertion_is_called_as_this_holder_knows_them(make_server: MakeServer) -> None:
+    """It is what the patient reads in the log; nobody vouched for it, so that introspection does not say it."""
+    server = make_server()
+    for requester, name in ((REQUESTER, "Kliniek Oost"), (STRANGER, "")):
+        answer = await server.token(form(requester), asking())
+        assert answer.grant.requester_name == name
+        bearer = Caller("GET", DATA_URL, (f"Bearer {answer.token}",))
+        assert (await server.identify(bearer)).requester_name == name
+        assert "Kliniek" not in str(await server.introspect(answer.token))
 
 
 # -- bound to a key ------------------------------------------------------------------------------------------

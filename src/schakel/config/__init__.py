@@ -9,11 +9,13 @@ from schakel.config.certificates import Back, Certificates, CredentialTrust, Int
 from schakel.config.consent import AcuteOptOut, BreakGlass, Mitz, MitzCategory
 from schakel.config.dezi import Dezi
 from schakel.config.entries import Entries, Publication, UpdateClient
+from schakel.config.limits import Limits
 from schakel.config.localisation import MinvwsOAuth, Nvi, NviScopes, Prs, Registration
-from schakel.config.node import Limits, Log, Organisation, Peer, Settings, Tokens, load
+from schakel.config.node import Log, Organisation, Peer, Settings, load
 from schakel.config.patients import Broker, MedMij
 from schakel.config.portal import Portal, PortalLogin, PortalPerson, Roadmap
 from schakel.config.sources import DirectorySource
+from schakel.config.tokens import ServiceProvider, Tokens
 
 __all__ = [
     "RESERVED_SLUGS",
@@ -45,6 +47,7 @@ __all__ = [
     "Publication",
     "Registration",
     "Roadmap",
+    "ServiceProvider",
     "Settings",
     "Tokens",
     "UpdateClient",

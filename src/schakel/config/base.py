@@ -15,7 +15,16 @@ from schakel.kernel.outcomes import Invalid
 from schakel.kernel.values import Ura
 
 RESERVED_SLUGS = frozenset(
-    {"directory", "portal", "health", "metrics", "static", "openapi.json", ".well-known"}
+    {
+        "directory",
+        "portal",
+        "service-provider",
+        "health",
+        "metrics",
+        "static",
+        "openapi.json",
+        ".well-known",
+    }
 )
 
 
@@ -34,15 +43,21 @@ def _ura(value: str) -> str:
         raise ValueError(error.message) from error
 
 
-def _url(value: str) -> str:
+def _address(value: str) -> str:
     if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
         raise ValueError("an http(s) address without query is needed")
-    return value.rstrip("/")
+    return value
+
+
+def _url(value: str) -> str:
+    return _address(value).rstrip("/")
 
 
 Slug = Annotated[str, AfterValidator(_slug)]
 UraNumber = Annotated[str, AfterValidator(_ura)]
 Url = Annotated[str, AfterValidator(_url)]
+Address = Annotated[str, AfterValidator(_address)]
+"""As `Url`, kept as it is written: a name that others compare letter for letter."""
 
 
 class Section(BaseModel):

@@ -140,6 +140,12 @@ class Back(Section):
         "what clients send: percent-encoded PEM, or RFC 9440",
         pattern=r"^[A-Za-z0-9-]*$",
     )
+    address_header: str = Field(
+        "",
+        description="header in which such a proxy adds the address of its client, such as X-Forwarded-For, on every "
+        "listener; the last address that is no proxy's counts. When not given everybody behind a proxy has its address",
+        pattern=r"^[A-Za-z0-9-]*$",
+    )
     verdict_seconds: float = Field(
         60, description="seconds in which a certificate is not judged again", ge=0, le=3600
     )
@@ -152,6 +158,8 @@ class Back(Section):
             raise ValueError(
                 "proxies needs proxy_header, the header in which they give the client's certificate"
             )
+        if self.address_header and not self.proxies:
+            raise ValueError("address_header needs proxies, the addresses from which it is believed")
         if self.proxy_header and not self.proxies:
             raise ValueError("proxy_header needs proxies, the addresses from which it is believed")
         if not self.proxies and self.certificate is None:

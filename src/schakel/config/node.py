@@ -20,9 +20,11 @@ from schakel.config.certificates import Back, Certificates, CredentialTrust, Int
 from schakel.config.consent import AcuteOptOut, BreakGlass, Mitz
 from schakel.config.dezi import Dezi
 from schakel.config.entries import Entries
+from schakel.config.limits import Limits
 from schakel.config.localisation import Nvi, Prs, Registration
 from schakel.config.patients import MedMij
 from schakel.config.portal import Portal, Roadmap
+from schakel.config.tokens import ServiceProvider, Tokens
 from schakel.kernel.outcomes import Invalid
 
 
@@ -59,6 +61,11 @@ class Organisation(Section):
     uzi_key: Path | None = Field(None, description="its private key (PEM file)")
     credentials: tuple[Path, ...] = Field(
         (), description="credentials that others gave us: a JWT in each file"
+    )
+    delegates: bool = Field(
+        False,
+        description="lets the service provider of the node (service_provider) ask in our name: whenever it presents "
+        "itself it gets a ServiceProviderDelegationCredential of minutes, signed with signing_key",
     )
     presentation_definitions: dict[str, Path] = Field(
         {},
@@ -144,27 +151,6 @@ class Peer(Section):
         return self
 
 
-class Tokens(Section):
-    """How tokens for other organisations are given and shown; their life is `token_lifetime`, and 900 seconds at most
-    for one that a presentation was given for."""
-
-    dpop: Literal["off", "accepted", "required"] = Field(
-        "accepted",
-        description="binding tokens to a key of who asks (DPoP, RFC 9449); risk of off, and of accepted for those who "
-        "do not use it: whoever has seen a token can use it",
-    )
-    bind_certificate: bool = Field(
-        True,
-        description="a token that was asked with a client certificate is shown with that certificate (RFC 8705), and "
-        "one that is bound to neither a certificate nor a key is not taken on back; risk of false: as above",
-    )
-    client_assertion: Literal["optional", "required"] = Field(
-        "optional",
-        description="whether a service provider must present itself beside a care organisation (grant jwt-bearer); "
-        "when it does, it is verified in any case",
-    )
-
-
 class Log(Section):
     """The NEN 7513 log: how it is sealed and how long it is kept."""
 
@@ -192,42 +178,13 @@ class Log(Section):
         ge=1,
     )
     retention_years: int = Field(20, description="years after which events may be removed", ge=5, le=200)
-
-
-class Limits(Section):
-    """Bounds; each names itself in the error of a caller who passes it."""
-
-    body: int = Field(20_000_000, description="bytes of a request body, unpacked", ge=1000)
-    depth: int = Field(64, description="levels of nesting in a body", ge=8, le=200)
-    entries: int = Field(5000, description="entries in a batch or transaction", ge=1)
-    guarded_body: int = Field(
-        1_000_000, description="bytes of a request body at the guarded door, unpacked", ge=1000
+    retention_seconds: float = Field(
+        86_400,
+        description="seconds between two rounds in which the node removes what is past that term; 0 for none, when "
+        "`schakel log retain` does it",
+        ge=0,
+        le=31_536_000,
     )
-    guarded_entries: int = Field(100, description="entries in a batch at the guarded door", ge=1)
-    parameters: int = Field(200, description="parameters in a query, at most 200", ge=1, le=200)
-    values: int = Field(200, description="values of one search parameter, divided by commas", ge=1)
-    chain_depth: int = Field(3, description="references that one chain or _has goes through", ge=0)
-    includes: int = Field(1000, description="resources that includes may add to a page", ge=0)
-    document: int = Field(2000, description="resources in a document ($document)", ge=1)
-    include_depth: int = Field(4, description="rounds of :iterate in includes", ge=0)
-    page: int = Field(200, description="matches on a page when _count is not given", ge=1)
-    page_max: int = Field(1000, description="most matches on a page", ge=1)
-    remembered: int = Field(20_000, description="most matches in all pages of a search", ge=1)
-    query_seconds: float = Field(20, description="seconds one database statement may take", gt=0)
-    expression_steps: int = Field(100_000, description="steps of an expression that a caller sends", ge=1000)
-    search_parameters: int = Field(50, description="search parameters an organisation may add", ge=0, le=1000)
-    search_parameter_steps: int = Field(
-        5000, description="steps of the expression of an added search parameter on one resource", ge=100
-    )
-    patch_operations: int = Field(1000, description="operations in a patch", ge=1)
-    header_bytes: int = Field(65_536, description="bytes of a request line and its headers", ge=1000)
-    header_seconds: float = Field(
-        20, description="seconds in which a request line and its headers must be whole", gt=0
-    )
-    handshake_seconds: float = Field(10, description="seconds in which TLS must be agreed on", gt=0)
-    body_seconds: float = Field(120, description="seconds in which a request body must be whole", gt=0)
-    idle_seconds: float = Field(75, description="seconds an unused connection stays open", gt=0)
-    connections: int = Field(1000, description="connections that callers hold open at one listener", ge=1)
 
 
 class Settings(BaseSettings):
@@ -256,6 +213,18 @@ class Settings(BaseSettings):
     peer_ca: tuple[Path, ...] = Field(
         (), description="authorities of other organisations' servers (PEM files); the system's when empty"
     )
+    peer_uzi: Literal["off", "checked", "required"] = Field(
+        "checked",
+        description="the UZI number in the certificate of another organisation's server: checked refuses a server of "
+        "another URA than the directory says, and takes a certificate without a number; required refuses that too; "
+        "risk of off, and of checked where there is no number: whoever writes a directory can lead questions to a "
+        "server of their own",
+    )
+    peer_dpop: bool = Field(
+        True,
+        description="tokens of other organisations are asked bound to a key of this process (DPoP) where their server "
+        "offers that; risk of false: a token that is not bound to our certificate either serves who has seen it",
+    )
     organisations: tuple[Organisation, ...] = Field(
         description="the organisations of this node", min_length=1
     )
@@ -278,6 +247,9 @@ class Settings(BaseSettings):
     )
     token_lifetime: int = Field(300, description="seconds an access token is valid", ge=30, le=3600)
     tokens: Tokens = Field(Tokens(), description="tokens for other organisations")
+    service_provider: ServiceProvider | None = Field(
+        None, description="the service provider that runs the node; without it none presents itself"
+    )
     medmij: MedMij = Field(MedMij(), description="taking part in MedMij")
     dezi: Dezi | None = Field(None, description="knowing professionals by Dezi; not at all without it")
     mitz: Mitz = Field(Mitz(), description="asking Mitz what patients chose")
@@ -287,6 +259,19 @@ class Settings(BaseSettings):
     roadmap: Roadmap = Field(Roadmap(), description="the board of the roadmap of a region")
     log: Log = Field(Log(), description="the NEN 7513 log")
     limits: Limits = Field(Limits(), description="bounds")
+
+    @model_validator(mode="after")
+    def _delegated_to_somebody(self) -> Self:
+        for organisation in self.organisations:
+            if organisation.delegates and self.service_provider is None:
+                raise ValueError(f"delegates of {organisation.slug} needs service_provider: to whom")
+        return self
+
+    @model_validator(mode="after")
+    def _nonces_need_proofs(self) -> Self:
+        if self.tokens.dpop_nonce and self.tokens.dpop == "off":
+            raise ValueError("tokens.dpop_nonce needs tokens.dpop: a nonce stands in a proof of possession")
+        return self
 
     @model_validator(mode="after")
     def _internal_certificates_are_asked(self) -> Self:

@@ -8,14 +8,15 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from schakel.config.base import Section, Slug, UraNumber, Url
+from schakel.config.base import Address, Section, Slug, UraNumber
+from schakel.kernel.values import NAME_LENGTH
 from schakel.portal.people import Role
 
 
 class PortalLogin(Section):
     """The OpenID Connect provider at which the people of the portal log in."""
 
-    issuer: Url = Field(description="its issuer, as in its metadata")
+    issuer: Address = Field(description="its issuer, letter for letter as in its metadata")
     client_id: str = Field(description="our client id there", min_length=1)
     key: Path = Field(description="private RSA key (JWK or PEM file) that proves us there")
     certificate: Path | None = Field(
@@ -28,10 +29,10 @@ class PortalPerson(Section):
     """Someone who may do more in the portal than read what is public."""
 
     subject: str = Field(
-        description="what the provider calls this person (claim sub)", min_length=1, max_length=255
+        description="what the provider calls this person (claim sub)", min_length=1, max_length=NAME_LENGTH
     )
     name: str = Field(
-        "", description="name on the pages; what the provider says when not given", max_length=255
+        "", description="name on the pages; what the provider says when not given", max_length=NAME_LENGTH
     )
     roles: tuple[Role, ...] = Field(
         description="programme: the work agenda, imports, and second reader everywhere; declarer: states how things "
@@ -106,6 +107,9 @@ class Roadmap(Section):
         description="fewest people whose number the pages on hybrid care show to somebody who is not logged in; 0 "
         "shows every number",
         ge=0,
+    )
+    trail_days: int = Field(
+        730, description="days that the board knows who logged in at the portal, and who did what there", ge=1
     )
     items: int = Field(500, description="items in a roadmap that is imported", ge=1)
     characters: int = Field(2000, description="characters in a text of a roadmap that is imported", ge=100)

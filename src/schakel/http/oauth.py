@@ -11,13 +11,14 @@ from starlette.responses import Response
 
 from schakel.fhir.search import pairs_of
 from schakel.generic.identity import Grant, OAuthError, Passage, PatientGrant
-from schakel.generic.identity.errors import InvalidClientError
+from schakel.generic.identity.errors import NONCE_HEADER, InvalidClientError
 from schakel.generic.identity.patient import is_host
 from schakel.generic.logging import ChainEvent, Event
 from schakel.generic.logging.chain import ChainType
 from schakel.http.errors import problem
 from schakel.http.node import Node, OrganisationServices, PatientDoor
 from schakel.http.peer import caller, certificate, network_address
+from schakel.http.rates import Counting
 from schakel.http.reading import as_json, read_form
 from schakel.kernel.outcomes import Invalid, NotFound, Outcome, naming
 from schakel.kernel.values import Ura
@@ -63,22 +64,30 @@ class OAuth:
     async def token(self, request: Request) -> Response:
         """The token endpoint (RFC 6749, RFC 7523)."""
         try:
-            organisation = self._node.organisation(request.path_params["organisation"])
-            form = await read_form(request)
-            address = network_address(request)
-            door = organisation.patients
-            if door is not None and form.get("grant_type") in door.tokens.grant_types:
-                return await self._patient_token(request, organisation, door, form, address)
-            try:
-                answer = await organisation.server.token(form, caller(request, self._url))
-            except OAuthError as error:
-                if error.requester:
-                    await organisation.log.write(_refused_token(organisation, error, address))
-                raise
-            await organisation.log.write(_token_event(organisation, answer.grant, address))
-            return as_json(answer.json())
+            with self._node.token_rates.counted(network_address(request)) as counting:
+                return await self._token(request, counting)
         except Exception as error:
             return oauth_error(error)
+
+    async def _token(self, request: Request, counting: Counting) -> Response:
+        organisation = self._node.organisation(request.path_params["organisation"])
+        form = await read_form(request)
+        address = network_address(request)
+        door = organisation.patients
+        if door is not None and form.get("grant_type") in door.tokens.grant_types:
+            return await self._patient_token(request, organisation, door, form, address)
+        try:
+            answer = await organisation.server.token(form, caller(request, self._url), counting.by)
+        except OAuthError as error:
+            if error.requester:
+                # Not counted as theirs: others may have what they signed, such as an assertion for another holder.
+                await organisation.log.write(_refused_token(organisation, error, address))
+            raise
+        await organisation.log.write(_token_event(organisation, answer.grant, address))
+        given = as_json(answer.json())
+        if answer.grant.jkt and (nonce := organisation.server.nonce()):
+            given.headers[NONCE_HEADER] = nonce
+        return given
 
     async def revoke(self, request: Request) -> Response:
         """Token revocation (RFC 7009): a client withdraws what a person allowed."""
@@ -175,12 +184,17 @@ class OAuth:
             return oauth_error(error)
 
 
+_WORDS = {429: "temporarily_unavailable"}
+"""The word for what is no error of OAuth, by status. The token endpoint has none of its own for 429."""
+
+
 def oauth_error(error: Exception) -> Response:
     """An error as the token endpoint tells it (RFC 6749, section 5.2); what is our own fault as elsewhere."""
     if not isinstance(error, OAuthError) and (not isinstance(error, Outcome) or error.status >= 500):
         return problem(error)
-    word = error.error if isinstance(error, OAuthError) else "invalid_request"
+    word = error.error if isinstance(error, OAuthError) else _WORDS.get(error.status, "invalid_request")
     answer = as_json({"error": word, "error_description": error.message}, error.status)
+    answer.headers.update(error.headers)
     if error.status == 503:
         answer.headers["Retry-After"] = "5"
     return answer

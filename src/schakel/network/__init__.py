@@ -13,8 +13,10 @@ from schakel.network.finders import IndexFinder, PermissionFinder
 from schakel.network.holders import HolderRules, Holders, Question
 from schakel.network.locating import Asked, Finder, Finding, Findings, Located, Locator, Reason, Wanted
 from schakel.network.peers import Peers, Reply
+from schakel.network.proving import AccessToken, Proofs, ServerUras
 
 __all__ = [
+    "AccessToken",
     "Asked",
     "Finder",
     "Finding",
@@ -27,10 +29,12 @@ __all__ = [
     "Locator",
     "Peers",
     "PermissionFinder",
+    "Proofs",
     "Question",
     "Reason",
     "Reply",
     "RequestResult",
+    "ServerUras",
     "TokenAsker",
     "Wanted",
     "assemble",

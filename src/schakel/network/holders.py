@@ -129,7 +129,7 @@ class Holders:
                     reason = f"the directory has no {question.version.upper()} address of this holder"
                     return _nothing(question, ura, "failed", reason, address)
                 token = await self._asker.token(
-                    ura, address.issuer, address.token_endpoint, question.errand, address.metadata
+                    ura, address.issuer, address.token_endpoint, question.errand, address.metadata, base
                 )
         except PeerRefused as refused:
             return _nothing(question, ura, "refused", refused.message, address, answered=True)

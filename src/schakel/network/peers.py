@@ -8,7 +8,7 @@ from __future__ import annotations
 import json as plain_json
 import re
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -23,6 +23,8 @@ from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
 from schakel.kernel import trace
 from schakel.kernel.outcomes import Forbidden, Invalid, Upstream
+from schakel.kernel.tls import client as system_tls
+from schakel.network.proving import AccessToken, AnotherServerError, OfHolder, Proofs, ServerUras, wants_nonce
 
 MAX_PAGE_BYTES = 10_000_000
 MAX_RESOURCES = 50_000
@@ -71,6 +73,10 @@ class PeerRefused(Forbidden):
         self.decision = decision
 
 
+class NonceWantedError(PeerRefused):
+    """The token endpoint refused a proof for its nonce alone: the next proof will have the one that it gave."""
+
+
 class PeerLate(Upstream):
     """No answer came within the time that there was."""
 
@@ -86,6 +92,9 @@ class Peers:
     Addresses come from directories and from the metadata of holders, so they lead no further than `reach` says. Those
     at the same scheme, host and port as one of `entered`, which the operator chose, lead where they lead; where `reach`
     has http on this machine, a document may be read so even with `tls`.
+
+    With `proofs` tokens can be asked that are bound to our key. With `uras` nothing is sent to a server whose
+    certificate is of another holder.
     """
 
     def __init__(
@@ -97,14 +106,25 @@ class Peers:
         shows_certificate: bool = False,
         reach: Reach | None = None,
         entered: Iterable[str] = (),
+        proofs: Proofs | None = None,
+        uras: ServerUras | None = None,
     ) -> None:
         self.shows_certificate = shows_certificate
         self._tls = tls
+        self._proofs = proofs
+        self._uras = uras
+        # Given with each request: the connector has the check of who answers, in the place of a context.
+        self._context: ssl.SSLContext | bool = tls or (True if uras is None else system_tls(setting=""))
         self._reach = reach or Reach()
         self._entered = frozenset(origin(one) for one in entered)
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(timeout, 5))
         self._per_holder = per_holder
         self._sessions: dict[tuple[str, bool], aiohttp.ClientSession] = {}
+
+    @property
+    def proves(self) -> bool:
+        """Whether tokens can be asked that are bound to our key."""
+        return self._proofs is not None
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -133,7 +153,7 @@ class Peers:
                 connector=aiohttp.TCPConnector(
                     limit=self._per_holder,
                     keepalive_timeout=30,
-                    ssl=self._tls or True,
+                    ssl=True if self._uras is None else OfHolder(self._uras, ura),
                     resolver=None if entered else self._reach.resolver(),
                     use_dns_cache=entered,
                 ),
@@ -143,33 +163,45 @@ class Peers:
             )
         return session
 
-    async def token(self, ura: str, endpoint: str, form: dict[str, str]) -> str:
-        """An access token of holder `ura` for a token request. Raises `PeerRefused` and `Upstream`."""
+    async def token(
+        self, ura: str, endpoint: str, form: Mapping[str, str], *, prove: bool = False
+    ) -> AccessToken:
+        """An access token of holder `ura` for a token request; with `prove` (needs `proofs`) one that is bound to our
+        key, when the server wants that too. Raises `NonceWantedError`, `PeerRefused` and `Upstream`."""
+        proofs = self._proofs if prove else None
+        headers = trace.outgoing() | (
+            {"DPoP": proofs.proof(ura, "POST", endpoint)} if proofs is not None else {}
+        )
         try:
             async with self._client(ura, endpoint).post(
-                endpoint, data=form, headers=trace.outgoing(), allow_redirects=False
+                endpoint, data=form, headers=headers, allow_redirects=False, ssl=self._context
             ) as response:
                 body = await _limited(response, _MAX_ERROR_BYTES, Allowance(_MAX_ERROR_BYTES))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _silent("the token endpoint gave no answer ", error) from error
         table = _object(body)
+        learned = proofs is not None and proofs.learn(ura, endpoint, response.headers)
         if response.status in (400, 401, 403):
             word, text = table.get("error", ""), table.get("error_description", "")
-            raise PeerRefused(_shown(f"no token: {word} {text}".strip(), 300))
+            refused = NonceWantedError if learned and word == "use_dpop_nonce" else PeerRefused
+            raise refused(_shown(f"no token: {word} {text}".strip(), 300))
         if response.status != 200:
             raise Upstream(f"the token endpoint answered {response.status}")
         token = table.get("access_token")
         if not isinstance(token, str) or not re.fullmatch(r"[A-Za-z0-9\-._~+/=]{1,4096}", token):
             raise Upstream("the token endpoint gave no usable token")
-        if str(table.get("token_type", "")).lower() != "bearer":
+        kind = str(table.get("token_type", "")).lower()
+        if kind == "dpop" and proofs is not None:
+            return AccessToken(token, bound=True)
+        if kind != "bearer":
             raise Upstream("the token endpoint gave a token that is no bearer token")
-        return token
+        return AccessToken(token)
 
     async def document(self, ura: str, url: str) -> dict[str, Any]:
         """The JSON object that holder `ura` publishes at `url`. Raises `Upstream`."""
         try:
             async with self._client(ura, url, document=True).get(
-                url, headers=trace.outgoing(), allow_redirects=False
+                url, headers=trace.outgoing(), allow_redirects=False, ssl=self._context
             ) as response:
                 body = await _limited(response, _MAX_ERROR_BYTES, Allowance(_MAX_ERROR_BYTES))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -179,29 +211,55 @@ class Peers:
         return _object(body)
 
     async def get(
-        self, ura: str, url: str, token: str, version: Version, request_id: str, allowance: Allowance
+        self, ura: str, url: str, token: AccessToken, version: Version, request_id: str, allowance: Allowance
     ) -> Reply:
-        """One searchset page of holder `ura`. Raises `PeerRefused`, `Invalid` (not what was asked) and `Upstream`."""
+        """One searchset page of holder `ura`, asked once more when the proof of a bound token lacked the holder's
+        nonce. Raises `PeerRefused`, `Invalid` (not what was asked) and `Upstream`."""
+        reply = await self._page(ura, url, token, version, request_id, allowance)
+        if reply is None:
+            reply = await self._page(ura, url, token, version, request_id, allowance)
+        if reply is None:
+            raise PeerRefused("refused with 401: it asks for a nonce again and again")
+        return reply
+
+    async def _page(
+        self, ura: str, url: str, token: AccessToken, version: Version, request_id: str, allowance: Allowance
+    ) -> Reply | None:
+        """As `get`, asked once; None when the holder wants a nonce, which the next proof will have."""
         headers = {
-            "Authorization": f"Bearer {token}",
+            **self._authorised(ura, url, token),
             "Accept": "application/fhir+json",
             "X-Request-ID": request_id,
             **trace.outgoing(),
         }
         try:
-            async with self._client(ura, url).get(url, headers=headers, allow_redirects=False) as response:
+            async with self._client(ura, url).get(
+                url, headers=headers, allow_redirects=False, ssl=self._context
+            ) as response:
                 good = response.status == 200
                 if good:
                     _check_media(response.headers.get("Content-Type", ""), version)
                 body = await _limited(response, MAX_PAGE_BYTES if good else _MAX_ERROR_BYTES, allowance)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _silent("no answer ", error) from error
+        if token.bound and self._proofs is not None:
+            learned = self._proofs.learn(ura, url, response.headers)
+            wanted = response.status == 401 and wants_nonce(response.headers.getall("WWW-Authenticate", ()))
+            if learned and wanted:
+                return None
         decision = _shown(response.headers.get("X-Decision-ID", ""), 64)
         if response.status in (401, 403):
             raise PeerRefused(f"refused with {response.status}: {_diagnostics(body)}", decision)
         if not good:
             raise Upstream(f"answered {response.status}: {_diagnostics(body)}")
         return Reply(body, decision)
+
+    def _authorised(self, ura: str, url: str, token: AccessToken) -> dict[str, str]:
+        """The headers that show a token, for a GET of `url`."""
+        if not token.bound or self._proofs is None:
+            return {"Authorization": f"Bearer {token.value}"}
+        proof = self._proofs.proof(ura, "GET", url, token.value)
+        return {"Authorization": f"DPoP {token.value}", "DPoP": proof}
 
 
 def same_base(url: str, base: str) -> bool:
@@ -288,6 +346,8 @@ def _shown(text: str, most: int) -> str:
 
 def _silent(what: str, error: Exception) -> Upstream:
     """What is raised when no answer came: `what`, and why in a word."""
+    if isinstance(error, AnotherServerError):
+        return Upstream(f"it is not asked: {error.why}", code="peer-another")
     if isinstance(error, TimeoutError):
         return PeerLate(f"{what}(time-out)")
     if isinstance(cause := error.__cause__, OutOfReachError):

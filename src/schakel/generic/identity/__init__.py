@@ -9,7 +9,7 @@ Patients prove themselves in a browser (`authorisation_request`, `flows`, `broke
 the login service. `PatientTokens` gives the codes and tokens, `PatientGrant` is what such a token says.
 """
 
-from schakel.generic.identity.dpop import DpopKey
+from schakel.generic.identity.dpop_key import DpopKey
 from schakel.generic.identity.errors import OAuthError
 from schakel.generic.identity.keys import new_key, read_key
 from schakel.generic.identity.model import Caller, Grant, PeerCertificate, User

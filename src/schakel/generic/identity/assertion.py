@@ -35,6 +35,9 @@ class RequesterKeys(Protocol):
     async def jwks(self, ura: str) -> Mapping[str, Any] | None:
         """The JWK Set of the organisation with this URA, or None when it is not known."""
 
+    async def name(self, ura: str) -> str:
+        """The name of the organisation with this URA, '' when it is not known."""
+
     async def facility_type(self, ura: str) -> str:
         """The type of the organisation with this URA, '' when it is not known."""
 

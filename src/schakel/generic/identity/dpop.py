@@ -13,19 +13,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 from joserfc.util import urlsafe_b64decode
 
 from schakel.generic.identity.errors import InvalidDpopProofError
 from schakel.generic.identity.jws import made_with, opened, registry
-from schakel.generic.identity.keys import new_key, read_key
-from schakel.kernel.clock import new_id, now
+from schakel.generic.identity.nonces import Nonces
 
 ALGORITHMS = ("ES256", "ES384", "ES512", "PS256", "PS384", "PS512")
 """Signatures of proofs that are taken; what the metadata say."""
@@ -58,9 +55,18 @@ class Proof:
     issued: float
 
 
-def proved(headers: tuple[str, ...], method: str, url: str, moment: float, token: str | None = None) -> Proof:
+def proved(
+    headers: tuple[str, ...],
+    method: str,
+    url: str,
+    moment: float,
+    token: str | None = None,
+    nonces: Nonces | None = None,
+) -> Proof:
     """The proof in the DPoP `headers` of a request with `method` to our address `url`, at `moment` (seconds since
-    1970); with `token` at a resource. Raises `InvalidDpopProofError` that names the one thing that is wrong.
+    1970); with `token` at a resource, and with `nonces` where it must have one of them.
+
+    Raises `InvalidDpopProofError` that names the one thing that is wrong.
     """
     if len(headers) != 1:
         what = "is missing" if not headers else "stands more than once"
@@ -88,8 +94,10 @@ def proved(headers: tuple[str, ...], method: str, url: str, moment: float, token
     if claims.get("htm") != method:
         raise _wrong("htm", f"the claim htm of the proof is not {method}, the method of this request", "htm")
     _check_address(claims.get("htu"), url)
+    if nonces is not None:
+        nonces.check(claims.get("nonce"), moment)
     issued = _check_time(claims.get("iat"), moment)
-    if token is not None and claims.get("ath") != _digest(token):
+    if token is not None and claims.get("ath") != token_digest(token):
         raise _wrong("ath", "the claim ath of the proof is not the SHA-256 of the token, in base64url", "ath")
     return Proof(jkt, jti, issued)
 
@@ -201,41 +209,10 @@ def _check_time(issued: object, moment: float) -> float:
     return float(issued)
 
 
-def _digest(token: str) -> str:
+def token_digest(token: str) -> str:
+    """What the claim ath says of a token."""
     return urlsafe_b64encode(hashlib.sha256(token.encode(errors="replace")).digest()).rstrip(b"=").decode()
 
 
 def _wrong(code: str, message: str, expression: str = "") -> InvalidDpopProofError:
     return InvalidDpopProofError(message, code=f"dpop-{code}", expression=expression)
-
-
-class DpopKey:
-    """The key with which we show that a token is ours."""
-
-    def __init__(self, key: ECKey) -> None:
-        self._key = key
-        self.jkt = key.thumbprint()
-
-    @classmethod
-    def new(cls) -> DpopKey:
-        """A key that lives as long as this value."""
-        return cls(ECKey.import_key(new_key()))
-
-    @classmethod
-    def read(cls, path: Path) -> DpopKey:
-        """The private key in the JWK file `path`. Raises `Invalid`."""
-        return cls(read_key(path))
-
-    def proof(self, method: str, url: str, token: str | None = None) -> str:
-        """The header DPoP for one request with `method` to `url`; with `token` when the request carries one."""
-        claims: dict[str, Any] = {
-            "jti": new_id(),
-            "htm": method,
-            "htu": url.partition("#")[0].partition("?")[0],
-            "iat": int(now().timestamp()),
-        }
-        if token is not None:
-            claims["ath"] = _digest(token)
-        members = self._key.as_dict(private=False)
-        jwk = {name: members[name] for name in ("kty", "crv", "x", "y")}
-        return jwt.encode({"typ": "dpop+jwt", "alg": "ES256", "jwk": jwk}, claims, self._key, ["ES256"])

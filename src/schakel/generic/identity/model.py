@@ -138,12 +138,13 @@ class Caller:
 class Grant:
     """What a valid access token says.
 
-    `requester` is the asking organisation's URA, `facility_type` its type (a code of 2.16.840.1.113883.2.4.15.1060), as
-    a credential proved or as the holder's own directory says. `jti` is the token's own id (not the token), `patient` a
-    BSN when the token is for one patient only, else ''. `assurance` is the level at which the user proved who they are
-    (a URI such as http://eidas.europa.eu/LoA/high), '' when only the organisation vouches. `claims` are the values that
-    the presented credentials proved, by field id of the presentation definition. `jkt` and `x5t` are the thumbprints of
-    the key (RFC 9449) and the certificate (RFC 8705) the token is bound to, '' when to none.
+    `requester` is the asking organisation's URA, `requester_name` its name and `facility_type` its type (a code of
+    2.16.840.1.113883.2.4.15.1060), as a credential proved or as the holder's own directory says. `jti` is the token's
+    own id (not the token), `patient` a BSN when the token is for one patient only, else ''. `assurance` is the level at
+    which the user proved who they are (a URI such as http://eidas.europa.eu/LoA/high), '' when only the organisation
+    vouches. `claims` are the values that the presented credentials proved, by field id of the presentation definition.
+    `jkt` and `x5t` are the thumbprints of the key (RFC 9449) and the certificate (RFC 8705) the token is bound to, ''
+    when to none.
     """
 
     requester: str

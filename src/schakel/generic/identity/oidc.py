@@ -227,7 +227,9 @@ class LoginService:
         """What the service publishes, asked again after ten minutes."""
         if self._known is None or self._known.until < time.monotonic():
             issuer = self._rules.issuer
-            table = _object(await self._asked("GET", f"{issuer}/.well-known/openid-configuration", b"", {}))
+            # A slash that ends the issuer is part of its name, and not doubled here (Discovery 1.0, section 4.1).
+            place = f"{issuer.removesuffix('/')}/.well-known/openid-configuration"
+            table = _object(await self._asked("GET", place, b"", {}))
             if table.get("issuer") != issuer:
                 raise LoginWrong(
                     "the login service has another issuer than was configured", code="login-issuer"

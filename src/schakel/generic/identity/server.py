@@ -8,7 +8,7 @@ in `tokens`.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,8 +16,9 @@ import asyncpg
 
 from schakel.generic.identity.assertion import RequesterKeys
 from schakel.generic.identity.dpop import Proof, proved
-from schakel.generic.identity.errors import InvalidScopeError, UnsupportedGrantTypeError
+from schakel.generic.identity.errors import InvalidScopeError, InvalidTargetError, UnsupportedGrantTypeError
 from schakel.generic.identity.model import Caller, Grant
+from schakel.generic.identity.nonces import Nonces
 from schakel.generic.identity.tokens.grants import (
     CLIENT_CREDENTIALS,
     JWT_BEARER,
@@ -48,12 +49,13 @@ class ServerRules:
 
     `dpop` says whether tokens may or must be bound to a key, `bind_certificate` whether they are bound to the client
     certificate where there is one, `client_assertions` whether a vendor must show itself beside a presentation in the
-    grant jwt-bearer.
+    grant jwt-bearer, `nonces` what each proof of possession must have one of (None: nothing).
     """
 
     dpop: Literal["off", "accepted", "required"] = "accepted"
     bind_certificate: bool = True
     client_assertions: ClientAssertions = "optional"
+    nonces: Nonces | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ class AuthorisationServer:
     """The authorisation server of organisation `tenant`.
 
     `issuer` is its address as others know it, without a slash at the end; `lifetime` is of its tokens, in
-    seconds. Several processes may serve one organisation: what must happen once is decided in the database.
+    seconds; `resources` are the FHIR bases that they open. Several processes may serve one organisation: what must
+    happen once is decided in the database.
     """
 
     def __init__(
@@ -92,8 +95,10 @@ class AuthorisationServer:
         *,
         presentations: Presentations | None = None,
         rules: ServerRules = ServerRules(),
+        resources: Sequence[str] = (),
     ) -> None:
         self.issuer = issuer
+        self._resources = tuple(resources)
         self._keys = keys
         self._lifetime = lifetime
         self._scopes = scopes
@@ -107,8 +112,11 @@ class AuthorisationServer:
 
     # -- tokens given --------------------------------------------------------------------------------------
 
-    async def token(self, form: Mapping[str, str], caller: Caller) -> TokenAnswer:
-        """A token for the request in `form` (the fields of the posted form, each once) of `caller`.
+    async def token(
+        self, form: Mapping[str, str], caller: Caller, known: Callable[[str], None] | None = None
+    ) -> TokenAnswer:
+        """A token for the request in `form` (the fields of the posted form, each once) of `caller`. `known` is told who
+        asks (URA) before there is a token, and what it raises is the end of it.
 
         Raises `OAuthError` naming what is wrong, and `Busy` when the database is away: then no token was
         given.
@@ -121,8 +129,11 @@ class AuthorisationServer:
                 expression="grant_type",
             )
         scopes = self._scopes_of(form["scope"])
+        self._check_resource(form.get("resource"))
         proof = self._proof_of_key(caller)
         proved = await self._proved(form, scopes)
+        if known is not None:
+            known(proved.requester)
         once = proved.once if proof is None else (*proved.once, OnceOnly.of(proof))
         bound_to = caller.certificate if self._rules.bind_certificate else None
         seconds = min(self._lifetime, proved.longest)
@@ -136,6 +147,10 @@ class AuthorisationServer:
         )
         return TokenAnswer(token, grant, seconds)
 
+    def nonce(self) -> str:
+        """What a proof that is made now must have, '' when nothing is asked."""
+        return self._rules.nonces.fresh(now().timestamp()) if self._rules.nonces else ""
+
     def _scopes_of(self, text: str) -> list[str]:
         """The scopes asked for, in order and each once, all of them offered here."""
         asked = set(text.split(" "))
@@ -147,11 +162,23 @@ class AuthorisationServer:
             )
         return sorted(asked)
 
+    def _check_resource(self, asked: str | None) -> None:
+        """Refuse to give a token for what is not ours (RFC 8707, section 2): who asks was led here by somebody who says
+        that our tokens are for their address."""
+        below = None if asked is None else f"{asked.rstrip('/')}/"
+        if below is not None and not any(below.startswith(f"{one}/") for one in self._resources):
+            raise InvalidTargetError(
+                "resource is not an address for which tokens are given here: the metadata of this server name those "
+                "(protected_resources)",
+                code="resource",
+                expression="resource",
+            )
+
     def _proof_of_key(self, caller: Caller) -> Proof | None:
         """The proof of the key that the token will be bound to."""
         if self._rules.dpop == "off" or (self._rules.dpop == "accepted" and not caller.dpop):
             return None
-        return proved(caller.dpop, caller.method, caller.url, now().timestamp())
+        return proved(caller.dpop, caller.method, caller.url, now().timestamp(), nonces=self._rules.nonces)
 
     async def _proved(self, form: Mapping[str, str], scopes: Sequence[str]) -> Proved:
         if self._presented is None or form["grant_type"] == CLIENT_CREDENTIALS:
@@ -169,7 +196,7 @@ class AuthorisationServer:
         be remembered for five seconds.
         """
         rule = self._rules.dpop
-        it = shown(caller, bearer=rule != "required", dpop=rule != "off")
+        it = shown(caller, bearer=rule != "required", dpop=rule != "off", nonces=self._rules.nonces)
         grant = self._remembered(it.token) if it.proof is None else None
         if grant is None:
             once = None if it.proof is None else OnceOnly.of(it.proof)
@@ -220,6 +247,7 @@ class AuthorisationServer:
             presentations=self._presented is not None,
             dpop=self._rules.dpop != "off",
             certificates=self._rules.bind_certificate,
+            resources=self._resources,
         )
 
     def presentation_definition(self, scope: str) -> Mapping[str, Any]:

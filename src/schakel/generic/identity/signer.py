@@ -16,6 +16,7 @@ from joserfc import jwt
 
 from schakel.generic.identity.assertion import ASSERTION_TYPE, MAX_SECONDS
 from schakel.generic.identity.credentials import Definition, Definitions, Refused, Wallet
+from schakel.generic.identity.dpop_key import ALGORITHM
 from schakel.generic.identity.keys import public_jwk, read_key
 from schakel.generic.identity.model import User, check_code
 from schakel.generic.identity.tokens.grants import CLIENT_CREDENTIALS, JWT_BEARER, VP_BEARER
@@ -30,7 +31,7 @@ class AssertionSigner:
     """Signs for the organisation `ura` with the private key in `key_path`. Raises `Invalid` for a bad key."""
 
     def __init__(self, ura: str, key_path: Path) -> None:
-        self._ura = str(Ura(ura))
+        self.ura = str(Ura(ura))
         self._key = read_key(key_path)
 
     def assertion(self, audience: str, user: User, purpose: str, treatment_relation: str) -> str:
@@ -41,8 +42,8 @@ class AssertionSigner:
         """
         issued = int(now().timestamp())
         claims = {
-            "iss": self._ura,
-            "sub": self._ura,
+            "iss": self.ura,
+            "sub": self.ura,
             "aud": audience,
             "jti": new_id(),
             "iat": issued,
@@ -74,12 +75,15 @@ class Errand:
 class AskedServer:
     """The authorisation server of a holder, by its metadata (RFC 8414), as one reaches it who does or does not show a
     client certificate (RFC 8705, section 5); `definitions` is where it publishes its presentation definitions, '' when
-    nowhere."""
+    nowhere. `dpop` is whether it binds tokens to a key of ours (RFC 9449, section 5.1), `resources` are the addresses
+    that its tokens are for (RFC 9728, section 4), () when it does not say."""
 
     issuer: str
     token_endpoint: str
     grants: frozenset[str]
     definitions: str = ""
+    dpop: bool = False
+    resources: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, metadata: Mapping[str, Any], *, with_certificate: bool = False) -> AskedServer:
@@ -92,19 +96,27 @@ class AskedServer:
             if not isinstance(text, str) or not text:
                 raise Upstream(f"the metadata of its authorisation server have no {name}")
         grants, where = metadata.get("grant_types_supported"), at.get(_DEFINITIONS)
-        listed = grants if isinstance(grants, list) else [CLIENT_CREDENTIALS]
+        listed = _texts(grants) if isinstance(grants, list) else [CLIENT_CREDENTIALS]
         return cls(
             str(texts["issuer"]),
             str(texts["token_endpoint"]),
-            frozenset(one for one in listed if isinstance(one, str)),
+            frozenset(listed),
             where if isinstance(where, str) else "",
+            ALGORITHM in _texts(metadata.get("dpop_signing_alg_values_supported")),
+            tuple(_texts(metadata.get("protected_resources"))),
         )
+
+
+def _texts(value: object) -> list[str]:
+    """The texts in a list of JSON; what is no text, or no list, says nothing."""
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
 
 class TokenForms:
     """Makes the forms of token requests for one organisation, whose own authorisation server is `issuer`.
 
-    `wallet` has the organisation's credentials, `provider` those of its service provider, None where there is none.
+    `wallet` has the organisation's credentials, `provider` those of the service provider that it lets ask in its name,
+    None where there is none.
     """
 
     def __init__(
@@ -141,28 +153,35 @@ class TokenForms:
         errand: Errand,
         definition: Callable[[str, str], Awaitable[Definition]],
     ) -> dict[str, str]:
-        """The form for `server`: the first that we can make of vp_token-bearer, jwt-bearer and the client assertion.
+        """The form for `server`: the first that we can make of vp_token-bearer, jwt-bearer and the client assertion;
+        with a service provider jwt-bearer comes first, as it can show itself there alone.
 
         `definition` fetches the presentation definition of a scope at an address. Raises `Refused` that names the
         credential we lack, and `Upstream` when the server takes none of the three.
         """
         lacking: Refused | None = None
-        try:
-            if self._wallet is not None and VP_BEARER in server.grants and server.definitions:
-                asked = await definition(server.definitions, errand.scope)
-                return self._presented(self._wallet, server, errand, asked)
-            if self._wallet is not None and JWT_BEARER in server.grants:
-                return self._both(self._wallet, server, errand)
-        except Refused as error:
-            lacking = error
+        for grant in (JWT_BEARER, VP_BEARER) if self._provider else (VP_BEARER, JWT_BEARER):
+            if self._wallet is None or grant not in server.grants:
+                continue
+            try:
+                if server.definitions:
+                    asked = await definition(server.definitions, errand.scope)
+                elif grant == JWT_BEARER:
+                    asked = self._definitions.of([errand.scope])
+                else:
+                    continue
+                make = self._both if grant == JWT_BEARER else self._presented
+                return make(self._wallet, server, errand, asked)
+            except Refused as error:
+                lacking = lacking or error
         if CLIENT_CREDENTIALS in server.grants:
             return self.asserted(server.issuer, errand)
         raise lacking or Upstream("its authorisation server takes no grant that we can make")
 
     def _presented(
-        self, wallet: Wallet, server: AskedServer, errand: Errand, definition: Definition
+        self, wallet: Wallet, server: AskedServer, errand: Errand, asked: Definition
     ) -> dict[str, str]:
-        made = wallet.present(definition, audience=server.issuer, beside=errand.beside)
+        made = wallet.present(asked, audience=server.issuer, beside=errand.beside)
         return {
             "grant_type": VP_BEARER,
             "scope": errand.scope,
@@ -171,14 +190,14 @@ class TokenForms:
             "presentation_submission": orjson.dumps(made.submission).decode(),
         }
 
-    def _both(self, wallet: Wallet, server: AskedServer, errand: Errand) -> dict[str, str]:
-        asked = self._definitions.of([errand.scope])
+    def _both(self, wallet: Wallet, server: AskedServer, errand: Errand, asked: Definition) -> dict[str, str]:
         form = {
             "grant_type": JWT_BEARER,
             "scope": errand.scope,
             "assertion": wallet.present(asked, audience=server.issuer, beside=errand.beside).assertion,
         }
         if self._provider is not None:
-            vendor = self._provider.present(self._definitions.client, audience=server.issuer)
+            word = wallet.delegation(self._provider.did, self._signer.ura)
+            vendor = self._provider.present(self._definitions.client, audience=server.issuer, beside=[word])
             form |= {"client_assertion_type": ASSERTION_TYPE, "client_assertion": vendor.assertion}
         return form

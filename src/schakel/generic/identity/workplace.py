@@ -25,10 +25,10 @@ from schakel.facilities import Facilities, FacilityRules
 from schakel.generic.identity.keys import read_rsa_key
 from schakel.generic.identity.oidc import LoginRules, LoginSecrets, LoginService, LoginWrong
 from schakel.kernel.outcomes import Invalid
+from schakel.kernel.values import NAME_LENGTH
 
 _SECONDS = 10.0
 _MOST_BYTES = 200_000
-_MOST_CHARACTERS = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Workplace:
 
 def _short(value: object) -> str:
     """A text that can be shown and kept; '' for anything else."""
-    fits = isinstance(value, str) and len(value) <= _MOST_CHARACTERS and value.isprintable()
+    fits = isinstance(value, str) and len(value) <= NAME_LENGTH and value.isprintable()
     return value.strip() if isinstance(value, str) and fits else ""
 
 

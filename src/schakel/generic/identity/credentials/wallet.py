@@ -29,6 +29,7 @@ from schakel.generic.identity.credentials.model import BASE_TYPE, CONTEXT_V1, Cr
 from schakel.generic.identity.credentials.presentations import PRESENTATION
 from schakel.generic.identity.credentials.reading import credential
 from schakel.generic.identity.credentials.refusals import Refused
+from schakel.generic.identity.credentials.verifier import SERVICE_DELEGATION
 from schakel.generic.identity.model import User
 from schakel.kernel import clock
 from schakel.kernel.outcomes import Invalid
@@ -61,6 +62,24 @@ class Wallet:
     def types(self) -> tuple[str, ...]:
         """The types of the credentials it holds."""
         return tuple(one.type for _, one in self._held)
+
+    def delegation(self, to: str, ura: str, *, seconds: int = 300) -> str:
+        """A ServiceProviderDelegationCredential: this organisation, with that URA, lets the service provider with the
+        DID `to` ask in its name, for so many seconds from now."""
+        moment = int(clock.now().timestamp())
+        claims = {
+            "iss": self.did,
+            "sub": to,
+            "jti": f"{self.did}#{clock.new_id()}",
+            "nbf": moment,
+            "exp": moment + seconds,
+            "vc": {
+                "@context": [CONTEXT_V1],
+                "type": [BASE_TYPE, SERVICE_DELEGATION],
+                "credentialSubject": [{"id": to, "hasDelegation": {"delegatedBy": {"identifier": ura}}}],
+            },
+        }
+        return jwt.encode(self._header(), claims, self._key, ["ES256"])
 
     def present(
         self,
@@ -96,9 +115,11 @@ class Wallet:
             "exp": moment + seconds,
             "vp": {"@context": [CONTEXT_V1], "type": [PRESENTATION], "verifiableCredential": chosen},
         }
-        header = {"alg": "ES256", "typ": "JWT", "kid": f"{self.did}#{self._key.kid}"}
         submission = {"id": clock.new_id(), "definition_id": definition.id, "descriptor_map": mapped}
-        return Presentation(jwt.encode(header, claims, self._key, ["ES256"]), submission)
+        return Presentation(jwt.encode(self._header(), claims, self._key, ["ES256"]), submission)
+
+    def _header(self) -> dict[str, Any]:
+        return {"alg": "ES256", "typ": "JWT", "kid": f"{self.did}#{self._key.kid}"}
 
 
 def _chosen(

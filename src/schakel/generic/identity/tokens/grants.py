@@ -84,7 +84,8 @@ async def by_client_assertion(form: Form, issuer: str, keys: RequesterKeys) -> P
         user=assertion.user,
         purpose=assertion.purpose,
         treatment_relation=assertion.treatment_relation,
-        # An assertion proves no type: what the holder itself knows of the requester counts.
+        # An assertion proves no name and no type: what the holder itself knows of the requester counts.
+        requester_name=await keys.name(requester),
         facility_type=await keys.facility_type(requester),
     )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from schakel.generic.identity.dpop import ALGORITHMS, Proof, proved
 from schakel.generic.identity.errors import InvalidDpopProofError, OAuthError
 from schakel.generic.identity.model import Caller, Grant
+from schakel.generic.identity.nonces import Nonces
 from schakel.kernel.clock import now
 from schakel.kernel.outcomes import Invalid, Unauthenticated
 
@@ -25,8 +26,8 @@ class Shown:
     proof: Proof | None
 
 
-def shown(caller: Caller, *, bearer: bool, dpop: bool) -> Shown:
-    """The token in a request; `bearer` and `dpop` say which schemes are taken here.
+def shown(caller: Caller, *, bearer: bool, dpop: bool, nonces: Nonces | None = None) -> Shown:
+    """The token in a request; `bearer` and `dpop` say which schemes are taken here, `nonces` what proofs must have.
 
     Raises `Unauthenticated`, and `Invalid` for two tokens in one request.
     """
@@ -54,7 +55,8 @@ def shown(caller: Caller, *, bearer: bool, dpop: bool) -> Shown:
     if scheme == "bearer":
         return Shown(token, None)
     try:
-        return Shown(token, proved(caller.dpop, caller.method, caller.url, now().timestamp(), token))
+        proof = proved(caller.dpop, caller.method, caller.url, now().timestamp(), token, nonces)
+        return Shown(token, proof)
     except InvalidDpopProofError as error:
         raise bad_proof(error) from None
 
@@ -116,7 +118,7 @@ def bad_proof(error: OAuthError) -> Unauthenticated:
         error.message,
         code=error.kind,
         expression=error.expression,
-        headers={"WWW-Authenticate": _challenge("dpop", error.error, error.message)},
+        headers={"WWW-Authenticate": _challenge("dpop", error.error, error.message), **error.headers},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from schakel.generic.identity.dpop import ALGORITHMS
@@ -28,9 +29,11 @@ def metadata(
     presentations: bool,
     dpop: bool,
     certificates: bool,
+    resources: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What the server `issuer` offers and where; `certificates` is whether a token is bound to the certificate of who
-    got it. The addresses of the listener that asks for certificates are added by who knows them.
+    got it, `resources` are the addresses that tokens open (RFC 9728, section 4). The addresses of the listener that
+    asks for certificates are added by who knows them.
 
     `vp_formats` is the name that running nodes use, `vp_formats_supported` the one of OpenID4VP.
     """
@@ -48,6 +51,8 @@ def metadata(
     if presentations:
         told["presentation_definition_endpoint"] = f"{issuer}/oauth2/presentation_definition"
         told["vp_formats"] = told["vp_formats_supported"] = _FORMATS
+    if resources:
+        told["protected_resources"] = list(resources)
     if dpop:
         told["dpop_signing_alg_values_supported"] = list(ALGORITHMS)
     return told
