@@ -12,7 +12,7 @@ from schakel.kernel.clock import new_id, now
 from schakel.roadmap.board import Action, Board, Progress
 from schakel.roadmap.board.declarations import Statement
 from schakel.roadmap.checks import CHECKS
-from schakel.roadmap.evidence import Finding, Measured, Member, Run, Verdict
+from schakel.roadmap.evidence import Evidence, Finding, Measured, Member, Run, Verdict
 from schakel.roadmap.model import Text
 
 MEMBERS = (
@@ -27,6 +27,9 @@ MEMBERS = (
 )
 """Fictional; the second has a name that a narrow page must be able to hold."""
 
+DISPUTED = MEMBERS[2]
+"""Of this one the region found something else than it says of itself."""
+
 RUNS = 5
 _BETWEEN = timedelta(days=21)
 _VERDICTS: tuple[Verdict, ...] = ("holds", "holds", "fails", "unknown", "not-applicable", "holds")
@@ -40,11 +43,18 @@ _REASONS = {
 }
 
 
+async def past(board: Board, ura: str, check: str, most: int = 50) -> tuple[Evidence, ...]:
+    """What one check found at an organisation, the newest first."""
+    return (await board.histories(ura, [check], most)).get(check, ())
+
+
 async def filled(board: Board) -> None:
-    """Measures the region `RUNS` times, once every three weeks until now, and declares some steps."""
+    """Measures the region `RUNS` times, once every three weeks until now, and declares some steps. After that one
+    organisation says of itself that something holds, which the last measurement did not find."""
     moment = now()
     for number in range(RUNS):
         await board.add(_run(board, number, moment - (RUNS - 1 - number) * _BETWEEN))
+    await board.add(_own_run(board, moment + timedelta(seconds=1)), sender=DISPUTED.name, whole=False)
     await _declared(board, moment)
     await _planned(board, moment)
 
@@ -72,6 +82,17 @@ def _run(board: Board, number: int, at: datetime) -> Run:
         finished=at,
         members=MEMBERS,
         measured=tuple(measured),
+    )
+
+
+def _own_run(board: Board, at: datetime) -> Run:
+    finding = Finding(
+        "certificate", "holds", _REASONS["holds"], detail=f"https://{DISPUTED.ura}.example/certificate"
+    )
+    return Run(
+        *(new_id(), board.region, "iza-2025-06", "schakel check", at, at),
+        (DISPUTED,),
+        (Measured(DISPUTED.ura, finding, at),),
     )
 
 

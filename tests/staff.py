@@ -59,16 +59,19 @@ async def portal_node(
     node_settings: Mapping[str, Any] | None = None,
     files: Files | None = None,
     people: Mapping[str, Mapping[str, Any]] = PEOPLE,
+    names: Mapping[str, str] | None = None,
+    slash: str = "",
     **portal: Any,
 ) -> AsyncIterator[Region]:
     """A node with organisations `a` and `b` and a portal; `portal` are settings of it, `node_settings` of the node,
-    `people` who may do what. By `files` the provider knows it, when given."""
+    `people` who may do what, `names` what the provider calls them. By `files` the provider knows it, when given; its
+    issuer ends in `slash`."""
     with TemporaryDirectory(prefix="schakel-portal-") as name:
         folder = Path(name)
         [port] = free_ports(1)
         issuer, key = f"http://127.0.0.1:{port}", new_rsa_key()
         (folder / "client.jwk").write_bytes(orjson.dumps(key))
-        login = {"issuer": issuer, "client_id": "node", "key": folder / "client.jwk"}
+        login = {"issuer": f"{issuer}{slash}", "client_id": "node", "key": folder / "client.jwk"}
         if files is not None:
             key = RSAKey.import_key(files.key.read_bytes()).as_dict(private=False)
             login |= {"key": files.key, "certificate": files.certificate}
@@ -86,9 +89,11 @@ async def portal_node(
                 "redirect_uris": [f"{node['a'].front_root}/portal/callback"],
                 "key": {part: key[part] for part in ("kty", "n", "e")},
             }
-            known: list[toml.Value] = [{"subject": one, "name": f"Jo {one}"} for one in (*people, "nobody")]
+            known: list[toml.Value] = [
+                {"subject": one, "name": (names or {}).get(one, f"Jo {one}")} for one in (*people, "nobody")
+            ]
             (folder / "workplace.toml").write_text(toml.document({"clients": [client], "people": known}))
-            provider = Facility("workplace", workplace.application(folder, issuer), port)
+            provider = Facility("workplace", workplace.application(folder, f"{issuer}{slash}"), port)
             await stack.enter_async_context(serving("127.0.0.1", [provider]))
             yield Region(node, issuer, folder)
 

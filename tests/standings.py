@@ -71,7 +71,8 @@ def evidence(
 ) -> Evidence:
     """Evidence of half a day old."""
     last = members.pop("last_true", at if verdict == "holds" else None)
-    return Evidence("1", ura, finding(check, verdict, **members), at, "run-1", "tester", last)
+    own = members.pop("own", False)
+    return Evidence("1", ura, finding(check, verdict, **members), at, "run-1", "tester", last, own)
 
 
 def declaration(step: str = "GF-1.S2", claim: Any = "done", **members: Any) -> Declaration:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from lxml import html
-from tests.boards import MEMBERS, RUNS, filled
+from tests.boards import DISPUTED, MEMBERS, RUNS, filled, past
 from tests.nodes import MakeDatabase, databases, running_node
 
 from schakel.kernel.clock import now
@@ -170,11 +170,31 @@ async def test_a_cell_shows_what_each_check_found_and_what_it_found_before(door:
         if len(found) > 0:
             break
     tree, words = await door.page(f"/items/{cell.item.id}/{cell.ura}")
-    assert found[0].finding.detail in words and found[0].finding.reason.nl in words
-    past = await door.board.history(cell.ura, found[0].finding.check)
-    assert len(past) >= RUNS - 1
-    assert len(tree.xpath("(//details//table)[1]/tbody/tr")) == len(past)
+    assert found[0].finding.reason.nl in words
+    known = await past(door.board, cell.ura, found[0].finding.check)
+    assert len(known) >= RUNS - 1
+    assert len(tree.xpath("(//details//table)[1]/tbody/tr")) == len(known)
     assert f"/portal/runs/{found[0].run}" in tree.xpath("//a/@href")
+
+
+@pytest.mark.parametrize("language", ["nl", "en"])
+async def test_a_cell_shows_what_a_keeper_found_and_what_the_organisation_says_otherwise(
+    door: Door, language: Language
+) -> None:
+    cell = (await door.board.overview()).cells[DISPUTED.ura, "LDN-2"]
+    [one] = [one for step in cell.steps for one in step.evidence if one.beside is not None]
+    assert one.beside is not None and one.beside.own and one.finding.verdict == "fails"
+    tree, _ = await door.page(f"/items/LDN-2/{DISPUTED.ura}", language)
+    [notice] = tree.xpath("//div[@class='notice'][.//strong[contains(@class, 'verdict')]]")
+    words = " ".join(notice.text_content().split())
+    own = {"nl": "De organisatie zelf vond iets anders", "en": "The organisation itself found otherwise"}
+    assert own[language] in words and one.beside.finding.reason.of(language) in words
+    assert DISPUTED.name in words and f"/portal/runs/{one.beside.run}" in notice.xpath(".//a/@href")
+    told = (await door.http.get("/export.json")).json()
+    [item] = [row for row in told["cells"] if (row["ura"], row["item"]) == (DISPUTED.ura, "LDN-2")]
+    [check] = [one for step in item["steps"] for one in step["checks"] if one["beside"]]
+    assert (check["verdict"], check["own"]) == ("fails", False)
+    assert (check["beside"]["verdict"], check["beside"]["own"]) == ("holds", True)
 
 
 async def test_a_cell_shows_its_declarations_those_that_were_withdrawn_too(door: Door) -> None:

@@ -6,9 +6,11 @@ import asyncio
 import csv
 import io
 import json
+import threading
 import zipfile
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pypdf
@@ -24,6 +26,7 @@ from schakel.kernel.clock import now
 from schakel.roadmap.evidence import Finding, Measured, Run
 from schakel.roadmap.model import Language, Text
 from schakel.roadmap.report import MEDIA, Kind, Source, make
+from schakel.roadmap.words import STATES
 from schakel.store.embedded import EmbeddedServer
 
 
@@ -91,6 +94,75 @@ async def test_the_page_of_the_region_leads_to_each_kind(door: Door) -> None:
 async def test_there_is_no_other_kind(door: Door, form: str) -> None:
     answer = await door.http.get(f"/export.{form}", headers={"Accept": "application/json"})
     assert answer.status_code == 404 and answer.json()["code"] == "page-unknown"
+
+
+FILTERS = {"sector": "VVT", "state": "fails"}
+
+
+async def test_a_report_has_what_the_page_shows_with_the_same_filters(door: Door) -> None:
+    tree, _ = await door.page("/?sector=VVT&state=fails&page=3")
+    links = {one for one in tree.xpath("//a/@href") if "/export." in one}
+    assert links == {f"/portal/export.{kind}?sector=VVT&state=fails" for kind in MEDIA}
+    shown = {tuple(one.split("/")[-2:]) for one in tree.xpath("//table[@class='board']//td/a/@href")}
+    answers = {kind: await door.http.get(f"/export.{kind}", params=FILTERS) for kind in MEDIA}
+    told = json.loads(answers["json"].content)
+    assert told["narrowed"] == FILTERS
+    assert {(cell["item"], cell["ura"]) for cell in told["cells"]} == shown
+    rows = list(csv.DictReader(io.StringIO(answers["csv"].content.decode("utf-8-sig")), delimiter=";"))
+    assert {(row["item"], row["ura"]) for row in rows} == shown
+    page: Any = html.document_fromstring(answers["html"].text)
+    [table] = page.xpath("//table[@class='board']")
+    marks = table.xpath("./tbody//td/span")
+    assert len(marks) == len(shown) and {one.get("class") for one in marks} == {"mark fails"}
+    overview = await door.board.overview()
+    words = " ".join(page.text_content().split())
+    others = [one for one in MEMBERS if one.sector != "VVT"]
+    assert others and not any(one.name in words for one in others)
+    said = f"sector: {overview.roadmap.sectors['VVT'].nl}; stand: {STATES['fails'].word.nl}"
+    assert said in words
+    paper = pypdf.PdfReader(io.BytesIO(answers["pdf"].content))
+    told_on_paper = " ".join(" ".join(one.extract_text() for one in paper.pages).split())
+    assert said in told_on_paper and not any(one.name in told_on_paper for one in others)
+    with zipfile.ZipFile(io.BytesIO(answers["xlsx"].content)) as book:
+        shared = book.read("xl/sharedStrings.xml").decode()
+    assert not any(one.ura in shared for one in others)
+    whole = json.loads((await sent(door, "json")).content)
+    assert whole["narrowed"] == {} and len(whole["cells"]) == len(overview.cells)
+
+
+@pytest.mark.parametrize(
+    "query", ["?theme=GF", "?year=none", "?legal=law", "?state=proved&theme=GF", "?year=2027"]
+)
+async def test_every_filter_narrows_a_report_as_it_narrows_the_page(door: Door, query: str) -> None:
+    tree, _ = await door.page(f"/{query}")
+    shown = {tuple(one.split("/")[-2:]) for one in tree.xpath("//table[@class='board']//td/a/@href")}
+    told = (await door.http.get(f"/export.json{query}")).json()
+    assert {(cell["item"], cell["ura"]) for cell in told["cells"]} == shown
+    assert (await door.http.get(f"/export.html{query}")).status_code == 200
+
+
+async def test_a_filter_that_is_no_choice_makes_no_report(door: Door) -> None:
+    answer = await door.http.get("/export.json?sector=nowhere", headers={"Accept": "application/json"})
+    assert answer.status_code == 400 and answer.json()["code"] == "filter-unknown"
+
+
+async def test_no_more_requests_wait_for_a_report_than_a_few(
+    make_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = threading.Event()
+
+    def slow(kind: Kind, source: Source, language: Language) -> bytes:
+        assert held.wait(60)
+        return make(kind, source, language)
+
+    monkeypatch.setattr(export, "make", slow)
+    async with opened(make_database) as fresh:
+        asked = [asyncio.create_task(fresh.http.get("/export.html")) for _ in range(12)]
+        done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        held.set()
+        answers = [await one for one in asked]
+        assert {one.result().status_code for one in done} == {503}
+        assert sorted(one.status_code for one in answers) == [200] * 8 + [503] * 4
 
 
 async def test_a_report_is_made_once_for_all_who_ask_until_the_board_changes(

@@ -61,8 +61,8 @@ def served(region: Region) -> list[tuple[str, str]]:
 
 def address(path: str) -> str:
     """`path` below /portal, with something in each of its places."""
-    names = {"ura": OWN, "item": "x", "year": "2026", "pathway": "x", "id": "x", "form": "csv"}
-    return path.removeprefix("/portal").format_map(names)
+    names = {"ura": OWN, "item": "x", "year": "2026", "pathway": "x", "id": "x", "form": "csv", "number": "1"}
+    return path.removeprefix("/portal").replace(":int}", "}").format_map(names)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import asyncpg
 import pytest
+from tests.boards import past
 from tests.standings import DAY, HOSPITAL, PRACTICE, TERMS, finding, run
 
 from schakel.kernel.clock import now
@@ -30,7 +31,7 @@ async def test_what_a_run_found_is_kept_with_when_by_whom_and_in_which_run(board
     )
     one = run((HOSPITAL.ura, found), at=now())
     assert await board.add(one, sender="Regio Noord")
-    (kept,) = await board.history(HOSPITAL.ura, "tls")
+    (kept,) = await past(board, HOSPITAL.ura, "tls")
     assert kept.finding == found
     assert (kept.ura, kept.at, kept.run) == (HOSPITAL.ura, one.measured[0].at, one.id)
     assert (kept.by, kept.last_true) == ("tester (Regio Noord)", None)
@@ -42,19 +43,19 @@ async def test_what_a_run_found_is_kept_with_when_by_whom_and_in_which_run(board
         2,
         1,
     )
-    assert await board.history(HOSPITAL.ura, "certificate") == ()
+    assert await past(board, HOSPITAL.ura, "certificate") == ()
 
 
 async def test_a_run_that_comes_twice_counts_once(board: Board) -> None:
     one = run(*GOOD, at=now())
     assert [await board.add(one) for _ in range(2)] == [True, False]
-    assert len(await board.history(HOSPITAL.ura, "tls")) == 1
+    assert len(await past(board, HOSPITAL.ura, "tls")) == 1
 
 
 async def test_a_run_that_comes_many_times_at_once_counts_once(board: Board) -> None:
     one = run(*GOOD, at=now())
     assert sorted(await asyncio.gather(*(board.add(one) for _ in range(6)))) == [False] * 5 + [True]
-    assert len(await board.history(HOSPITAL.ura, "tls")) == 1
+    assert len(await past(board, HOSPITAL.ura, "tls")) == 1
 
 
 async def test_another_run_under_the_same_id_is_refused(board: Board) -> None:
@@ -62,7 +63,7 @@ async def test_another_run_under_the_same_id_is_refused(board: Board) -> None:
     with pytest.raises(Conflict) as caught:
         await board.add(run((HOSPITAL.ura, finding("tls", "fails")), at=now()))
     assert caught.value.kind == "run-taken"
-    assert [one.finding.verdict for one in await board.history(HOSPITAL.ura, "tls")] == ["holds"]
+    assert [one.finding.verdict for one in await past(board, HOSPITAL.ura, "tls")] == ["holds"]
 
 
 async def test_a_run_that_ends_in_the_future_is_refused(board: Board) -> None:
@@ -90,7 +91,7 @@ async def test_a_run_of_which_the_writing_breaks_off_is_not_there_at_all(
     other = same_board(board)
     assert [told.id for told in await other.runs()] == ["before"]
     assert (await other.overview()).members == before.members
-    assert [kept.run for kept in await other.history(HOSPITAL.ura, "tls")] == ["before"]
+    assert [kept.run for kept in await past(other, HOSPITAL.ura, "tls")] == ["before"]
     assert await board.add(one)
 
 
@@ -103,7 +104,7 @@ async def test_evidence_cannot_be_changed_or_removed(
     await board.add(run((HOSPITAL.ura, finding("tls", "fails")), at=now()))
     with pytest.raises(asyncpg.RaiseError, match="added to and never changed"):
         await board_pool.execute(statement)
-    (kept,) = await board.history(HOSPITAL.ura, "tls")
+    (kept,) = await past(board, HOSPITAL.ura, "tls")
     assert kept.finding.verdict == "fails"
 
 
@@ -112,12 +113,12 @@ async def test_it_is_known_when_a_check_last_held_whatever_came_after(board: Boa
     for place, (at, verdict) in enumerate(zip(moments, ("fails", "holds", "fails", "unknown"), strict=True)):
         await board.add(run((HOSPITAL.ura, finding("tls", verdict)), at=at, id=f"run-{place}"))
     held = moments[1] - timedelta(seconds=9)
-    history = await board.history(HOSPITAL.ura, "tls")
+    history = await past(board, HOSPITAL.ura, "tls")
     assert [one.finding.verdict for one in history] == ["unknown", "fails", "holds", "fails"]
     assert [one.last_true for one in history] == [held, held, held, None]
     cell = (await board.overview()).cell(HOSPITAL.ura, "GF-1")
     assert cell is not None and [one.last_true for one in cell.steps[0].evidence] == [held]
-    assert await board.history(HOSPITAL.ura, "tls", 2) == history[:2]
+    assert await past(board, HOSPITAL.ura, "tls", 2) == history[:2]
 
 
 async def test_a_run_that_comes_late_does_not_hide_what_was_found_after_it(board: Board) -> None:
@@ -144,7 +145,7 @@ async def test_who_left_the_region_is_off_the_board_and_the_evidence_stays(board
     assert await _members(board) == [PRACTICE, HOSPITAL]
     await board.add(run(at=now() - DAY / 2, id="second", members=[PRACTICE]))
     assert await _members(board) == [PRACTICE]
-    assert len(await board.history(HOSPITAL.ura, "tls")) == 1
+    assert len(await past(board, HOSPITAL.ura, "tls")) == 1
     await board.add(run(at=now(), id="third"))
     assert await _members(board) == [PRACTICE, HOSPITAL]
     cell = (await board.overview()).cell(HOSPITAL.ura, "GF-2")
@@ -176,7 +177,7 @@ async def test_a_neighbour_sees_nothing(board: Board) -> None:
     await board.add(run(*GOOD, at=now()))
     neighbour = Board(board._pool, board._tenant + 100_000, terms=TERMS)
     assert await neighbour.runs() == ()
-    assert await neighbour.history(HOSPITAL.ura, "tls") == ()
+    assert await past(neighbour, HOSPITAL.ura, "tls") == ()
     assert (await neighbour.overview()).members == ()
     assert await neighbour.trend() == ()
     assert await neighbour.versions() == ()

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from tests.boards import past
 from tests.standings import DAY, HOSPITAL, PRACTICE, TERMS, finding, run
 
 from schakel.kernel.clock import now
@@ -82,7 +83,7 @@ async def test_histories_are_those_of_each_check_apart(board: Board) -> None:
     found = await board.histories(HOSPITAL.ura, ["tls", "certificate", "log-seals"], most=3)
     assert set(found) == {"tls", "certificate"}
     for check, several in found.items():
-        assert several == (await board.history(HOSPITAL.ura, check))[:3]
+        assert several == (await past(board, HOSPITAL.ura, check))[:3]
 
 
 async def test_an_address_may_ask_for_no_check_at_all(board: Board) -> None:

@@ -195,8 +195,22 @@ def test_the_figures_of_every_target_are_in_the_source(source: Any) -> None:
     for kpi, told in zip(shipped().kpis, source["kpis"], strict=True):
         said = told["target"].replace(",", "").replace("all", "100%")
         for target in kpi.targets:
-            figure = f"{target.value * 100:.0f}%" if kpi.unit == "share" else f"{target.value:.0f}"
+            figure = f"{target.value * 100:.0f}%" if kpi.unit_of(target) == "share" else f"{target.value:.0f}"
             assert figure in re.sub(r"(\d+)-(\d+)%", r"\1% \2%", said), (kpi.id, figure)
+
+
+@pytest.mark.shared
+def test_what_is_asked_of_a_sector_by_itself_is_what_the_source_says_of_it(source: Any) -> None:
+    [told] = [one["sectors"] for one in source["items"] if one["id"] == "ZK-3"]
+    [kpi] = [one for one in shipped().kpis if one.id == "KPI-4"]
+    asked = {code: [t for t in kpi.targets if code in t.sectors] for code in told}
+    for code, words in told.items():
+        figures = [
+            f"{t.value * 100:.0f}%" if kpi.unit_of(t) == "share" else f"{t.value:,.0f}" for t in asked[code]
+        ]
+        assert bool(figures) == (words != "not stated in the text"), code
+        assert all(one in words for one in figures), code
+    assert {one.certainty for one in kpi.targets} == {"open"}
 
 
 @pytest.mark.shared

@@ -158,6 +158,14 @@ WRONG: dict[str, tuple[Break, str, str]] = {
         lambda d: d["kpis"][0]["targets"][0].update(value=40), "$.kpis[0].targets[0].value", "0.4"),
     "a target below zero": (
         lambda d: d["kpis"][0]["targets"][0].update(value=-0.1), "$.kpis[0].targets[0].value", "from 0 up"),
+    "a target with a unit that is not known": (
+        lambda d: d["kpis"][0]["targets"][0].update(unit="%"), "$.kpis[0].targets[0].unit", "'share'"),
+    "a share above one beside a number in another unit": (
+        lambda d: (d["kpis"][0].update(unit="count"), d["kpis"][0]["targets"][0].update(unit="share", value=25)),
+        "$.kpis[0].targets[0].value", "0.4"),
+    "a target for a sector that is not there": (
+        lambda d: d["kpis"][0]["targets"][0].update(sectors=["X"]), "$.kpis[0].targets[0].sectors[0]",
+        "not in $.sectors"),
     "a target that is a text": (
         lambda d: d["kpis"][0]["targets"][0].update(value="0.4"), "$.kpis[0].targets[0].value", "number"),
     "a link that is a script": (
@@ -169,6 +177,26 @@ WRONG: dict[str, tuple[Break, str, str]] = {
     "a link that is no address": (
         lambda d: d["items"][0]["links"][0].update(url="https://[a"), "$.items[0].links[0].url", "https://"),
 }  # fmt: skip
+
+
+def test_a_target_has_the_unit_of_its_number_is_for_everyone_and_not_sure_unless_it_says_otherwise() -> None:
+    table = small()
+    table["kpis"][0]["targets"].append(
+        {
+            **table["kpis"][0]["targets"][0],
+            "value": 1500,
+            "unit": "count",
+            "sectors": ["HA"],
+            "certainty": "planned",
+        }
+    )
+    [kpi] = read(body(table)).kpis
+    assert [(kpi.unit_of(one), one.sectors, one.certainty) for one in kpi.targets] == [
+        ("share", (), "open"),
+        ("count", ("HA",), "planned"),
+    ]
+    assert kpi.targets_of({"HA", "MSZ"}) == kpi.targets
+    assert kpi.targets_of({"MSZ"}) == kpi.targets_of(None) == kpi.targets[:1]
 
 
 @pytest.mark.parametrize(("break_it", "path", "why"), WRONG.values(), ids=WRONG)

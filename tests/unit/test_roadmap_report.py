@@ -8,9 +8,9 @@ import io
 import json
 import re
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pypdf
@@ -36,13 +36,12 @@ from tests.standings import (
 from tests.standings import item as an_item
 
 from schakel.kernel.clock import AMSTERDAM
-from schakel.kernel.outcomes import Invalid
 from schakel.roadmap import report, shown, wire
 from schakel.roadmap.checks import CHECKS
 from schakel.roadmap.evidence import Member, Verdict
 from schakel.roadmap.model import Language
 from schakel.roadmap.overview import overview_of
-from schakel.roadmap.report import Kind, Source, make, of_board, of_run
+from schakel.roadmap.report import Source, make, of_board, of_run
 from schakel.roadmap.report.texts import HEADINGS, TEXTS, VERDICTS, line
 from schakel.roadmap.words import STATES
 
@@ -214,6 +213,28 @@ def test_a_board_is_told_with_what_was_declared_and_without_a_run_says_so() -> N
     assert declared[5] == "declared" and declared[9] == "plan.pdf" and declared[10] == "2027-03-01"
 
 
+def test_what_was_found_otherwise_is_told_to_all_and_what_was_seen_on_the_wire_to_some() -> None:
+    kept = evidence("tls", "fails", at=MOMENT - DAY, detail="https://noord.example")
+    own = evidence("tls", at=MOMENT - DAY / 2, detail="https://noord.example", own=True)
+    other = evidence("tls", ura=PRACTICE.ura, detail="https://elders.example")
+    overview = overview_of(SMALL, (HOSPITAL, PRACTICE), [kept, own, other], [], TERMS, MOMENT)
+    open_to_all = of_board("Regio", overview)
+    assert {(one.ura, one.finding.verdict) for one in open_to_all.evidence} == {
+        (HOSPITAL.ura, "fails"),
+        (HOSPITAL.ura, "holds"),
+        (PRACTICE.ura, "holds"),
+    }
+    tree: Any = html.document_fromstring(make("html", open_to_all, "nl"))
+    [section] = tree.xpath(f"//section[@aria-labelledby='organisation-{HOSPITAL.ura}']")
+    found = [" ".join(one.text_content().split()) for one in section.xpath("./ul[@class='plain']/li")]
+    assert [one.split()[0] for one in found] == ["✕", "✓"]
+    assert "De organisatie zelf vond op 5 maart 2026 iets anders: tls holds (nl)" in words(open_to_all)
+    for details in ((), (HOSPITAL.ura,), (HOSPITAL.ura, PRACTICE.ura)):
+        rows = sheets(make("xlsx", of_board("Regio", overview, details=details), "nl"))["Bewijs"]
+        told = {row[0] for row in rows[1:] if row[-1].startswith("https://")}
+        assert told == set(details)
+
+
 def test_a_region_without_organisations_can_be_written_down() -> None:
     for language in LANGUAGES:
         source = of_run(run(members=()), SMALL)
@@ -246,6 +267,33 @@ def test_the_pdf_is_tagged_has_a_language_and_a_title_and_keeps_to_its_standards
     assert [one.title for one in read.outline if not isinstance(one, list)] == [
         TEXTS[name].of(language) for name in ("about", "glance", "each", "how", "open", "sources")
     ]
+
+
+def test_the_board_on_paper_has_its_columns_and_its_themes_as_heads_of_cells(measured: Source) -> None:
+    root: Any = pypdf.PdfReader(io.BytesIO(make("pdf", measured, "nl"))).trailer["/Root"]
+    tables = list(tagged(root["/StructTreeRoot"]["/K"], "/Table"))
+    board = tables[-1]
+    heads = {head["/ID"]: head for head in tagged(board, "/TH")}
+    assert len(heads) == 1 + len(measured.overview.members) + len(OPEN.categories)
+    themes = [name for name, head in heads.items() if any("/ColSpan" in one for one in head["/A"])]
+    assert len(themes) == len(OPEN.categories)
+    cells = list(tagged(board, "/TD"))
+    assert len(cells) == len(OPEN.items) * (1 + len(measured.overview.members))
+    for cell in cells:
+        [named] = [one["/Headers"] for one in cell["/A"] if "/Headers" in one]
+        assert set(named) <= set(themes) and named
+
+
+def tagged(node: Any, kind: str) -> Iterator[Any]:
+    """Every element of this kind in the structure of a PDF, at or below `node`."""
+    node = node.get_object() if hasattr(node, "get_object") else node
+    if isinstance(node, list):
+        for one in node:
+            yield from tagged(one, kind)
+    elif isinstance(node, dict):
+        if node.get("/S") == kind:
+            yield node
+        yield from tagged(node.get("/K"), kind)
 
 
 def test_the_same_report_makes_the_same_pdf(measured: Source) -> None:
@@ -500,61 +548,3 @@ def test_every_sign_has_a_shape_in_the_pdf_or_is_shown_as_having_none() -> None:
     both = replace(text(""), nl=signs, en=signs)
     said = pdf_words(make("pdf", of_run(run((HOSPITAL.ura, replace(finding(), reason=both))), SMALL), "nl"))
     assert all(sign in said for sign in "éÅşŁșΩЖẞ€→∑✓◐") and "\ufffd" in said and "\u3042" not in said
-
-
-# -- writing ---------------------------------------------------------------------------------------------------
-
-
-def test_each_kind_is_written_to_its_place(measured: Source, tmp_path: Path) -> None:
-    paths: dict[Kind, Path] = {kind: tmp_path / f"region.{kind}" for kind in report.MEDIA}
-    report.write(paths, measured, "en")
-    assert {one.name for one in tmp_path.iterdir()} == {path.name for path in paths.values()}
-    for kind, path in paths.items():
-        assert path.read_bytes() == make(kind, measured, "en") or kind == "xlsx"
-    assert "Overview" in sheets(paths["xlsx"].read_bytes())
-
-
-@pytest.mark.parametrize(
-    ("paths", "said"),
-    [
-        ({"pdf": "none/region.pdf"}, "there is no folder"),
-        ({"html": "."}, "that is a folder"),
-        ({"html": "region", "csv": "region"}, "--html and --csv name the same file"),
-    ],
-)
-def test_what_cannot_be_written_is_said_before_anything_is(
-    paths: dict[Kind, str], said: str, tmp_path: Path
-) -> None:
-    with pytest.raises(Invalid, match=said):
-        report.writable({kind: tmp_path / name for kind, name in paths.items()})
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_report_that_cannot_be_put_in_its_place_leaves_what_was_there(
-    measured: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "region.html"
-    path.write_bytes(b"before")
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr("os.replace", full)
-        with pytest.raises(Invalid, match=r"region\.html cannot be written: No space left"):
-            report.write({"html": path}, measured, "nl")
-    assert [one.name for one in tmp_path.iterdir()] == ["region.html"]
-    assert path.read_bytes() == b"before"
-    report.write({"html": path}, measured, "nl")
-    assert path.read_bytes() == make("html", measured, "nl")
-
-
-def test_a_link_to_a_file_stays_a_link_and_its_file_keeps_its_readers(
-    measured: Source, tmp_path: Path
-) -> None:
-    file, link = tmp_path / "real.csv", tmp_path / "link.csv"
-    file.touch(mode=0o600)
-    link.symlink_to(file)
-    report.write({"csv": link}, measured, "nl")
-    assert link.is_symlink() and file.read_bytes() == make("csv", measured, "nl")
-    assert file.stat().st_mode & 0o777 == 0o600

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.standings import (
     DAY,
@@ -31,9 +31,10 @@ from schakel.roadmap.standing import (
     StepStanding,
     cell,
     cells,
-    next_change,
+    next_changes,
     step_standing,
 )
+from schakel.roadmap.weighing import weighed
 
 MEASURED, DECLARED = step("S1", "tls", "certificate"), step("S2")
 BOTH = {"tls": evidence("tls"), "certificate": evidence("certificate")}
@@ -262,13 +263,14 @@ CHECKS = ("tls", "certificate", "log-seals")
 ITEM = item("X", step("X.S1", *CHECKS[:2]), step("X.S2", CHECKS[2]), step("X.S3"), step("X.S4"))
 _ages = st.timedeltas(timedelta(0), 20 * DAY)
 _evidence = st.builds(
-    lambda check, verdict, age, until: evidence(
-        check, verdict, at=MOMENT - age, until=None if until is None else MOMENT + until
+    lambda check, verdict, age, until, own: evidence(
+        check, verdict, at=MOMENT - age, until=None if until is None else MOMENT + until, own=own
     ),
     st.sampled_from(CHECKS),
     st.sampled_from(("holds", "holds", "fails", "unknown", "not-applicable")),
     _ages,
     st.none() | st.timedeltas(-9 * DAY, 9 * DAY),
+    st.booleans(),
 )
 _declarations = st.builds(
     lambda name, claim, seen, days, reason: declaration(
@@ -317,12 +319,23 @@ def test_nothing_is_proved_or_declared_without_fresh_evidence(
         assert {one.state for one in made.steps} <= {"proved", "declared", "not-applicable"}
 
 
-@given(_known, _said, st.sampled_from(CHECKS))
+@given(_known, _said, st.sampled_from(CHECKS), st.booleans())
 def test_a_finding_that_fails_makes_nothing_better(
-    found: list[Evidence], declared: list[Declaration], check: str
+    found: list[Evidence], declared: list[Declaration], check: str, own: bool
 ) -> None:
-    failing = evidence(check, "fails", at=MOMENT)
+    failing = evidence(check, "fails", at=MOMENT, own=own)
     before, after = stands(found, declared), stands([*found, failing], declared)
+    assert all(new <= old for old, new in zip(rank(before), rank(after), strict=True))
+
+
+@given(_known, _said, _evidence)
+def test_what_an_organisation_says_of_itself_makes_nothing_better_than_a_keeper_found(
+    found: list[Evidence], declared: list[Declaration], word: Evidence
+) -> None:
+    kept = [one for one in found if not one.own]
+    last = weighed(kept).get(HOSPITAL.ura, {}).get(word.finding.check)
+    assume(last is not None and last.finding.verdict != word.finding.verdict)
+    before, after = stands(kept, declared), stands([*kept, replace(word, own=True)], declared)
     assert all(new <= old for old, new in zip(rank(before), rank(after), strict=True))
 
 
@@ -338,7 +351,7 @@ def test_time_alone_makes_nothing_better(
 def test_until_the_next_change_everything_stands_as_it_does(
     found: list[Evidence], declared: list[Declaration]
 ) -> None:
-    change = next_change(found, declared, TERMS, MOMENT)
+    change = next_changes(found, declared, TERMS, MOMENT).get(HOSPITAL.ura)
     end = MOMENT + 400 * DAY if change is None else change - timedelta(microseconds=1)
     assert end >= MOMENT
     assert stands(found, declared, end) == stands(found, declared)

@@ -70,10 +70,15 @@ def overview_of(
     *,
     last_run: RunInfo | None = None,
     revision: int = 0,
+    standing: Mapping[tuple[str, str], Cell] | None = None,
 ) -> Overview:
-    """The overview that follows from these; as for `standing.cells`."""
+    """The overview that follows from these; as for `standing.cells`. `standing` are all cells of organisations about
+    which nothing has changed: they are taken as they are, and nothing about these need be in the rest."""
     ordered = tuple(sorted(members, key=lambda one: (one.name.casefold(), one.ura)))
-    stand = cells(roadmap, ordered, evidence, declarations, terms, moment)
+    stand = dict(standing or {})
+    known = {ura for ura, _ in stand}
+    anew = [one for one in ordered if one.ura not in known]
+    stand |= cells(roadmap, anew, evidence, declarations, terms, moment)
     return Overview(roadmap, ordered, stand, last_run, moment, revision)
 
 

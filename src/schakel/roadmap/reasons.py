@@ -43,15 +43,32 @@ def proved(one: Evidence, number: int) -> Text:
 def fails(one: Evidence) -> Text:
     """A check that fails."""
     on, said = day_of(one.at), one.finding.reason
-    return Text(f"Gemeten op {on.nl}: {said.nl}", f"Measured on {on.en}: {said.en}")
+    return _and_beside(Text(f"Gemeten op {on.nl}: {said.nl}", f"Measured on {on.en}: {said.en}"), one)
 
 
 def unknown(one: Evidence) -> Text:
     """A check that could not be done."""
     on, said = day_of(one.at), one.finding.reason
-    return Text(
+    reason = Text(
         f"Kon op {on.nl} niet worden gecontroleerd: {said.nl}",
         f"Could not be checked on {on.en}: {said.en}",
+    )
+    return _and_beside(reason, one)
+
+
+def _and_beside(reason: Text, one: Evidence) -> Text:
+    """The reason, with what was found otherwise than `one`."""
+    if one.beside is None:
+        return reason
+    on, said = day_of(one.beside.at), one.beside.finding.reason
+    if one.beside.own:
+        return Text(
+            f"{reason.nl} (De organisatie zelf vond op {on.nl} iets anders: {said.nl})",
+            f"{reason.en} (The organisation itself found otherwise on {on.en}: {said.en})",
+        )
+    return Text(
+        f"{reason.nl} (Wie het bord bijhoudt, vond op {on.nl} iets anders: {said.nl})",
+        f"{reason.en} (Who keeps the board found otherwise on {on.en}: {said.en})",
     )
 
 

@@ -7,6 +7,7 @@ import io
 from typing import Any
 
 from schakel.kernel.clock import instant
+from schakel.roadmap.evidence import Evidence
 from schakel.roadmap.model import Text
 from schakel.roadmap.overview import Overview, RunInfo
 from schakel.roadmap.standing import Cell, StepStanding
@@ -102,15 +103,20 @@ def _step(one: StepStanding) -> dict[str, Any]:
         "reason": _text(one.reason),
         "last_true": None if one.last_true is None else instant(one.last_true),
         "checks": [
-            {
-                "check": found.finding.check,
-                "verdict": found.finding.verdict,
-                "at": instant(found.at),
-                "run": found.run,
-            }
+            {**_found(found), "beside": None if found.beside is None else _found(found.beside)}
             for found in one.evidence
         ],
         "declaration": None if one.declaration is None else one.declaration.id,
+    }
+
+
+def _found(found: Evidence) -> dict[str, Any]:
+    return {
+        "check": found.finding.check,
+        "verdict": found.finding.verdict,
+        "at": instant(found.at),
+        "run": found.run,
+        "own": found.own,
     }
 
 

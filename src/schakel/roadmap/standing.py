@@ -1,13 +1,14 @@
 """Where organisations stand: what follows from the roadmap, what was measured and what was declared, at a moment.
 
 Nothing is proved without evidence, and evidence grows old: what held when it was last looked at is `stale` after the
-term of its check, and says when it was last true. Three laws hold (and are tested): nothing is proved or declared
-without fresh evidence, a finding that fails makes nothing better, and neither does time alone.
+term of its check, and says when it was last true. Four laws hold (and are tested): nothing is proved or declared
+without fresh evidence, a finding that fails makes nothing better, neither does time alone, and neither does an
+organisation that says of itself what a keeper of the board did not find.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
@@ -17,6 +18,7 @@ from schakel.kernel.clock import AMSTERDAM
 from schakel.roadmap import reasons
 from schakel.roadmap.evidence import Declaration, Evidence, Member
 from schakel.roadmap.model import Item, Roadmap, Step, Text
+from schakel.roadmap.weighing import weighed
 
 State = Literal[
     "proved",
@@ -76,17 +78,15 @@ def step_standing(
 ) -> StepStanding:
     """How `step` stands at one organisation at `moment`.
 
-    `evidence` is the last of each check there, by the id of the check; `declarations` are those that were not taken
+    `evidence` is what counts of each check there, by the id of the check; `declarations` are those that were not taken
     back, by the id of the step; `terms` say by check after how long evidence is stale (`TERM` for others).
     """
     declaration = declarations.get(step.id)
-    if not step.checks:
-        if declaration is None:
-            return _not_declared(step)
-        return _by_declaration(step, declaration, moment)
-    found = tuple(one for check in step.checks if (one := evidence.get(check)) is not None)
+    found = tuple([one for check in step.checks if (one := evidence.get(check)) is not None])
     if not found and declaration is None:
-        return _not_checked(step)
+        return _untold(step)
+    if not step.checks and declaration is not None:
+        return _by_declaration(step, declaration, moment)
     if declaration is not None and declaration.claim == "not-applicable" and _seen(declaration):
         if not _past(declaration, moment):
             reason = reasons.not_applicable(declaration, _failing(found))
@@ -111,12 +111,7 @@ def cell(
 ) -> Cell:
     """How `item` stands at `member` at `moment`; the rest as for `step_standing`. `sectors` are the names of sectors by
     code, for the reason."""
-    if not item.is_for(member.sector):
-        reason = reasons.other_sectors(item, member, sectors or {})
-        return Cell(item, member.ura, "not-applicable", reason, None, ())
-    steps = tuple([step_standing(step, evidence, declarations, terms, moment) for step in item.steps])
-    state, reason, last_true = _summed(steps)
-    return Cell(item, member.ura, state, reason, last_true, steps)
+    return _Anywhere(item, sectors or {}).at(member, evidence, declarations, terms, moment)
 
 
 def cells(
@@ -129,68 +124,82 @@ def cells(
 ) -> dict[tuple[str, str], Cell]:
     """How every item stands at every member at `moment`, by (URA, id of the item).
 
-    Of more evidence of one check at one organisation the last counts; of more declarations about one step too, and none
-    that was taken back.
+    Of more evidence of one check at one organisation counts what `weighing` says; of more declarations about one step
+    the last, and none that was taken back.
     """
-    found: dict[str, dict[str, Evidence]] = {}
-    for one in evidence:
-        there = found.setdefault(one.ura, {})
-        if (other := there.get(one.finding.check)) is None or other.at <= one.at:
-            there[one.finding.check] = one
+    found = weighed(evidence)
     declared: dict[str, dict[str, Declaration]] = {}
     for said in declarations:
         if said.withdrawn_at is None:
             spoken = declared.setdefault(said.ura, {})
             if (before := spoken.get(said.step)) is None or before.declared_at <= said.declared_at:
                 spoken[said.step] = said
-    untold = {item.id: _Untold(item, terms, moment) for item in roadmap.items}
+    anywhere = [_Anywhere(item, roadmap.sectors) for item in roadmap.items]
     stand: dict[tuple[str, str], Cell] = {}
     for member in members:
         there, said_there = found.get(member.ura, {}), declared.get(member.ura, {})
-        for item in roadmap.items:
-            known = untold[item.id]
-            if (
-                known.checks.isdisjoint(there)
-                and known.steps.isdisjoint(said_there)
-                and item.is_for(member.sector)
-            ):
-                stand[member.ura, item.id] = known.at(member.ura)
-            else:
-                stand[member.ura, item.id] = cell(
-                    item, member, there, said_there, terms, moment, roadmap.sectors
-                )
+        for one in anywhere:
+            stand[member.ura, one.item.id] = one.at(member, there, said_there, terms, moment)
     return stand
 
 
-class _Untold:
-    """How an item stands where nothing is known about it: everywhere the same, so that it is worked out once."""
+class _Anywhere:
+    """An item, with how its steps stand where nothing is known about them: everywhere the same, so that it is worked
+    out once. `sectors` are the names of sectors by code."""
 
-    def __init__(self, item: Item, terms: Mapping[str, timedelta], moment: datetime) -> None:
-        self.checks = frozenset(check for step in item.steps for check in step.checks)
-        self.steps = frozenset(step.id for step in item.steps)
-        self._item = item
-        self._steps = tuple([step_standing(step, {}, {}, terms, moment) for step in item.steps])
-        self._state, self._reason, _ = _summed(self._steps)
+    def __init__(self, item: Item, sectors: Mapping[str, Text]) -> None:
+        self.item = item
+        self._sectors = sectors
+        self._untold = tuple([_untold(step) for step in item.steps])
+        self._summed = _summed(self._untold)
 
-    def at(self, ura: str) -> Cell:
-        """The same at the organisation `ura`."""
-        return Cell(self._item, ura, self._state, self._reason, None, self._steps)
+    def at(
+        self,
+        member: Member,
+        evidence: Mapping[str, Evidence],
+        declarations: Mapping[str, Declaration],
+        terms: Mapping[str, timedelta],
+        moment: datetime,
+    ) -> Cell:
+        """How it stands at `member` at `moment`; the rest as for `step_standing`."""
+        if not self.item.is_for(member.sector):
+            reason = reasons.other_sectors(self.item, member, self._sectors)
+            return Cell(self.item, member.ura, "not-applicable", reason, None, ())
+        told = [
+            place
+            for place, step in enumerate(self.item.steps)
+            if step.id in declarations or not evidence.keys().isdisjoint(step.checks)
+        ]
+        if not told:
+            state, reason, last_true = self._summed
+            return Cell(self.item, member.ura, state, reason, last_true, self._untold)
+        steps = list(self._untold)
+        for place in told:
+            steps[place] = step_standing(self.item.steps[place], evidence, declarations, terms, moment)
+        state, reason, last_true = _summed(steps)
+        return Cell(self.item, member.ura, state, reason, last_true, tuple(steps))
 
 
-def next_change(
+def next_changes(
     evidence: Iterable[Evidence],
     declarations: Iterable[Declaration],
     terms: Mapping[str, timedelta],
     moment: datetime,
-) -> datetime | None:
-    """The first moment after `moment` at which a standing may change by time alone; None for never."""
-    ends: list[datetime] = []
+) -> dict[str, datetime]:
+    """The first moment after `moment` at which an organisation (by URA) may stand otherwise by time alone; those for
+    which there is none are not in it."""
+    ends: dict[str, datetime] = {}
+
+    def may(ura: str, end: datetime | None) -> None:
+        if end is not None and end > moment and ((known := ends.get(ura)) is None or end < known):
+            ends[ura] = end
+
     for one in evidence:
-        ends.append(one.at + terms.get(one.finding.check, TERM))
-        if one.finding.until is not None:
-            ends.append(one.finding.until)
-    ends.extend(_end(one) for one in declarations)
-    return min((end for end in ends if end > moment), default=None)
+        may(one.ura, one.at + terms.get(one.finding.check, TERM))
+        may(one.ura, one.finding.until)
+    for said in declarations:
+        may(said.ura, _end(said))
+    return ends
 
 
 def _measured(
@@ -234,7 +243,7 @@ def _by_declaration(step: Step, declaration: Declaration, moment: datetime) -> S
     return StepStanding(step, state, reason, done, (), declaration)
 
 
-def _summed(steps: tuple[StepStanding, ...]) -> tuple[State, Text, datetime | None]:
+def _summed(steps: Sequence[StepStanding]) -> tuple[State, Text, datetime | None]:
     """What the steps of an item come to; those that do not apply are left out."""
     apply = [one for one in steps if one.state != "not-applicable"]
     if not apply:
@@ -296,11 +305,8 @@ def _midnight(until: date) -> datetime:
     return datetime.combine(until + timedelta(days=1), time(), AMSTERDAM)
 
 
-@lru_cache(maxsize=4096)
-def _not_declared(step: Step) -> StepStanding:
+def _untold(step: Step) -> StepStanding:
+    """How a step stands of which nothing is known."""
+    if step.checks:
+        return StepStanding(step, "not-checked", reasons.not_checked(step.checks), None, (), None)
     return StepStanding(step, "not-declared", reasons.NOT_DECLARED, None, (), None)
-
-
-@lru_cache(maxsize=4096)
-def _not_checked(step: Step) -> StepStanding:
-    return StepStanding(step, "not-checked", reasons.not_checked(step.checks), None, (), None)

@@ -64,7 +64,7 @@ class AgendaPages:
         if made is None:
             return await self._form(request, past, Filled.of(form, wrong), 400)
         try:
-            written = await self._board.write_action(made, name_of(visitor))
+            written = await self._board.write_action(made, name_of(visitor), visitor.subject)
         except Conflict as error:
             past = await self._board.action_history(known)
             filled = Filled({**form, "change": str(past[0].change)}, {"form": FAULTS[error.kind]})

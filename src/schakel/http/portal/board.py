@@ -92,6 +92,7 @@ class BoardPages:
             "may_declare": visitor is not None
             and (visitor.may("declarer", member.ura) or visitor.may("programme")),
             "may_confirm": visitor is not None and visitor.may("reader", member.ura),
+            "sees_details": visitor is not None and visitor.sees_details(member.ura),
             "claims": CLAIMS,
             "filled": filled or {},
             "empty": Filled(proposed(today())),

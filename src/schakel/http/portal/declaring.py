@@ -65,7 +65,7 @@ class DeclaringForms:
         ura = request.path_params["ura"]
         visitor = await self._frame.visitors.one_of(request, ("declarer", "programme"), ura)
         said = await self._declared(item, ura, form)
-        await self._board.withdraw(said.id, name_of(visitor))
+        await self._board.withdraw(said.id, name_of(visitor), visitor.subject)
         return self._frame.to(f"/items/{item.id}/{ura}#declaration-{said.id}")
 
     async def _declared(self, item: Item, ura: str, form: Form) -> Declaration:

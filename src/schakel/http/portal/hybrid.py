@@ -8,16 +8,18 @@ from starlette.responses import Response
 
 from schakel.http.portal.board import today
 from schakel.http.portal.frame import Frame, spoken
-from schakel.kernel.outcomes import Invalid
+from schakel.kernel.outcomes import Invalid, NotFound
 from schakel.portal.deciding import FIELDS, typed
 from schakel.portal.filled import Filled
-from schakel.portal.hybrid import Counts, organisation_page, pathway_page, region_page
+from schakel.portal.hybrid import organisation_page, pathway_page, region_page
 from schakel.portal.hybrid_course import course, offered
+from schakel.portal.hybrid_figures import Counts
 from schakel.portal.people import Visitor
 from schakel.roadmap.board import Board
 from schakel.roadmap.hybrid.counting import Period
 from schakel.roadmap.hybrid.deciding import LONGEST_REASON
 from schakel.roadmap.hybrid.store import Inventory
+from schakel.roadmap.model import Roadmap
 
 
 class HybridPages:
@@ -35,8 +37,8 @@ class HybridPages:
         period = _period(request)
         overview, roadmap = await self._inventory.overview(period), await self._board.roadmap()
         values = {
-            "found": region_page(overview, roadmap, self._counts(request)),
-            **await self._over_time(request, period, ""),
+            "found": region_page(overview, await self._inventory.lists(), roadmap, self._counts(request)),
+            **await self._over_time(request, roadmap, period, ""),
         }
         return self._frame.page(request, "portal/hybrid", values)
 
@@ -46,16 +48,27 @@ class HybridPages:
         overview, roadmap = await self._inventory.overview(period), await self._board.roadmap()
         values = {
             "found": organisation_page(overview, ura, roadmap, self._counts(request)),
-            **await self._over_time(request, period, ura),
+            **await self._over_time(request, roadmap, period, ura),
         }
         return self._frame.page(request, "portal/hybrid_organisation", values)
 
-    async def _over_time(self, request: Request, period: Period | None, ura: str) -> dict[str, object]:
+    async def blocks(self, request: Request) -> Response:
+        """One list of building blocks, in force or replaced. Raises `NotFound`."""
+        number = request.path_params["number"]
+        found = next((one for one in await self._inventory.lists() if one.number == number), None)
+        if found is None:
+            raise NotFound("there is no such list of building blocks", code="blocks-unknown")
+        return self._frame.page(request, "portal/hybrid_blocks", {"found": found})
+
+    async def _over_time(
+        self, request: Request, roadmap: Roadmap, period: Period | None, ura: str
+    ) -> dict[str, object]:
         """What lets a visitor choose a period, and shows how it went."""
+        quarters, language = await self._inventory.course(), spoken(request)
         return {
-            "offered": offered(today()),
+            "offered": [(value, text.of(language)) for value, text in offered(today())],
             "chosen": period.name if period else "",
-            "went": course(await self._inventory.course(), ura, spoken(request), self._counts(request)),
+            "went": course(quarters, ura, roadmap.kpis, language, self._counts(request)),
         }
 
     async def pathway(self, request: Request) -> Response:
@@ -67,9 +80,10 @@ class HybridPages:
         overview, roadmap = await self._inventory.overview(), await self._board.roadmap()
         view = overview.pathway(ura, name)
         history = await self._inventory.history(ura, name)
+        recorded = await self._inventory.recorded(ura, name)
         visitor = self._frame.visitors.found(request)
         values = {
-            "found": pathway_page(overview, view, history, roadmap, self._counts(request)),
+            "found": pathway_page(overview, view, history, recorded, roadmap, self._counts(request)),
             "may_decide": visitor is not None and _may_decide(visitor, ura),
             "form": form,
             "longest": LONGEST_REASON,

@@ -2,8 +2,8 @@
 
     login -> (the person logs in at the identity provider) -> callback -> session -> the page that was wanted; logout
 
-Who logs in there and is not among the people of the settings does not get in. The technical log has each login, refusal
-and logout, and nothing about the person.
+Who logs in there and is not among the people of the settings does not get in. Who does stands on the trail of the
+board, where there is one. The technical log has each login, refusal and logout, and nothing about the person.
 
 Source: OpenID Connect Core 1.0 section 3.1, RFC 9207, RFC 9700 section 4.
 """
@@ -25,6 +25,7 @@ from schakel.http.portal.visitors import own_path
 from schakel.kernel.clock import new_id
 from schakel.kernel.outcomes import Forbidden, NotFound, Outcome
 from schakel.portal.pages import PRIVATE
+from schakel.roadmap.board import Board
 
 _CANCELLED = {"access_denied", "login_required", "interaction_required"}
 _MOST = 10_000
@@ -49,8 +50,9 @@ class NoRole(Forbidden):
 class PortalLogin:
     """Handlers of the login of the portal."""
 
-    def __init__(self, frame: Frame) -> None:
+    def __init__(self, frame: Frame, board: Board | None) -> None:
         self._frame = frame
+        self._board = board
         self._visitors = frame.visitors
 
     async def page(self, request: Request) -> Response:
@@ -113,8 +115,10 @@ class PortalLogin:
                 raise _Cancelled("the person did not log in", code="login-cancelled")
             raise LoginWrong("the identity provider ended the login with an error", code="login-error")
         who = await workplace.person(query["code"], self._callback, away.login, query.get("iss", ""))
-        if who.subject not in door.people:
+        if (known := door.people.get(who.subject)) is None:
             raise NoRole(who.subject)
+        if self._board is not None:
+            await self._board.logged_in(known.name or who.name, who.subject)
         await door.logins.end(self._visitors.secret(request))
         secret = await door.logins.open(who.subject, new_id(), who.name)
         _log.info("portal-login")

@@ -14,6 +14,7 @@ from schakel.http.portal.hybrid import HybridPages
 from schakel.http.portal.login import PortalLogin
 from schakel.http.portal.rights import guarded
 from schakel.http.portal.scans import ScanPages
+from schakel.http.portal.trail import TrailPage
 from schakel.http.portal.trends import TrendPages
 from schakel.portal.pages import Pages
 
@@ -21,7 +22,7 @@ from schakel.portal.pages import Pages
 def portal(node: Node, pages: Pages) -> list[BaseRoute]:
     """Every page of the portal; what is not there is a page as well."""
     frame = Frame(pages, node)
-    login = PortalLogin(frame)
+    login = PortalLogin(frame, node.board)
     routes = [
         *_board(node, frame),
         *_hybrid(node, frame),
@@ -49,6 +50,7 @@ def _board(node: Node, frame: Frame) -> list[Route]:
     agenda = AgendaPages(frame, node.board)
     adding = TrendPages(frame, node.board, pages, hybrid=node.inventory is not None)
     scans = ScanPages(frame, node.board)
+    trail = TrailPage(frame, node.board)
     one = "/portal/agenda/actions/{id}"
     return [
         Route("/portal/", frame.shown(pages.region), methods=["GET"]),
@@ -69,8 +71,9 @@ def _board(node: Node, frame: Frame) -> list[Route]:
         Route("/portal/scans/example", frame.shown(scans.example), methods=["GET"]),
         Route("/portal/runs", frame.shown(pages.runs), methods=["GET"]),
         Route("/portal/runs/{id}", frame.shown(pages.run), methods=["GET"]),
+        Route("/portal/trail", frame.shown(trail.page), methods=["GET"]),
         Route("/portal/versions", frame.shown(pages.versions), methods=["GET"]),
-        Route("/portal/export.{form}", frame.shown(Exports(node.board).export), methods=["GET"]),
+        Route("/portal/export.{form}", frame.shown(Exports(frame, node.board).export), methods=["GET"]),
     ]
 
 
@@ -82,6 +85,7 @@ def _hybrid(node: Node, frame: Frame) -> list[Route]:
     one = "/portal/hybrid/{ura}/{pathway}"
     return [
         Route("/portal/hybrid", frame.shown(pages.region), methods=["GET"]),
+        Route("/portal/hybrid/blocks/{number:int}", frame.shown(pages.blocks), methods=["GET"]),
         Route("/portal/hybrid/{ura}", frame.shown(pages.organisation), methods=["GET"]),
         Route(one, frame.shown(pages.pathway), methods=["GET"]),
         Route(one, frame.shown(pages.decide), methods=["POST"]),

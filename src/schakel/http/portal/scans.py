@@ -45,7 +45,7 @@ class ScanPages:
             return self._shown(request, unread=error.message, status=error.status)
         if found.wrong or form.get("action") != "import":
             return self._shown(request, found=found, status=400 if found.wrong else 200)
-        await self._board.declare_all(found.statements, name_of(visitor), visitor.subject)
+        await self._board.declare_all(found.statements, name_of(visitor), visitor.subject, from_file=True)
         return self._frame.to(f"/scans?done={found.rows}")
 
     async def example(self, request: Request) -> Response:

@@ -2,7 +2,8 @@
 
 What somebody may do is read from the settings at each request; a session says only who it is.
 
-Source: OWASP session management; Fetch Metadata Request Headers (Sec-Fetch-Site); RFC 6454 (Origin).
+Source: OWASP session management; Fetch Metadata Request Headers (Sec-Fetch-Site); RFC 6454 (Origin); RFC 6265bis,
+section 4.1.3 (a cookie of this host alone).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ BASE = "/portal"
 _OWN = re.compile(r"/portal(/[A-Za-z0-9._~%!$&'()*+,;=:@/-]*)?(\?[A-Za-z0-9._~%!$&'()*+,;=:@/?-]*)?")
 _MOST_PATH = 2000
 _LOGIN_PAGES = frozenset({f"{BASE}/login", f"{BASE}/callback", f"{BASE}/logout"})
+_HOST, _SECURE = "__Host-", "__Secure-"
 _HELD, _FORM = "schakel.visitor", "schakel.form"
 
 
@@ -46,6 +48,9 @@ class Visitors:
     def __init__(self, node: Node) -> None:
         self._node = node
         self.base = f"{node.public_url}{BASE}"
+        at = urlsplit(node.public_url)
+        # With a path of its own the node may share the host with other programs, which get no cookie of ours.
+        self._prefix = "" if at.scheme != "https" else _SECURE if at.path else _HOST
 
     async def greeted(self, request: Request) -> None:
         """Finds out who is logged in, so that the page can say so; nothing where there is no portal."""
@@ -157,8 +162,8 @@ class Visitors:
             self._cookie(login),
             secret,
             max_age=seconds,
-            path=urlsplit(self.base).path,
-            secure=self.base.startswith("https:"),
+            path="/" if self._prefix == _HOST else urlsplit(self.base).path,
+            secure=bool(self._prefix),
             httponly=True,
             samesite="lax",
         )
@@ -169,8 +174,7 @@ class Visitors:
 
     def _cookie(self, login: str) -> str:
         """One name for each login, so that two windows do not disturb each other."""
-        prefix = "__Secure-" if self.base.startswith("https:") else ""
-        return f"{prefix}schakel-portal-{login}" if login else f"{prefix}schakel-portal"
+        return f"{self._prefix}schakel-portal-{login}" if login else f"{self._prefix}schakel-portal"
 
 
 def own_path(path: str) -> str:

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import asyncpg
 
 from schakel.kernel.outcomes import Conflict, Invalid, NotFound
-from schakel.roadmap.board.texts import identifier, text
+from schakel.roadmap.board.texts import identifier, person, text
 from schakel.roadmap.model import Roadmap
 from schakel.store.connection import Connection
 
@@ -96,7 +96,7 @@ async def write(connection: Connection, tenant: int, action: Action, roadmap: Ro
         action.due,
         action.progress,
         _text(action, "note"),
-        text("by", by, most=200),
+        person("by", by),
     )
     return _action(row)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -11,10 +12,11 @@ from datetime import datetime, timedelta
 import asyncpg
 
 from schakel.kernel.clock import now
-from schakel.roadmap.board import actions, declarations, runs, turns, versions
+from schakel.roadmap.board import actions, declarations, runs, trail, turns, versions
 from schakel.roadmap.board.actions import Action
 from schakel.roadmap.board.declarations import Statement
 from schakel.roadmap.board.runs import Snapshot
+from schakel.roadmap.board.trail import Deed, Trace
 from schakel.roadmap.board.turns import RunTurns
 from schakel.roadmap.board.versions import Changes, Version
 from schakel.roadmap.changes import Change, differences
@@ -23,7 +25,7 @@ from schakel.roadmap.evidence import Declaration, Evidence, Member, Run
 from schakel.roadmap.model import Roadmap
 from schakel.roadmap.overview import Overview, RunInfo, overview_of
 from schakel.roadmap.reading import DEFAULT, RoadmapLimits, read, shipped
-from schakel.roadmap.standing import next_change
+from schakel.roadmap.standing import next_changes
 from schakel.roadmap.wire import RunLimits
 from schakel.store.connection import Connection, acquire
 
@@ -31,9 +33,10 @@ from schakel.store.connection import Connection, acquire
 class Board:
     """The board of the region that `tenant` keeps. `region` is its name; the organisations (slugs) in `keepers` may
     write about all of it at their own door. `terms` say by check after how long evidence is stale.
-    `limits` and `file` are bounds on a run and on a roadmap that come in.
+    `limits` and `file` are bounds on a run and on a roadmap that come in; who did what is known for `trail_kept`.
 
-    The overview is kept in memory until the board changes, at this node or another, or time changes it.
+    The overview is kept in memory until the board changes, at this node or another, or time changes it; then the
+    organisations that it is about are worked out anew, and the others stay as they are.
     """
 
     def __init__(
@@ -46,15 +49,18 @@ class Board:
         terms: Mapping[str, timedelta] | None = None,
         limits: RunLimits | None = None,
         file: RoadmapLimits = DEFAULT,
+        trail_kept: timedelta = trail.KEPT,
     ) -> None:
         self.region = region
         self.keepers = frozenset(keepers)
         self.limits = limits or RunLimits()
         self.file = file
+        self._trail_kept = trail_kept
         self._pool = pool
         self._tenant = tenant
         self._terms = {name: one.fresh for name, one in CHECKS.items()} if terms is None else terms
         self._kept: Overview | None = None
+        self._ends: dict[str, datetime] = {}
         self._until: datetime | None = None
         self._roadmap: tuple[int, Roadmap] | None = None
         self._changes: dict[int, tuple[Change, ...]] = {}
@@ -81,7 +87,7 @@ class Board:
         return kept
 
     async def _read(self) -> Overview:
-        """Reads the board as it is at one moment, and keeps it."""
+        """Reads the board as it is at one moment, as far as it is other than what was kept, and keeps it."""
         async with (
             acquire(self._pool) as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
@@ -90,9 +96,12 @@ class Board:
             revision = await self._revision(connection)
             roadmap = await self._in_force(connection)
             members = await runs.members(connection, self._tenant)
-            evidence = await runs.last_evidence(connection, self._tenant, [one.ura for one in members])
-            declared = await declarations.at(connection, self._tenant)
+            same = await self._same(connection, roadmap, members, moment)
+            anew = [one.ura for one in members if one.ura not in same]
+            evidence = await runs.last_evidence(connection, self._tenant, anew)
+            declared = await declarations.at(connection, self._tenant, anew)
             last = await runs.listed(connection, self._tenant, 1, whole=True)
+        kept = {} if self._kept is None else self._kept.cells
         made = await asyncio.to_thread(
             overview_of,
             roadmap,
@@ -103,9 +112,24 @@ class Board:
             moment,
             last_run=last[0] if last else None,
             revision=revision,
+            standing={place: cell for place, cell in kept.items() if place[0] in same},
         )
-        self._kept, self._until = made, next_change(evidence, declared, self._terms, moment)
+        ends = {ura: end for ura, end in self._ends.items() if ura in same}
+        ends |= next_changes(evidence, declared, self._terms, moment)
+        self._kept, self._ends, self._until = made, ends, min(ends.values(), default=None)
         return made
+
+    async def _same(
+        self, connection: Connection, roadmap: Roadmap, members: Sequence[Member], moment: datetime
+    ) -> frozenset[str]:
+        """The organisations that stand as they did when the overview was kept: by then they were members as they are
+        now, and since then neither the roadmap nor anything known of them changed, and nothing grew old."""
+        kept = self._kept
+        if kept is None or kept.roadmap is not roadmap:
+            return frozenset()
+        touched = await runs.touched(connection, self._tenant, kept.revision)
+        aged = {ura for ura, end in self._ends.items() if end <= moment}
+        return frozenset(one.ura for one in set(members) & set(kept.members)) - touched - aged
 
     async def members(self) -> tuple[Member, ...]:
         """Who are in the region now, in no order."""
@@ -134,15 +158,15 @@ class Board:
         async with self._changing() as connection:
             if not await runs.add(connection, self._tenant, run, sender=sender, whole=whole):
                 return False
+            about = run.members[0].ura if len(run.members) == 1 else ""
+            await self._did(connection, sender or run.by, "", Deed("run", about, run.id, len(run.measured)))
             if whole:
-                found = await runs.last_evidence(
-                    connection, self._tenant, [one.ura for one in run.members], run.finished
-                )
+                uras = [one.ura for one in run.members]
                 stood = overview_of(
                     await self._in_force(connection),
                     run.members,
-                    found,
-                    await declarations.at(connection, self._tenant, run.finished),
+                    await runs.last_evidence(connection, self._tenant, uras, run.finished),
+                    await declarations.at(connection, self._tenant, uras, run.finished),
                     self._terms,
                     run.finished,
                 )
@@ -153,11 +177,6 @@ class Board:
         """The last `most` runs, the one that ended last first."""
         async with acquire(self._pool) as connection:
             return await runs.listed(connection, self._tenant, most)
-
-    async def history(self, ura: str, check: str, most: int = 200) -> tuple[Evidence, ...]:
-        """What a check found at an organisation, the newest first."""
-        async with acquire(self._pool) as connection:
-            return await runs.history(connection, self._tenant, ura, check, most)
 
     async def histories(
         self, ura: str, checks: Collection[str], most: int = 50
@@ -186,27 +205,36 @@ class Board:
         return made
 
     async def declare_all(
-        self, statements: Sequence[Statement], by: str, account: str = ""
+        self, statements: Sequence[Statement], by: str, account: str = "", *, from_file: bool = False
     ) -> tuple[Declaration, ...]:
-        """As `declare`, all of them or none."""
+        """As `declare`, all of them or none; `from_file` says that somebody imported them."""
         async with self._changing() as connection:
             roadmap = await self._in_force(connection)
             made = [
                 await declarations.declare(connection, self._tenant, one, roadmap, by, account)
                 for one in statements
             ]
+            deeds = [Deed("declaration", one.ura, one.step) for one in made]
+            if from_file:
+                several = Counter(one.ura for one in made)
+                deeds = [Deed("import", ura, times=times) for ura, times in several.items()]
+            await self._did(connection, by, account, *deeds)
         return tuple(made)
 
     async def confirm(self, declaration: str, by: str, account: str = "") -> Declaration:
         """The second reader `by` (`account` at the identity provider) has seen it. Raises `Forbidden` for who made it,
         `Conflict` when it was seen or taken back, and `NotFound`."""
         async with self._changing() as connection:
-            return await declarations.confirm(connection, self._tenant, declaration, by, account)
+            seen = await declarations.confirm(connection, self._tenant, declaration, by, account)
+            await self._did(connection, by, account, Deed("confirmation", seen.ura, seen.step))
+            return seen
 
-    async def withdraw(self, declaration: str, by: str) -> Declaration:
+    async def withdraw(self, declaration: str, by: str, account: str = "") -> Declaration:
         """Takes a declaration back. Raises `Conflict` when it was taken back before, and `NotFound`."""
         async with self._changing() as connection:
-            return await declarations.withdraw(connection, self._tenant, declaration, by)
+            gone = await declarations.withdraw(connection, self._tenant, declaration, by)
+            await self._did(connection, by, account, Deed("withdrawal", gone.ura, gone.step))
+            return gone
 
     async def declaration(self, declaration: str) -> Declaration:
         """The declaration with this id. Raises `NotFound`."""
@@ -228,12 +256,14 @@ class Board:
         async with acquire(self._pool) as connection:
             return await actions.listed(connection, self._tenant)
 
-    async def write_action(self, action: Action, by: str) -> Action:
+    async def write_action(self, action: Action, by: str, account: str = "") -> Action:
         """Writes a new action (without id), or changes one. Raises `Invalid` naming the member that is wrong,
         `NotFound` for an id that is not known, and `Conflict` when another change came between."""
         async with self._changing() as connection:
             roadmap = await self._in_force(connection)
-            return await actions.write(connection, self._tenant, action, roadmap, by)
+            written = await actions.write(connection, self._tenant, action, roadmap, by)
+            await self._did(connection, by, account, Deed("action", written.ura, written.id))
+            return written
 
     async def action_history(self, action: str) -> tuple[Action, ...]:
         """All that an action has been, the newest first. Raises `NotFound`."""
@@ -248,7 +278,8 @@ class Board:
         roadmap = await asyncio.to_thread(read, body, self.file)
         async with self._changing() as connection:
             before = await self._in_force(connection)
-            await versions.write(connection, self._tenant, roadmap, body, by)
+            if await versions.write(connection, self._tenant, roadmap, body, by):
+                await self._did(connection, by, "", Deed("roadmap", about=roadmap.version))
             return Changes(roadmap.version, before.version, differences(before, roadmap))
 
     async def versions(self) -> tuple[Version, ...]:
@@ -265,6 +296,23 @@ class Board:
                 bodies = [await versions.body(connection, self._tenant, one.number) for one in found]
                 self._changes |= await asyncio.to_thread(_changes, found[:most], bodies)
         return tuple((one, self._changes[one.number]) for one in found[:most])
+
+    # -- who did what ----------------------------------------------------------------------------------------------
+
+    async def logged_in(self, by: str, account: str) -> None:
+        """Writes down that somebody logs in at the portal of this board."""
+        async with acquire(self._pool) as connection, connection.transaction():
+            await self._did(connection, by, account, Deed("login"))
+
+    async def trail(self, before: int | None = None, most: int = 100) -> tuple[Trace, ...]:
+        """Who did what and who logged in, the newest first: the last `most`, or those before the one with a number."""
+        async with acquire(self._pool) as connection:
+            return await trail.listed(connection, self._tenant, before, most, self._trail_kept)
+
+    async def _did(self, connection: Connection, by: str, account: str, *deeds: Deed) -> None:
+        """Writes down what somebody does, in the transaction in which it is done."""
+        if deeds:
+            await trail.write(connection, self._tenant, by, account, deeds, self._trail_kept)
 
     # -- inside ----------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import get_args
@@ -18,7 +18,8 @@ import asyncpg
 
 from schakel.kernel.clock import AMSTERDAM, now
 from schakel.kernel.outcomes import Conflict, Forbidden, Invalid, NotFound
-from schakel.roadmap.board.texts import text
+from schakel.roadmap.board.runs import touch
+from schakel.roadmap.board.texts import person, text
 from schakel.roadmap.evidence import Claim, Declaration
 from schakel.roadmap.model import Roadmap
 from schakel.store.connection import Connection
@@ -61,7 +62,7 @@ async def declare(
     )
     if not here:
         raise NotFound("this organisation is not on the board of the region", code="member-unknown")
-    by = text("by", by, most=200)
+    by = person("by", by)
     await connection.execute(
         "UPDATE roadmap_declaration SET withdrawn_at = now(), withdrawn_by = $4 "
         "WHERE tenant = $1 AND ura = $2 AND step = $3 AND withdrawn_at IS NULL",
@@ -83,6 +84,7 @@ async def declare(
         by,
         account,
     )
+    await touch(connection, tenant, [said.ura])
     return _declaration(row)
 
 
@@ -92,7 +94,7 @@ async def confirm(
     """A second reader has seen a declaration; in a transaction that holds the board. Raises `Forbidden` for who made
     it (by name or by account: a name can be changed), `Conflict` when it was taken back or has a second reader, and
     `NotFound`."""
-    by = text("by", by, most=200)
+    by = person("by", by)
     found = await one(connection, tenant, declaration)
     _stands(found)
     if found.seen_by:
@@ -108,13 +110,14 @@ async def confirm(
         uuid.UUID(found.id),
         by,
     )
+    await touch(connection, tenant, [found.ura])
     return _declaration(row)
 
 
 async def withdraw(connection: Connection, tenant: int, declaration: str, by: str) -> Declaration:
     """Takes a declaration back; in a transaction that holds the board. Raises `Conflict` when that was done before, and
     `NotFound`."""
-    by = text("by", by, most=200)
+    by = person("by", by)
     found = await one(connection, tenant, declaration)
     _stands(found)
     row = await connection.fetchrow(
@@ -124,6 +127,7 @@ async def withdraw(connection: Connection, tenant: int, declaration: str, by: st
         uuid.UUID(found.id),
         by,
     )
+    await touch(connection, tenant, [found.ura])
     return _declaration(row)
 
 
@@ -158,14 +162,17 @@ async def listed(
     return tuple(_declaration(row) for row in rows)
 
 
-async def at(connection: Connection, tenant: int, moment: datetime | None = None) -> tuple[Declaration, ...]:
-    """The declarations that stand; with `moment` as they stood then."""
+async def at(
+    connection: Connection, tenant: int, uras: Iterable[str], moment: datetime | None = None
+) -> tuple[Declaration, ...]:
+    """The declarations of these organisations that stand; with `moment` as they stood then."""
     rows = await connection.fetch(
-        f"SELECT {_COLUMNS} FROM roadmap_declaration WHERE tenant = $1 AND "
+        f"SELECT {_COLUMNS} FROM roadmap_declaration WHERE tenant = $1 AND ura = ANY ($3::text[]) AND "
         "CASE WHEN $2::timestamptz IS NULL THEN withdrawn_at IS NULL "
         "ELSE declared_at <= $2 AND coalesce(withdrawn_at, 'infinity') > $2 END",
         tenant,
         moment,
+        list(uras),
     )
     return tuple(_as_of(_declaration(row), moment) for row in rows)
 
@@ -253,6 +260,4 @@ def _unknown() -> NotFound:
 
 def _declaration(row: asyncpg.Record | None) -> Declaration:
     assert row is not None
-    members = {**row, "id": str(row["id"])}
-    members["on"] = members.pop("said")
-    return Declaration(**members)
+    return Declaration(str(row["id"]), *tuple(row)[1:])  # The columns are in the order of the fields.

@@ -29,7 +29,7 @@ AHEAD = timedelta(minutes=5)
 """How far the clock of who measured may be ahead of ours."""
 
 RUN = "id, region, roadmap, by, sender, whole, started, finished, members, findings"
-FOUND = "ura, check_id, number, verdict, reason_nl, reason_en, detail, facts, until, at, run, by"
+FOUND = "ura, check_id, number, verdict, reason_nl, reason_en, detail, facts, until, at, run, by, own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,8 @@ async def add(connection: Connection, tenant: int, run: Run, *, sender: str, who
         digest,
     )
     await _add_members(connection, tenant, run.members, whole=whole, newest=newest)
-    await _add_evidence(connection, tenant, run, f"{run.by} ({sender})" if sender else run.by)
+    await _add_evidence(connection, tenant, run, f"{run.by} ({sender})" if sender else run.by, own=not whole)
+    await touch(connection, tenant, {one.ura for one in run.measured})
     return True
 
 
@@ -127,7 +128,7 @@ async def _add_members(
         )
 
 
-async def _add_evidence(connection: Connection, tenant: int, run: Run, by: str) -> None:
+async def _add_evidence(connection: Connection, tenant: int, run: Run, by: str, *, own: bool) -> None:
     rows = [
         (
             one.ura,
@@ -146,18 +147,21 @@ async def _add_evidence(connection: Connection, tenant: int, run: Run, by: str) 
         return
     await connection.execute(
         "WITH written AS (INSERT INTO roadmap_evidence (tenant, ura, check_id, at, verdict, reason_nl, reason_en, "
-        "detail, facts, until, run, by) "
-        "SELECT $1, ura, check_id, at, verdict, nl, en, detail, facts::jsonb, until, $2, $3 FROM unnest($4::text[], "
-        "$5::text[], $6::timestamptz[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], "
-        "$12::timestamptz[]) AS t (ura, check_id, at, verdict, nl, en, detail, facts, until) "
-        "RETURNING tenant, ura, check_id, at, verdict) "
-        "INSERT INTO roadmap_checked (tenant, ura, check_id, last_true) "
-        "SELECT tenant, ura, check_id, max(at) FILTER (WHERE verdict = 'holds') FROM written "
-        "GROUP BY tenant, ura, check_id ON CONFLICT (tenant, ura, check_id) "
+        "detail, facts, until, run, by, own) "
+        "SELECT $1, ura, check_id, at, verdict, nl, en, detail, facts::jsonb, until, $2, $3, $4 FROM unnest("
+        "$5::text[], $6::text[], $7::timestamptz[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], "
+        "$13::timestamptz[]) AS t (ura, check_id, at, verdict, nl, en, detail, facts, until) "
+        "RETURNING tenant, ura, check_id, own, at, verdict) "
+        "INSERT INTO roadmap_checked (tenant, ura, check_id, own, last_true) "
+        "SELECT tenant, ura, check_id, own, greatest(max(at) FILTER (WHERE verdict = 'holds'), ("
+        "SELECT other.last_true FROM roadmap_checked AS other WHERE other.tenant = $1 AND other.ura = written.ura "
+        "AND other.check_id = written.check_id AND other.own <> written.own AND other.last_true <= max(written.at))) "
+        "FROM written GROUP BY tenant, ura, check_id, own ON CONFLICT (tenant, ura, check_id, own) "
         "DO UPDATE SET last_true = greatest(roadmap_checked.last_true, excluded.last_true)",
         tenant,
         run.id,
         by,
+        own,
         *(list(column) for column in zip(*rows, strict=True)),
     )
 
@@ -165,30 +169,17 @@ async def _add_evidence(connection: Connection, tenant: int, run: Run, by: str) 
 async def last_evidence(
     connection: Connection, tenant: int, uras: Iterable[str], until: datetime | None = None
 ) -> tuple[Evidence, ...]:
-    """The last evidence of every check at these organisations; with `until` as it was then."""
+    """The last evidence of every check at these organisations, by a keeper of the board and by the organisation itself;
+    with `until` as it was then."""
     rows = await connection.fetch(
         "SELECT found.*, done.last_true FROM roadmap_checked AS done CROSS JOIN LATERAL ("
         f"SELECT {FOUND} FROM roadmap_evidence AS e WHERE e.tenant = done.tenant AND e.ura = done.ura "
-        "AND e.check_id = done.check_id AND e.at <= $3 ORDER BY e.at DESC, e.number DESC LIMIT 1) AS found "
+        "AND e.check_id = done.check_id AND e.own = done.own AND e.at <= $3 "
+        "ORDER BY e.at DESC, e.number DESC LIMIT 1) AS found "
         "WHERE done.tenant = $1 AND done.ura = ANY ($2::text[])",
         tenant,
         list(uras),
         until or datetime.max,
-    )
-    return tuple(evidence(row) for row in rows)
-
-
-async def history(
-    connection: Connection, tenant: int, ura: str, check: str, most: int
-) -> tuple[Evidence, ...]:
-    """What a check found at an organisation, the newest first; `last_true` as it was each time."""
-    rows = await connection.fetch(
-        f"SELECT {FOUND}, max(at) FILTER (WHERE verdict = 'holds') OVER (ORDER BY at, number) AS last_true "
-        "FROM roadmap_evidence WHERE tenant = $1 AND ura = $2 AND check_id = $3 ORDER BY at DESC, number DESC LIMIT $4",
-        tenant,
-        ura,
-        check,
-        most,
     )
     return tuple(evidence(row) for row in rows)
 
@@ -199,6 +190,25 @@ async def members(connection: Connection, tenant: int) -> tuple[Member, ...]:
         "SELECT ura, name, sector, kind FROM roadmap_member WHERE tenant = $1 AND here", tenant
     )
     return tuple(Member(**row) for row in rows)
+
+
+async def touch(connection: Connection, tenant: int, uras: Iterable[str]) -> None:
+    """Writes down that something was found or declared about these organisations in this revision of the board; in a
+    transaction that holds it."""
+    await connection.execute(
+        "UPDATE roadmap_member SET touched = b.revision FROM (SELECT revision FROM roadmap_board WHERE tenant = $1) "
+        "AS b WHERE tenant = $1 AND ura = ANY ($2::text[])",
+        tenant,
+        list(uras),
+    )
+
+
+async def touched(connection: Connection, tenant: int, revision: int) -> frozenset[str]:
+    """The organisations about which something was found or declared after this revision of the board."""
+    rows = await connection.fetch(
+        "SELECT ura FROM roadmap_member WHERE tenant = $1 AND touched > $2", tenant, revision
+    )
+    return frozenset(row["ura"] for row in rows)
 
 
 async def listed(
@@ -255,5 +265,12 @@ def evidence(row: asyncpg.Record) -> Evidence:
         row["until"],
     )
     return Evidence(
-        str(row["number"]), row["ura"], finding, row["at"], row["run"], row["by"], row["last_true"]
+        str(row["number"]),
+        row["ura"],
+        finding,
+        row["at"],
+        row["run"],
+        row["by"],
+        row["last_true"],
+        row["own"],
     )

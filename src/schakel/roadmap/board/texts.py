@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schakel.kernel.outcomes import Invalid, naming
-from schakel.kernel.values import Ura
+from schakel.kernel.values import NAME_LENGTH, Ura
 
 
 def text(name: str, value: str, *, most: int, needed: bool = True, lines: bool = False) -> str:
@@ -17,6 +17,11 @@ def text(name: str, value: str, *, most: int, needed: bool = True, lines: bool =
     if not (value.replace("\n", "") if lines else value).isprintable():
         raise Invalid(f"{name} has characters that cannot be shown", code="text-odd", expression=name)
     return value
+
+
+def person(name: str, value: str) -> str:
+    """The name of somebody who does something here, without blanks around it. Raises `Invalid` naming `name`."""
+    return text(name, value, most=NAME_LENGTH)
 
 
 def identifier(name: str, value: str, *, needed: bool = True) -> str:

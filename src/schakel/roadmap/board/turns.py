@@ -14,9 +14,10 @@ from schakel.store.connection import Connection
 
 _BEFORE = (
     "SELECT p.verdict, p.at FROM roadmap_evidence AS p WHERE p.tenant = e.tenant AND p.ura = e.ura "
-    "AND p.check_id = e.check_id AND (p.at, p.number) < (e.at, e.number) ORDER BY p.at DESC, p.number DESC LIMIT 1"
+    "AND p.check_id = e.check_id AND p.own = e.own AND (p.at, p.number) < (e.at, e.number) "
+    "ORDER BY p.at DESC, p.number DESC LIMIT 1"
 )
-"""The evidence before that of `e`: of the same check at the same organisation."""
+"""The evidence before that of `e`: of the same check at the same organisation, said by the same of the two."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from schakel.kernel.outcomes import Conflict
-from schakel.roadmap.board.texts import text
+from schakel.roadmap.board.texts import person
 from schakel.roadmap.changes import Change
 from schakel.roadmap.model import Roadmap
 from schakel.store.connection import Connection
@@ -77,6 +77,6 @@ async def write(connection: Connection, tenant: int, roadmap: Roadmap, body: byt
         tenant,
         roadmap.version,
         body,
-        text("by", by, most=200),
+        person("by", by),
     )
     return True

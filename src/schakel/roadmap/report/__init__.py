@@ -25,7 +25,7 @@ from schakel.roadmap.model import Language
 from schakel.roadmap.report.contents import told
 from schakel.roadmap.report.html import page
 from schakel.roadmap.report.pdf import document
-from schakel.roadmap.report.source import Source, of_board, of_run
+from schakel.roadmap.report.source import Narrowed, Source, of_board, of_run
 from schakel.roadmap.report.xlsx import workbook
 
 Kind = Literal["html", "pdf", "xlsx", "csv", "json"]
@@ -39,7 +39,7 @@ MEDIA: Final[Mapping[Kind, str]] = {
 }
 """What each kind is called when it is sent."""
 
-__all__ = ["MEDIA", "Kind", "Source", "make", "of_board", "of_run", "writable", "write"]
+__all__ = ["MEDIA", "Kind", "Narrowed", "Source", "make", "of_board", "of_run", "writable", "write"]
 
 
 def make(kind: Kind, source: Source, language: Language) -> bytes:
@@ -57,7 +57,8 @@ def make(kind: Kind, source: Source, language: Language) -> bytes:
         case "json":
             if source.run is not None:
                 return wire.dump(source.run)
-            board = {"region": source.region, **shown.as_json(source.overview)}
+            filters = {one.name: one.value for one in source.narrowed}
+            board = {"region": source.region, "narrowed": filters, **shown.as_json(source.overview)}
             return orjson.dumps(board, option=orjson.OPT_INDENT_2)
 
 

@@ -78,11 +78,11 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An item, and how it stands at each organisation of a block."""
+    """An item, and how it stands at each organisation of a block; None where a filter leaves that out."""
 
     id: str
     title: str
-    marks: tuple[Mark, ...]
+    marks: tuple[Mark | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +270,8 @@ def _about(source: Source, language: Language) -> Iterator[About]:
     t, overview, run = spoken(language), source.overview, source.overview.last_run
     if source.region:
         yield About(t["region"], line(source.region))
+    if source.narrowed:
+        yield About(t["narrowed"], "; ".join(said(one.words, language) for one in source.narrowed))
     if run is None:
         yield About(t["measured"], t["never"])
     else:
@@ -294,8 +296,12 @@ def _blocks(
         part = members[start : start + _COLUMNS]
 
         def row(item: Item, part: Sequence[Member] = part) -> Row:
-            states = (source.overview.cells[one.ura, item.id].state for one in part)
-            return Row(item.id, said(item.title, language), tuple(marks[state] for state in states))
+            cells = (source.overview.cell(one.ura, item.id) for one in part)
+            return Row(
+                item.id,
+                said(item.title, language),
+                tuple(None if cell is None else marks[cell.state] for cell in cells),
+            )
 
         yield Block(
             tuple(Column(_name(one), said(sector_name(roadmap, one.sector), language)) for one in part),

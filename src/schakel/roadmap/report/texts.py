@@ -25,6 +25,7 @@ TEXTS: Final[Mapping[str, Text]] = {
     "contents": Text("Wat hierin staat", "What is in here"),
     "about": Text("Over deze meting", "About this measurement"),
     "region": Text("Regio", "Region"),
+    "narrowed": Text("Alleen een deel", "A part only"),
     "measured": Text("Gemeten", "Measured"),
     "never": Text("nog niet", "not yet"),
     "by": Text("Door", "By"),

@@ -142,7 +142,7 @@ def _overview(source: Source, members: Sequence[Member], language: Language) -> 
             item.id,
             themes[item.category].of(language),
             item.title.of(language),
-            *(_state(overview.cells[one.ura, item.id], language) for one in members),
+            *(_state(overview.cell(one.ura, item.id), language) for one in members),
         )
         for item in overview.roadmap.items
     ]
@@ -238,6 +238,7 @@ def _sources(source: Source, language: Language) -> _Sheet:
     overview, roadmap = source.overview, source.overview.roadmap
     t = {name: text.of(language) for name, text in TEXTS.items()}
     rows: list[Sequence[Value]] = [(t["about"], t["claim"]), (t["region"], source.region)]
+    rows += [(t["narrowed"], said(one.words, language)) for one in source.narrowed]
     if overview.last_run is not None:
         started, finished = (
             moment(one, language) for one in (overview.last_run.started, overview.last_run.finished)
@@ -257,8 +258,8 @@ def _sources(source: Source, language: Language) -> _Sheet:
     return _Sheet("sources", ("about", "what"), rows, 1)
 
 
-def _state(cell: Cell, language: Language) -> str:
-    return STATES[cell.state].word.of(language)
+def _state(cell: Cell | None, language: Language) -> str:
+    return "" if cell is None else STATES[cell.state].word.of(language)
 
 
 def _title(check: str, language: Language) -> str:
