@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree, html
 
-from schakel.portal.charts import Period, Series, Target, against, stacked
+from schakel.portal.charts import Period, Point, Series, Target, against, over_time, stacked
 from schakel.portal.pages import environment
 
 SERIES = (Series("aangetoond", "state-proved", "✓"), Series("niet in orde", "state-fails", "✕"))
@@ -53,7 +53,7 @@ def test_targets_stand_where_they_belong_and_their_names_apart(share: float, tar
     chart = against(share, [Target(str(one), one) for one in targets])
     assert chart.length == pytest.approx(share * 284, abs=0.01)
     for mark in chart.marks:
-        assert mark.x == pytest.approx(2 + mark.target.share * 284, abs=0.01)
+        assert mark.x == pytest.approx(2 + mark.target.value * 284, abs=0.01)
     for one in chart.marks:
         for other in chart.marks:
             assert one is other or one.row != other.row or abs(one.x - other.x) >= 120
@@ -67,8 +67,51 @@ def test_a_share_is_a_part_of_one(wrong: float) -> None:
         against(0.5, [Target("2026", wrong)])
 
 
+VALUES = st.lists(st.none() | st.floats(0, 1), min_size=1, max_size=12)
+
+
+@given(VALUES, st.lists(st.floats(0, 1), max_size=4))
+def test_values_over_time_stand_at_their_height_and_lines_join_those_that_are_known(
+    values: list[float | None], targets: list[float]
+) -> None:
+    points = [Point(str(place), value) for place, value in enumerate(values)]
+    chart = over_time(points, [Target(str(one), one) for one in targets], share=True)
+    assert [tick for tick, _ in chart.ticks] == [0, 0.2, 0.4, 0.6, 0.8, 1]
+    full = chart.ground - chart.ticks[-1][1]
+    for dot, value in zip(chart.dots, values, strict=True):
+        assert (dot.y is None) == (value is None)
+        if dot.y is not None and value is not None:
+            assert chart.ground - dot.y == pytest.approx(value * full, abs=0.01)
+    assert sum(len(line.split()) for line in chart.lines) <= len([one for one in values if one is not None])
+    joined = sum(len(line.split()) - 1 for line in chart.lines)
+    assert joined == sum(one is not None and other is not None for one, other in pairwise(values))
+    for level in chart.levels:
+        assert chart.ground - level.y == pytest.approx(level.target.value * full, abs=0.01)
+    assert all(upper.word <= lower.word - 16 for lower, upper in pairwise(chart.levels))
+    named = [dot.x for dot in chart.dots if dot.named]
+    assert chart.dots[-1].named and all(right - left >= 72 for left, right in pairwise(named))
+
+
+@given(st.lists(st.integers(0, 5000), min_size=1, max_size=8), st.integers(0, 2000))
+def test_an_axis_of_numbers_has_room_for_each_of_them_and_for_the_target(
+    numbers: list[int], target: int
+) -> None:
+    chart = over_time([Point(str(n), n) for n in numbers], [Target("", target)], share=False)
+    assert chart.ticks[0] == (0, chart.ground) and len(chart.ticks) <= 7
+    assert chart.ticks[-1][0] >= max(*numbers, target)
+    assert all(dot.y is not None and chart.ticks[-1][1] <= dot.y <= chart.ground for dot in chart.dots)
+
+
+@pytest.mark.parametrize(("value", "target", "share"), [(1.1, 0.4, True), (-1, 3, False), (1, 1.2, True)])
+def test_what_does_not_fit_on_the_axis_is_not_drawn(value: float, target: float, share: bool) -> None:
+    with pytest.raises(ValueError, match="from 0 up"):
+        over_time([Point("x", value)], [Target("2026", target)], share=share)
+
+
 def drawn(template: str, language: str = "nl", **values: object) -> html.HtmlElement:
-    source = '{% from "portal/charts.html" import against, share, stacked with context %}' + template
+    source = (
+        '{% from "portal/charts.html" import against, over_time, share, stacked with context %}' + template
+    )
     return html.fromstring(f"<main>{environment(language).from_string(source).render(**values)}</main>")
 
 
@@ -98,6 +141,19 @@ def test_a_picture_has_a_name_and_a_description_and_no_id_twice(chart: object) -
     assert len(ids) == len(set(ids))
     text = etree.tostring(shown, encoding="unicode")
     assert "<script" not in text and "style=" not in text
+
+
+def test_a_course_names_its_targets_and_marks_what_is_not_known() -> None:
+    points = [Point("Q1", 0.2), Point("Q2", None), Point("Q3", 0.5)]
+    chart = over_time(points, [Target("2026", 0.4)], share=True)
+    macro = "{% call(v) over_time(chart, 't', 'Naam', 'Wat te zien is.') %}{{ v|percentage }}{% endcall %}"
+    shown = drawn(macro, chart=chart)
+    [picture] = shown.iter("svg")
+    named = [shown.get_element_by_id(one).text_content() for one in picture.get("aria-labelledby").split()]
+    assert picture.get("role") == "img" and named == ["Naam", "Wat te zien is."]
+    words = [one.text_content() for one in picture.iter("text")]
+    assert "2026: 40%" in words and "?" in words and "Q3" in words and "50%" in words
+    assert len(list(picture.iter("circle"))) == 2 and not list(picture.iter("polyline"))
 
 
 def test_what_is_not_known_has_no_bar() -> None:

@@ -10,10 +10,10 @@ import pytest
 from schakel.demo.roadmap.hybrid import demo_inventory
 from schakel.roadmap.hybrid import blocks, reading
 from schakel.roadmap.hybrid.counting import Period
-from schakel.roadmap.hybrid.model import EXCLUSIONS, LAYER_STATES, SUITABILITIES
+from schakel.roadmap.hybrid.model import EXCLUSIONS, LAYER_STATES, SUITABILITIES, BlockList
 from schakel.roadmap.hybrid.overview import Organisation, Overview, overview
 from schakel.roadmap.hybrid.pseudonyms import Pseudonyms
-from schakel.roadmap.hybrid.tables import rows_of
+from schakel.roadmap.tables import rows_of
 
 TODAY = date(2026, 12, 1)
 
@@ -28,7 +28,8 @@ def made(seed: int = 1, today: date = TODAY) -> Overview:
         rows = rows_of(orjson.dumps(sent.people), "people")
         people += reading.people(rows, ura, known, Pseudonyms(None), today)
         pathways += own
-    return overview(1, Period.year_to(today), blocks.shipped(), organisations, pathways, people)
+    judged_by = BlockList(0, blocks.shipped(), None, None, "")
+    return overview(1, Period.year_to(today), judged_by, organisations, pathways, people)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

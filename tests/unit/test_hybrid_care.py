@@ -1,4 +1,4 @@
-"""Hybrid care: the working definition, who counts, and the KPIs."""
+"""Hybrid care: the working definition, who counts, and pseudonyms."""
 
 from __future__ import annotations
 
@@ -8,70 +8,19 @@ from datetime import date, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.hybrid_care import TODAY, URA, YEAR, pathway, person, taking_part
 
 from schakel.kernel.outcomes import Invalid
 from schakel.kernel.values import Bsn
-from schakel.portal.hybrid import Counts, first_of
 from schakel.roadmap.hybrid import blocks, figures
-from schakel.roadmap.hybrid.counting import Period, Tally, count
+from schakel.roadmap.hybrid.counting import Tally, count
 from schakel.roadmap.hybrid.definition import is_hybrid, verdict
-from schakel.roadmap.hybrid.model import EXCLUSIONS, Decision, Digitised, Digizo, Pathway, Person, Suitability
-from schakel.roadmap.hybrid.overview import Organisation, Part, overview
+from schakel.roadmap.hybrid.model import (
+    EXCLUSIONS,
+    Digitised,
+    Person,
+)
 from schakel.roadmap.hybrid.pseudonyms import Pseudonyms, is_pseudonym
-from schakel.roadmap.model import Target, Text
-
-TODAY = date(2026, 11, 22)
-YEAR = Period.year_to(TODAY)
-URA = "90000001"
-
-
-def pathway(
-    *codes: str, suitability: Suitability = "yes", name: str = "heart-failure", **changes: object
-) -> Pathway:
-    made = Pathway(
-        id=name,
-        ura=URA,
-        name="Heart failure",
-        sector="MSZ",
-        specialism="cardiology",
-        condition="heart failure",
-        decision=Decision(suitability, "the board", date(2025, 1, 1), "it fits"),
-        digitised=tuple(Digitised(code, None, "") for code in codes),
-        layers={},
-        digizo=Digizo(),
-        intramural=True,
-        zmsc="",
-        excludes=frozenset(),
-    )
-    return replace(made, **changes)  # type: ignore[arg-type]
-
-
-def person(who: str = "p1", **changes: object) -> Person:
-    made = Person(URA, "heart-failure", who, date(2026, 1, 1))
-    return replace(made, **changes)  # type: ignore[arg-type]
-
-
-def taking_part(who: str = "p1", **changes: object) -> Person:
-    return person(who, **{"enrolled_from": date(2026, 2, 1), "last_event": date(2026, 10, 1), **changes})
-
-
-# -- numbers of people for everybody ----------------------------------------------------------------------------
-
-
-@given(st.integers(0, 400), st.integers(0, 400), st.sampled_from((0, 2, 5, 10)))
-def test_a_share_gives_no_number_away_that_is_not_shown(active: int, others: int, small: int) -> None:
-    tally = Tally(eligible=active + others, enrolled=active, active=active)
-    part = Part((), tally, tally, figures.inclusion(tally))
-    row = first_of(part, figures.INCLUSION, Counts(small))
-    exact = None if not active + others else active / (active + others)
-    if small < 2:
-        assert row.share == exact and not row.hidden
-    elif any(0 < number < small for number in (active, others, active + others)):
-        assert row.hidden and row.share is None
-    elif exact is not None:
-        assert row.share is not None and abs(row.share - exact) <= 0.025 + 1e-9
-        assert round(row.share * 20) / 20 == row.share or active + others >= 100 * small
-
 
 # -- the definition ----------------------------------------------------------------------------------------------
 
@@ -253,71 +202,6 @@ def test_an_exclusion_changes_the_second_figure_only_and_the_first_shows_everybo
         if "zonder" not in first.name.nl:
             assert first == second
     assert with_them.counted <= without.counted == without.eligible
-
-
-# -- the KPIs ----------------------------------------------------------------------------------------------------
-
-
-def share(*pathways: Pathway) -> list[tuple[int, int | None]]:
-    judged = [(one, verdict(one, blocks.shipped(), TODAY)) for one in pathways]
-    return [(one.top, one.under) for one in figures.hybrid_share(judged)]
-
-
-def test_the_share_is_shown_with_and_without_what_is_undecided() -> None:
-    found = share(
-        pathway("B1", "C5"),
-        pathway("B1"),
-        pathway("B1", "C5", suitability="undecided"),
-        pathway("B1", "C5", suitability="no"),
-        pathway("B1", "C5", intramural=False),
-    )
-    assert found == [(2, 3), (3, 4), (1, 2)]
-
-
-def test_nothing_to_count_over_is_no_figure_rather_than_zero() -> None:
-    shares = [*figures.hybrid_share([]), *figures.inclusion(Tally())]
-    assert [one.share for one in shares] == [None] * 7
-    target = Target(0.4, False, Text("2025", "2025"), "insurer-policy", Text("x", "x"))
-    assert [one.meets(target, "share") for one in shares] == [None] * 7
-
-
-def test_a_target_is_met_at_its_value() -> None:
-    target = Target(0.4, False, Text("2025", "2025"), "insurer-policy", Text("x", "x"))
-    two_of_five = figures.hybrid_share(
-        [
-            (one, verdict(one, blocks.shipped(), TODAY))
-            for one in [pathway("B1", "C5")] * 2 + [pathway("B1")] * 3
-        ]
-    )[0]
-    assert two_of_five.meets(target, "share") is True
-    assert replace(two_of_five, top=1).meets(target, "share") is False
-    assert replace(two_of_five, top=1500, under=None).meets(replace(target, value=1500), "count") is True
-
-
-def test_only_people_of_hybrid_and_suitable_pathways_count_for_inclusion() -> None:
-    made = overview(
-        1,
-        YEAR,
-        blocks.shipped(),
-        [Organisation(URA, "Hospital", 400)],
-        [
-            pathway("B1", "C6"),
-            pathway("B1", name="copd"),
-            pathway("B1", "C5", name="asthma", suitability="undecided"),
-        ],
-        [
-            taking_part("p1"),
-            person("p2"),
-            taking_part("p3", pathway="copd"),
-            taking_part("p4", pathway="asthma"),
-        ],
-    )
-    active = next(one for one in made.region.figures if one.kpi == figures.INCLUSION)
-    assert (active.top, active.under) == (1, 2)
-    assert made.region.everybody.eligible == 4
-    scale = [(one.top, one.under) for one in made.part(URA).figures if one.kpi == figures.SCALE]
-    assert scale == [(1, None), (1, 400)]
-    assert [one.pathway.id for one in made.region.undecided] == ["asthma"]
 
 
 # -- pseudonyms --------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from schakel.kernel.values import Bsn
 from schakel.roadmap.hybrid import blocks, reading
 from schakel.roadmap.hybrid.model import Digitised, Pathway, Person
 from schakel.roadmap.hybrid.pseudonyms import Pseudonyms
-from schakel.roadmap.hybrid.tables import kind_of, rows_of
+from schakel.roadmap.hybrid.reading import kind_of
+from schakel.roadmap.tables import rows_of
 
 TODAY = date(2026, 11, 22)
 URA = "90000001"

@@ -17,7 +17,7 @@ from schakel.roadmap.hybrid.counting import Period, count, quarter_of, with_excl
 from schakel.roadmap.hybrid.model import EXCLUSIONS, Person
 from schakel.roadmap.hybrid.pseudonyms import Pseudonyms
 from schakel.roadmap.hybrid.record import Chart, Rules, Term, Undated
-from schakel.roadmap.hybrid.tables import rows_of
+from schakel.roadmap.tables import rows_of
 
 TODAY = date(2026, 11, 22)
 YEAR = Period.of("2026")

@@ -10,7 +10,7 @@ from typing import Any
 from schakel.commands.doors import Client, Door, refusal
 from schakel.commands.tables import columns, count, shortened
 from schakel.kernel.outcomes import Invalid
-from schakel.roadmap.hybrid.tables import kind_of
+from schakel.roadmap.hybrid.reading import kind_of
 
 DOOR = "roadmap/hybrid"
 """Where the inventory is, at the internal door of an organisation."""
@@ -43,6 +43,24 @@ def import_blocks(file: Path, door: Door) -> int:
     return 0
 
 
+def show_blocks(door: Door) -> int:
+    """Prints which lists of building blocks were in force, the present one first."""
+    told = asyncio.run(_asked(door, "GET", "/blocks/versions"))
+    rows = [
+        (
+            one["list"]["version"],
+            count(len(one["list"]["blocks"]), "block"),
+            f"from {one['since'][:10]}" if one["since"] else "from the start",
+            f"until {one['until'][:10]}" if one["until"] else "in force",
+            one["by"] or "came with the program",
+        )
+        for one in told["lists"]
+    ]
+    for line in columns(rows):
+        print(line)
+    return 0
+
+
 def show(door: Door) -> int:
     """Prints the inventory that the organisation may see."""
     for line in _told(asyncio.run(_asked(door, "GET", ""))):
@@ -65,6 +83,10 @@ def _told(shown: Mapping[str, Any]) -> Iterator[str]:
             for pathway in one["pathways"]
         ]
         yield from (f"  {line}" for line in columns(rows, frozenset({2})))
+        for pathway in one["pathways"]:
+            for made in pathway["counts"]:
+                if made["rules_changed_since"]:
+                    yield f"  {pathway['id']}: counted for {made['year']} by rules that were changed since: count anew"
         yield from _figures(one["figures"])
     if "region" in shown:
         yield "Region"

@@ -69,7 +69,7 @@ class HybridRoutes:
         body = await read_limited(request, self._node.max_body, "limits.body")
         if "counted" in asked:
             year = _year(asked["counted"])
-            counted = await inventory.replace_count(body, ura, asked["pathway"], year)
+            counted = await inventory.replace_count(body, ura, asked["pathway"], year, organisation.name)
             return as_json({"people": counted.people, "by_hand": counted.by_hand})
         taken = await inventory.replace_people(body, ura)
         return as_json({"people": taken.rows})
@@ -79,7 +79,7 @@ class HybridRoutes:
         organisation, board, inventory = self._opened(request)
         _parameters(request)
         if request.method == "GET":
-            return as_json(shown.blocks_json((await inventory.overview()).blocks))
+            return as_json(shown.blocks_json((await inventory.lists())[0].blocks))
         if organisation.slug not in board.keepers:
             raise Forbidden(
                 "which building blocks there are is for the keepers of the board to say (setting roadmap.keepers)",
@@ -87,6 +87,13 @@ class HybridRoutes:
             )
         body = await read_limited(request, self._node.max_body, "limits.body")
         return as_json(shown.blocks_json(await inventory.import_blocks(body, organisation.name)))
+
+    async def block_lists(self, request: Request) -> Response:
+        """Every list of building blocks that was in force, the present one first: who brought it, from when to when,
+        and what is in it."""
+        _, _, inventory = self._opened(request)
+        _parameters(request)
+        return as_json({"lists": [shown.block_list_json(one) for one in await inventory.lists()]})
 
     def _opened(self, request: Request) -> tuple[OrganisationServices, Board, Inventory]:
         """Who knocks, the board and the inventory. Raises `NotFound` when this node keeps none."""

@@ -111,10 +111,10 @@ def _step(most: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is aimed at: a share from 0 to 1, and its name ('2026')."""
+    """What is aimed at, and its name ('2026'); of a share from 0 to 1."""
 
     name: str
-    share: float
+    value: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +156,107 @@ _WORD = 120
 def against(share: float | None, targets: Sequence[Target]) -> Against:
     """A bar of `share` (0 to 1) with a line at each target. Raises `ValueError` for a share or a target outside
     that."""
-    if not all(0 <= one <= 1 for one in (share or 0, *(target.share for target in targets))):
+    if not all(0 <= one <= 1 for one in (share or 0, *(target.value for target in targets))):
         raise ValueError("a share lies between 0 and 1")
     room = 288 - 2 * _EDGE
     marks: list[Mark] = []
     ends: list[float] = []
-    for target in sorted(targets, key=lambda one: one.share):
-        x = round(_EDGE + target.share * room, 2)
+    for target in sorted(targets, key=lambda one: one.value):
+        x = round(_EDGE + target.value * room, 2)
         row = next((n for n, end in enumerate(ends) if x - end >= _WORD), len(ends))
         ends[row : row + 1] = [x]
         marks.append(Mark(target, x, row))
     return Against(share, tuple(marks), round((share or 0) * room, 2), len(ends))
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A moment or a stretch of time with its value, None when it is not known or not shown."""
+
+    name: str
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """Where a point stands; `y` is None for a value that is not known, `named` says that there is room for its name."""
+
+    point: Point
+    x: float
+    y: float | None
+    named: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A target where it stands, as a line across; `word` is where its name stands."""
+
+    target: Target
+    y: float
+    word: float
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Values over time with the targets as lines across. `lines` join the points that follow each other without one
+    that is not known between them, as the points of an SVG polyline; `ticks` are a value and its height."""
+
+    dots: tuple[Dot, ...]
+    lines: tuple[str, ...]
+    levels: tuple[Level, ...]
+    ticks: tuple[tuple[float, float], ...]
+    width: float
+    right: float
+    height: float = _HEIGHT + _TOP + _FOOT
+    left: float = _LEFT
+    ground: float = _TOP + _HEIGHT
+
+
+_APART = 16
+"""Between the names of two targets."""
+_SLOT = 58
+"""Room that a point takes: with the names of the targets beside it, eight fit on a printed page."""
+
+
+def over_time(points: Sequence[Point], targets: Sequence[Target], *, share: bool) -> Course:
+    """The course of `points` from left to right; a share has the whole axis from 0 to 1. Raises `ValueError` for a
+    value or a target below 0, and for a share above 1."""
+    known = [one for one in (*(p.value for p in points), *(t.value for t in targets)) if one is not None]
+    if any(one < 0 or (share and one > 1) for one in known):
+        raise ValueError("a value lies from 0 up, and a share not above 1")
+    step = 0.2 if share else float(_step(ceil(max(known, default=0))))
+    steps = 5 if share else max(1, ceil(max(known, default=0) / step))
+    unit = _HEIGHT / (steps * step)
+
+    def at(value: float) -> float:
+        return round(_TOP + _HEIGHT - value * unit, 2)
+
+    every = ceil(_LABEL / _SLOT)
+    dots = tuple(
+        Dot(
+            point,
+            _LEFT + (place + 0.5) * _SLOT,
+            None if point.value is None else at(point.value),
+            (len(points) - 1 - place) % every == 0,  # The newest always has its name.
+        )
+        for place, point in enumerate(points)
+    )
+    runs: list[list[str]] = [[]]
+    for dot in dots:
+        if dot.y is None:
+            runs.append([])
+        else:
+            runs[-1].append(f"{dot.x},{dot.y}")
+    right = _LEFT + max(len(points), 1) * _SLOT
+    levels: list[Level] = []
+    for target in sorted(targets, key=lambda one: one.value):
+        highest = levels[-1].word - _APART if levels else float(_TOP + _HEIGHT)
+        levels.append(Level(target, at(target.value), min(at(target.value) + 4, highest)))
+    return Course(
+        dots,
+        tuple(" ".join(run) for run in runs if len(run) > 1),
+        tuple(levels),
+        tuple((round(number * step, 1), at(number * step)) for number in range(steps + 1)),
+        right + _WORD + _RIGHT,
+        right,
+    )

@@ -15,14 +15,23 @@ from urllib.parse import urlencode
 
 from schakel.roadmap.evidence import Member
 from schakel.roadmap.model import Category, Dated, Item, Language, Legal, Roadmap, Text
+from schakel.roadmap.overview import Overview
+from schakel.roadmap.report import Narrowed
 from schakel.roadmap.standing import State
 from schakel.roadmap.words import LEGALS, STATES
 
 NO_YEAR: Final = "none"
 """The choice of year for items without any date of which the year is known."""
 
-
 _LONGEST: Final = 60
+_NO_YEAR: Final = Text("geen jaar bekend", "no year known")
+_NAMED: Final = {
+    "sector": Text("sector", "sector"),
+    "theme": Text("thema", "theme"),
+    "year": Text("jaar", "year"),
+    "legal": Text("op welke grond", "on what ground"),
+    "state": Text("stand", "state"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +132,48 @@ def labelled(offered: Choices, language: Language) -> dict[str, list[tuple[str, 
         "legal": [(legal, LEGALS[legal].of(language)) for legal in offered.legal],
         "state": [(state, STATES[state].word.of(language)) for state in offered.state],
     }
+
+
+def narrowed(overview: Overview, filters: Filters) -> Overview:
+    """The overview of what `filters` show. An item or an organisation of which nothing is left is not there."""
+    if not filters.narrow:
+        return overview
+    items = {item.id: item for item in overview.roadmap.items if filters.shows_item(item)}
+    members = {one.ura: one for one in overview.members if filters.shows_member(one)}
+    cells = {
+        (ura, item): cell
+        for (ura, item), cell in overview.cells.items()
+        if ura in members and item in items and filters.shows_state(cell.state)
+    }
+    with_cells, with_items = {ura for ura, _ in cells}, {item for _, item in cells}
+    return replace(
+        overview,
+        roadmap=replace(
+            overview.roadmap, items=tuple(item for name, item in items.items() if name in with_items)
+        ),
+        members=tuple(one for ura, one in members.items() if ura in with_cells),
+        cells=cells,
+    )
+
+
+def told(filters: Filters, offered: Choices) -> tuple[Narrowed, ...]:
+    """What the filters show alone, for a report."""
+    words = {language: labelled(offered, language) for language in ("nl", "en")}
+
+    def word(name: str, value: str, language: Language) -> str:
+        if value == NO_YEAR:
+            return _NO_YEAR.of(language)
+        return dict(words[language][name]).get(value, value)
+
+    return tuple(
+        Narrowed(
+            name,
+            value,
+            Text(*(f"{_NAMED[name].of(one)}: {word(name, value, one)}" for one in ("nl", "en"))),
+        )
+        for name in NAMES
+        if (value := getattr(filters, name))
+    )
 
 
 def sectors(roadmap: Roadmap, codes: Iterable[str]) -> list[tuple[str, Text]]:

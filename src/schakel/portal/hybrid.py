@@ -1,21 +1,13 @@
-"""The pages on hybrid care: the region, an organisation, a pathway.
-
-Numbers of pathways are shown as they are. Numbers of people are not, to somebody who is not logged in: few people are
-"fewer than" and more are rounded, so that nothing about one person follows from two numbers beside each other.
-"""
+"""The pages on hybrid care: the region, an organisation, a pathway."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from schakel.portal.charts import Against, against
-from schakel.portal.charts import Target as Line
+from schakel.portal.hybrid_figures import Count, Counts, KpiView, Row, first_of, kpi_views
 from schakel.roadmap.hybrid import definition, figures
 from schakel.roadmap.hybrid.counting import Period
-from schakel.roadmap.hybrid.figures import Figure
 from schakel.roadmap.hybrid.model import (
     ENDINGS,
     EXCLUSIONS,
@@ -23,76 +15,16 @@ from schakel.roadmap.hybrid.model import (
     LAYERS,
     SUITABILITIES,
     Block,
-    Blocks,
+    BlockList,
     Decided,
     Digitised,
     Group,
     LayerState,
+    Recorded,
     Suitability,
 )
 from schakel.roadmap.hybrid.overview import Organisation, Overview, Part, PathwayView
-from schakel.roadmap.model import Kpi, Roadmap, Target, Text
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """A number as it is shown: `exact`, `about` a number, or `few`: fewer than that number, and not none."""
-
-    how: Literal["exact", "about", "few"]
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How numbers of people are shown: fewer than `small` are no number; 0 shows every number."""
-
-    small: int
-
-    def people(self, number: int) -> Count:
-        """A number of people. None at all is shown as that."""
-        if self.small < 2 or number == 0:
-            return Count("exact", number)
-        if number < self.small:
-            return Count("few", self.small)
-        return Count("about", round(number / self.small) * self.small)
-
-    def share(self, figure: Figure) -> float | None:
-        """The share of a figure about people: in steps that are more than one person, or the exact share beside rounded
-        numbers would give those away."""
-        if self.small < 2 or figure.share is None or figure.under is None:
-            return figure.share
-        steps = 100 if figure.under >= 100 * self.small else 20
-        return round(figure.share * steps) / steps
-
-    def few(self, number: int) -> bool:
-        """Whether a number of people is too small to be shown."""
-        return 0 < number < self.small
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A figure with what it is made of. `share` is None when there is nothing to count over, or when it is `hidden`,
-    because it is about too few people; `reached` has for each target whether it is, None for no figure."""
-
-    figure: Figure
-    top: Count
-    under: Count | None
-    share: float | None
-    hidden: bool
-    reached: tuple[bool | None, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class KpiView:
-    """A KPI: its formula, its figures and its targets. `chart` has its first figure; None for a count."""
-
-    id: str
-    title: Text
-    formula: Text
-    targets: tuple[Target, ...]
-    rows: tuple[Row, ...]
-    chart: Against | None
-
+from schakel.roadmap.model import Roadmap, Text
 
 Reasons = tuple[tuple[Text, Count], ...]
 """People by reason, in words."""
@@ -113,11 +45,14 @@ class OrganisationRow:
 
 @dataclass(frozen=True, slots=True)
 class RegionPage:
-    """What the page of the region shows."""
+    """What the page of the region shows. `lists` are the lists of building blocks, the one in force first; `recount`
+    the pathways that were counted by rules that are not those of now."""
 
     period: Period
     definition: Text
-    blocks: Blocks
+    judged_by: BlockList
+    lists: tuple[BlockList, ...]
+    recount: tuple[tuple[Organisation, PathwayView], ...]
     kpis: tuple[KpiView, ...]
     organisations: tuple[OrganisationRow, ...]
     undecided: tuple[tuple[Organisation, PathwayView], ...]
@@ -138,11 +73,13 @@ class PathwayRow:
 
 @dataclass(frozen=True, slots=True)
 class OrganisationPage:
-    """What the page of an organisation shows."""
+    """What the page of an organisation shows; `recount` as for the region."""
 
     organisation: Organisation
     period: Period
     definition: Text
+    judged_by: BlockList
+    recount: tuple[tuple[Organisation, PathwayView], ...]
     kpis: tuple[KpiView, ...]
     pathways: tuple[PathwayRow, ...]
     exceptions: Reasons
@@ -161,7 +98,8 @@ class Layer:
 @dataclass(frozen=True, slots=True)
 class PathwayPage:
     """What the page of a pathway shows. `groups` have every block of the list, digitised or not; `people` are eligible,
-    excluded, enrolled, active and enrolled now, `counted` says that they count for inclusion."""
+    excluded, enrolled, active and enrolled now; `recorded` is what was written down of blocks and rules, the last
+    first, each with the reasons that it took out of the count."""
 
     organisation: Organisation
     view: PathwayView
@@ -176,17 +114,22 @@ class PathwayPage:
     exceptions: Reasons
     ended: Reasons
     history: tuple[tuple[Decided, Text], ...]
+    recorded: tuple[tuple[Recorded, tuple[Text, ...]], ...]
     choices: Mapping[Suitability, Text]
 
 
-def region_page(overview: Overview, roadmap: Roadmap, counts: Counts) -> RegionPage:
+def region_page(
+    overview: Overview, lists: tuple[BlockList, ...], roadmap: Roadmap, counts: Counts
+) -> RegionPage:
     """The region: its figures against the targets, who has what, and what is undecided with whom."""
     part = overview.region
     return RegionPage(
         overview.period,
         definition.WORDS,
-        overview.blocks,
-        _kpis(part, roadmap.kpis, counts),
+        overview.judged_by,
+        lists,
+        _recount(overview, part),
+        kpi_views(overview, "", roadmap.kpis, counts),
         tuple(_organisation(one, overview.parts[one.ura], counts) for one in overview.organisations),
         tuple((overview.by_ura[one.pathway.ura], one) for one in part.undecided),
         _reasons(part.everybody.reasons, EXCLUSIONS, counts),
@@ -201,7 +144,9 @@ def organisation_page(overview: Overview, ura: str, roadmap: Roadmap, counts: Co
         overview.by_ura[ura],
         overview.period,
         definition.WORDS,
-        _kpis(part, roadmap.kpis, counts),
+        overview.judged_by,
+        _recount(overview, part),
+        kpi_views(overview, ura, roadmap.kpis, counts),
         tuple(
             PathwayRow(
                 view,
@@ -218,7 +163,12 @@ def organisation_page(overview: Overview, ura: str, roadmap: Roadmap, counts: Co
 
 
 def pathway_page(
-    overview: Overview, view: PathwayView, history: Sequence[Decided], roadmap: Roadmap, counts: Counts
+    overview: Overview,
+    view: PathwayView,
+    history: Sequence[Decided],
+    recorded: tuple[Recorded, ...],
+    roadmap: Roadmap,
+    counts: Counts,
 ) -> PathwayPage:
     """A pathway: its blocks and layers, the definition as computed, who takes part and who does not and why."""
     one, tally = view.pathway, view.tally
@@ -234,7 +184,7 @@ def pathway_page(
         groups=tuple(
             (
                 group,
-                tuple((b, digitised.get(b.code)) for b in overview.blocks.blocks if b.group == group),
+                tuple((b, digitised.get(b.code)) for b in view.blocks.blocks if b.group == group),
             )
             for group in groups
         ),
@@ -253,62 +203,21 @@ def pathway_page(
                 ("now", tally.now),
             )
         },
-        excludes=tuple(words for name, words in EXCLUSIONS.items() if name in one.excludes),
+        excludes=_excluded(one.excludes),
         exceptions=_reasons(tally.reasons, EXCLUSIONS, counts),
         ended=_reasons(tally.ended, ENDINGS, counts),
         history=tuple((entry, SUITABILITIES[entry.decision.suitability]) for entry in history),
+        recorded=tuple((entry, _excluded(entry.excludes)) for entry in recorded),
         choices=SUITABILITIES,
     )
 
 
-def _kpis(part: Part, kpis: Sequence[Kpi], counts: Counts) -> tuple[KpiView, ...]:
-    """The KPIs that the roadmap knows and the inventory can compute."""
-    found = []
-    for kpi in kpis:
-        rows = tuple(_row(one, kpi, counts) for one in part.figures if one.kpi == kpi.id)
-        if not rows:
-            continue
-        chart = against(rows[0].share, _lines(kpi)) if kpi.unit == "share" else None
-        found.append(KpiView(kpi.id, kpi.title, kpi.formula, kpi.targets, rows, chart))
-    return tuple(found)
+def _excluded(names: Collection[str]) -> tuple[Text, ...]:
+    return tuple(words for name, words in EXCLUSIONS.items() if name in names)
 
 
-def _row(figure: Figure, kpi: Kpi, counts: Counts) -> Row:
-    if not figure.people:
-        exact = Count("exact", figure.top)
-        under = None if figure.under is None else Count("exact", figure.under)
-        return Row(figure, exact, under, figure.share, False, _reached(figure, kpi))
-    groups = (figure.top,) if figure.under is None else (figure.top, figure.under, figure.under - figure.top)
-    hidden = any(map(counts.few, groups))
-    return Row(
-        figure,
-        counts.people(figure.top),
-        None if figure.under is None else counts.people(figure.under),
-        None if hidden else counts.share(figure),
-        hidden,
-        (None,) * len(kpi.targets) if hidden else _reached(figure, kpi),
-    )
-
-
-def _reached(figure: Figure, kpi: Kpi) -> tuple[bool | None, ...]:
-    """A share of another thing than the KPI is about (the patients of an organisation) is held against no target."""
-    fits = (figure.under is None) == (kpi.unit != "share")
-    return tuple(figure.meets(target, kpi.unit) if fits else None for target in kpi.targets)
-
-
-def _lines(kpi: Kpi) -> list[Line]:
-    """The targets on a bar: one line for each share, named by the years in which it is wanted."""
-    years: dict[float, list[str]] = {}
-    for target in kpi.targets:
-        named = re.search(r"\d{4}", target.by.nl)
-        years.setdefault(target.value, []).append(named[0] if named else target.by.nl)
-    return [Line(", ".join(dict.fromkeys(names)), share) for share, names in years.items()]
-
-
-def first_of(part: Part, kpi: str, counts: Counts) -> Row:
-    """The first figure of a KPI, held against no target."""
-    figure = next(one for one in part.figures if one.kpi == kpi)
-    return _row(figure, Kpi(kpi, _NOTHING, _NOTHING, "share", (), ()), counts)
+def _recount(overview: Overview, part: Part) -> tuple[tuple[Organisation, PathwayView], ...]:
+    return tuple((overview.by_ura[one.pathway.ura], one) for one in part.counted_before(overview.period))
 
 
 def _organisation(organisation: Organisation, part: Part, counts: Counts) -> OrganisationRow:
@@ -322,9 +231,6 @@ def _organisation(organisation: Organisation, part: Part, counts: Counts) -> Org
         first_of(part, figures.SHARE, counts),
         first_of(part, figures.INCLUSION, counts),
     )
-
-
-_NOTHING = Text("", "")
 
 
 def _reasons(numbers: Mapping[str, int], words: Mapping[str, Text], counts: Counts) -> Reasons:

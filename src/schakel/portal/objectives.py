@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from schakel.portal.filters import sectors
 from schakel.portal.region import Tally, tally
 from schakel.roadmap.hybrid.figures import INCLUSION, SCALE, SHARE
-from schakel.roadmap.model import Ambition, Item, Kpi, Objective
+from schakel.roadmap.model import Ambition, Item, Kpi, Objective, Target, Text, Unit
 from schakel.roadmap.overview import Overview
 from schakel.roadmap.words import STATES
 
@@ -33,11 +34,21 @@ class ObjectiveView:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetView:
+    """A target in its unit, with the names of the sectors whose organisations it is for; none is everyone."""
+
+    target: Target
+    unit: Unit
+    sectors: tuple[Text, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class KpiView:
-    """A number with the items it is about; `hybrid` says that the pages on hybrid care compute it, `measured` that a
-    check measures a step of one of its items."""
+    """A number with its targets and the items it is about; `hybrid` says that the pages on hybrid care compute it,
+    `measured` that a check measures a step of one of its items."""
 
     kpi: Kpi
+    targets: tuple[TargetView, ...]
     items: tuple[Item, ...]
     hybrid: bool
     measured: bool
@@ -74,6 +85,14 @@ def objectives(overview: Overview, hybrid: Collection[str]) -> Objectives:
         tuple(
             KpiView(
                 kpi,
+                tuple(
+                    TargetView(
+                        one,
+                        kpi.unit_of(one),
+                        tuple(name for _, name in sectors(overview.roadmap, one.sectors)),
+                    )
+                    for one in kpi.targets
+                ),
                 tuple(by_id[one] for one in kpi.items),
                 kpi.id in hybrid,
                 any(step.checks for one in kpi.items for step in by_id[one].steps),

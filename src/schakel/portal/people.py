@@ -29,3 +29,8 @@ class Visitor:
         if role == "programme" or (role == "reader" and "programme" in self.roles):
             return "programme" in self.roles
         return role in self.roles and (ura in self.organisations if ura else bool(self.organisations))
+
+    def sees_details(self, ura: str) -> bool:
+        """Whether this person is told what a check saw on the wire at the organisation `ura`: addresses and errors are
+        for who works on them, and tell a stranger where to try."""
+        return self.may("declarer", ura) or self.may("reader", ura) or self.may("programme")

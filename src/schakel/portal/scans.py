@@ -19,8 +19,8 @@ from schakel.portal.declaring import CLAIMS, statement
 from schakel.portal.filled import said
 from schakel.roadmap.board import Statement
 from schakel.roadmap.evidence import Member
-from schakel.roadmap.hybrid.tables import Row, rows_of
 from schakel.roadmap.model import Roadmap, Step, Text
+from schakel.roadmap.tables import Row, rows_of
 
 NEEDED: Final = ("organisation", "step", "claim", "owner", "date", "until")
 COLUMNS: Final = (*NEEDED, "document", "link", "reason")

@@ -45,7 +45,11 @@ class Finding:
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """A finding about the organisation `ura`, with when it was found, in which run and by whom. `last_true` is the last
-    time this check held there, this time included; None when it never did."""
+    time this check held there, this time included; None when it never did.
+
+    `own` says that the organisation said it of itself. `beside` is what was found otherwise and does not count: by
+    the organisation itself when a keeper of the board found this, and the other way round (`weighing`).
+    """
 
     id: str
     ura: str
@@ -54,6 +58,8 @@ class Evidence:
     run: str
     by: str
     last_true: datetime | None
+    own: bool = False
+    beside: Evidence | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ Source: the regional roadmap of the Integraal Zorgakkoord and the purchasing amb
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -22,6 +22,9 @@ Legal = Literal["law", "expected-law", "agreement", "insurer-policy", "advice"]
 
 Certainty = Literal["in-force", "done", "expected", "planned", "open"]
 """How sure a date is: already so, behind us, foreseen, intended, or not known."""
+
+Unit = Literal["share", "count", "hours", "days"]
+"""In what a number is told; a share is from 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +127,21 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a number should become: at least (or at most) `value`, in the unit of the number, `by` a moment as told."""
+    """What a number should become: at least (or at most) `value`, `by` a moment as told; `certainty` is how sure that
+    moment is, `open` when nothing says so.
+
+    `unit` is that of `value`, None for the one of the number. With `sectors` (codes) it is for each organisation of
+    such a sector by itself; without any it is for everyone, and for all of them together.
+    """
 
     value: float
     at_most: bool
     by: Text
     legal: Legal
     whose: Text
+    certainty: Certainty = "open"
+    unit: Unit | None = None
+    sectors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +151,21 @@ class Kpi:
     id: str
     title: Text
     formula: Text
-    unit: Literal["share", "count", "hours", "days"]
+    unit: Unit
     targets: tuple[Target, ...]
     items: tuple[str, ...]
+
+    def unit_of(self, target: Target) -> Unit:
+        """The unit of one of the targets."""
+        return target.unit or self.unit
+
+    def targets_of(self, sectors: Collection[str] | None) -> tuple[Target, ...]:
+        """The targets for an organisation that is in `sectors`; with None those for a whole region."""
+        return tuple(
+            one
+            for one in self.targets
+            if not one.sectors or (sectors is not None and not set(one.sectors).isdisjoint(sectors))
+        )
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """A roadmap as JSON: read, written, and the one that comes with the program.
 
 The form is that of `roadmap.model`: each value an object with a member for each of its fields, each day as YYYY-MM-DD.
-Only `checks` of a step may be left out. Reading is strict, since a slip in a file may not quietly take an item off the
-board: each thing that is wrong is an error that names its place in the file and what to do.
+Only `checks` of a step, and `certainty`, `unit` and `sectors` of a target may be left out. Reading is strict, since a
+slip in a file may not quietly take an item off the board: each thing that is wrong is an error that names its place in
+the file and what to do.
 """
 
 from __future__ import annotations
@@ -221,6 +222,9 @@ def _references(roadmap: Roadmap, limits: RoadmapLimits) -> None:
             _known(path, ambition.items, items, "$.items")
     for number, kpi in enumerate(roadmap.kpis):
         _known(f"$.kpis[{number}].items", kpi.items, items, "$.items")
+        for place, target in enumerate(kpi.targets):
+            path = f"$.kpis[{number}].targets[{place}].sectors"
+            _known(path, target.sectors, roadmap.sectors, "$.sectors")
 
 
 def _known(path: str, names: tuple[str, ...], known: Collection[str], where: str) -> None:
@@ -249,7 +253,7 @@ def _targets(path: str, kpi: Kpi) -> None:
     for number, target in enumerate(kpi.targets):
         if not isfinite(target.value) or target.value < 0:
             _refuse(f"{path}[{number}].value", "must be a number from 0 up")
-        if kpi.unit == "share" and target.value > 1:
+        if kpi.unit_of(target) == "share" and target.value > 1:
             _refuse(f"{path}[{number}].value", "must be from 0 to 1: a share of 40% is 0.4")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.boards import MEMBERS
+from tests.boards import DISPUTED, MEMBERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ PAGES: list[PortalPage] = [
     PortalPage("/items/GF-1", "item"),
     PortalPage(f"/items/GF-1/{MEMBERS[0].ura}", "cell"),
     PortalPage(f"/items/LDN-1/{MEMBERS[1].ura}", again=True),
+    PortalPage(f"/items/LDN-2/{DISPUTED.ura}"),
     PortalPage("/agenda", "agenda"),
     PortalPage("/agenda?progress=running&owner=Werkgroep+2&item=x", again=True),
     PortalPage("/agenda/2027"),
@@ -47,6 +48,7 @@ PAGES: list[PortalPage] = [
     PortalPage("/versions"),
     PortalPage("/?theme=GF&legal=law&state=not-checked", again=True),
     PortalPage("/hybrid", "hybrid", begins="figures-heading"),
+    PortalPage("/hybrid/blocks/0"),
     PortalPage(f"/hybrid/{MEMBERS[0].ura}"),
     PortalPage(f"/hybrid/{MEMBERS[1].ura}", again=True),
     PortalPage(f"/hybrid/{MEMBERS[0].ura}/hartfalen"),

@@ -106,3 +106,20 @@ async def test_a_step_is_declared_and_withdrawn(chromium: Browser, region: Regio
             await readable(page)
         await said.get_by_role("button", name="Deze verklaring intrekken").press("Enter")
         assert "ingetrokken" in await page.locator("h4:target").inner_text()
+
+
+@pytest.mark.parametrize("script", [True, False])
+async def test_the_programme_reads_who_did_what(chromium: Browser, region: Region, script: bool) -> None:
+    async with at_work(chromium, region, script=script) as page:
+        await page.goto(f"{region.portal}/")
+        await page.get_by_role("link", name="Wie deed wat").press("Enter")
+        assert await page.locator("h1").inner_text() == "Wie deed wat"
+        assert await page.locator(".main-nav [aria-current=page]").all_inner_texts() == ["Wie deed wat"]
+        table = await page.locator("table").inner_text()
+        for said in ("Ingelogd", "Jo programme", "Verklaard", "Sanne de Wit", "Meting gebracht"):
+            assert said in table
+        if script:
+            await readable(page)
+        await page.get_by_role("link", name="English").click()
+        assert await page.locator("h1").inner_text() == "Who did what"
+        assert "Brought a measurement" in await page.locator("table").inner_text()

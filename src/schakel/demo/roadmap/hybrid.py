@@ -16,8 +16,14 @@ import orjson
 
 from schakel.demo import cast
 from schakel.demo.doors import Client
+from schakel.demo.patients import codes as c
+from schakel.demo.patients.elements import Code
 from schakel.demo.roadmap.region import SECTORS
 from schakel.kernel.outcomes import Fault
+from schakel.roadmap.hybrid.counting import Period
+
+_LONGEST = 800
+"""Days ago that the first people came to a pathway."""
 
 _POOL = 4000
 """People of the region from whom the pathways draw, so that some are in several."""
@@ -28,7 +34,8 @@ _CENTRE = "Zorgcentrale Aa en Meer (bedacht)"
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """A pathway to make. `blocks` and `layers` as codes in a row (of layers: how many are done, the next is started),
-    `people` how many are eligible, `joins` which share of them takes part."""
+    `people` how many are eligible, `joins` which share of them takes part. With an `indication` the record of the
+    organisation can be counted too."""
 
     id: str
     name: str
@@ -45,6 +52,18 @@ class _Plan:
     zmsc: str = ""
     excludes: str = ""
     digizo: tuple[str, str, str] = ("", "", "")
+    indication: tuple[Code, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """By what a pathway is counted from the record of its organisation: the codes of a Condition (`system|code`), and
+    the canonical that a CarePlan follows."""
+
+    pathway: str
+    name: str
+    indication: tuple[str, ...]
+    plan: str
 
 
 _YES, _NO, _UNDECIDED = "yes", "no", "undecided"
@@ -52,10 +71,10 @@ _PLANS: Mapping[str, tuple[_Plan, ...]] = {
     cast.HOSPITAL_NORTH.slug: (
         _Plan("hartfalen", "Hartfalen thuis gevolgd", "Cardiologie", "Hartfalen", _YES, "Vakgroep cardiologie",
               "Metingen thuis maken het verloop zichtbaar.", "B1 B2 B4 C3 C5 C6", 6, 310, 0.46, True, _CENTRE,
-              "frailty", ("Telemonitoring hartfalen", "apply", "")),
+              "frailty", ("Telemonitoring hartfalen", "apply", ""), (c.HEART_FAILURE,)),
         _Plan("copd", "COPD met thuismeting", "Longziekten", "COPD", _YES, "Vakgroep longziekten",
               "Een longaanval is thuis vroeg te zien.", "B1 B2 C5", 4, 220, 0.31, True, _CENTRE, "",
-              ("Telemonitoring COPD", "apply", "")),
+              ("Telemonitoring COPD", "apply", ""), (c.COPD,)),
         _Plan("heup-knie", "Nieuwe heup of knie", "Orthopedie", "Artrose", _YES, "Vakgroep orthopedie",
               "Voorbereiding en herstel lukken grotendeels thuis.", "B1 B2 B3 B9", 3, 180, 0.5, True),
         _Plan("zwangerschap", "Controle in de zwangerschap", "Gynaecologie", "Zwangerschap met hoge bloeddruk",
@@ -78,7 +97,7 @@ _PLANS: Mapping[str, tuple[_Plan, ...]] = {
     ),
     cast.GENERAL_PRACTICE.slug: (
         _Plan("hoge-bloeddruk", "Hoge bloeddruk thuis meten", "", "Hypertensie", _YES, "Praktijkteam",
-              "Thuismeting is betrouwbaarder dan meten in de praktijk.", "B1 B2 B3 B8 C3 C5", 6, 420, 0.37, False,
+              "Thuismeting is betrouwbaarder dan meten in de praktijk.", "B1 B2 B3 B8 C3 C5 C6", 6, 420, 0.37, False,
               "", "language", ("Thuismeten bloeddruk", "apply", "")),
         _Plan("diabetes-2", "Diabetes type 2", "", "Diabetes mellitus type 2", _YES, "Praktijkteam",
               "De jaarcontrole kan deels digitaal.", "B1 B3", 3, 240, 0.15),
@@ -101,7 +120,7 @@ _PLANS: Mapping[str, tuple[_Plan, ...]] = {
     cast.MENTAL_HEALTH.slug: (
         _Plan("angst-stemming", "Angst en somberheid, blended", "Psychiatrie", "Angst- of stemmingsstoornis", _YES,
               "Behandelraad", "Gesprekken en modules wisselen elkaar af.", "B1 B2 B4 B9 C3 C7", 6, 210, 0.62, False,
-              "", "", ("Blended ggz", "apply", "")),
+              "", "", ("Blended ggz", "apply", ""), (c.ANXIETY, c.DEPRESSION)),
         _Plan("crisis", "Crisisdienst", "Psychiatrie", "Acute crisis", _NO, "Geneesheer-directeur",
               "In een crisis is iemand nabij nodig.", "B7", 1, 35, 0.0),
     ),
@@ -164,9 +183,24 @@ async def send(client: Client, address: str, key: str, today: date, seed: int) -
                 raise Fault(f"the inventory of hybrid care was refused: {reply.said()}")
 
 
+def rules(organisation: cast.Organisation) -> tuple[Rule, ...]:
+    """The rules of the pathways of an organisation that have any."""
+    return tuple(
+        Rule(
+            plan.id,
+            plan.name,
+            tuple(f"{code.system}|{code.code}" for code in plan.indication),
+            f"{organisation.site}/fhir/PlanDefinition/{plan.id}",
+        )
+        for plan in _PLANS[organisation.slug]
+        if plan.indication
+    )
+
+
 def _pathway(plan: _Plan, organisation: cast.Organisation, number: int, today: date) -> dict[str, Any]:
-    since = today - timedelta(days=620 - 70 * number)
+    since = today - timedelta(days=760 - 110 * number - 45 * cast.ORGANISATIONS.index(organisation))
     codes = plan.blocks.split()
+    rule = next((one for one in rules(organisation) if one.pathway == plan.id), None)
     return {
         "id": plan.id,
         "name": plan.name,
@@ -175,7 +209,7 @@ def _pathway(plan: _Plan, organisation: cast.Organisation, number: int, today: d
         "condition": plan.condition,
         "suitability": plan.suitability,
         "decided_by": plan.by,
-        "decided_on": (today - timedelta(days=400 - 40 * number)).isoformat(),
+        "decided_on": (today - timedelta(days=880 - 60 * number)).isoformat(),
         "reason": plan.reason,
         "intramural": plan.intramural,
         "zmsc": plan.zmsc,
@@ -183,7 +217,12 @@ def _pathway(plan: _Plan, organisation: cast.Organisation, number: int, today: d
         "digizo_reference": plan.digizo[0],
         "digizo_choice": plan.digizo[1],
         "digizo_reason": plan.digizo[2],
-        **{code: (since + timedelta(days=45 * place)).isoformat() for place, code in enumerate(codes)},
+        "indication": " ".join(rule.indication) if rule else "",
+        "plan": rule.plan if rule else "",
+        **{
+            code: min(since + timedelta(days=45 * place), today - timedelta(days=7)).isoformat()
+            for place, code in enumerate(codes)
+        },
         f"{codes[0]}_source": "Protocol in het kwaliteitshandboek (bedacht)",
         **{
             f"layer_{name}": "done" if place < plan.layers else "started" if place == plan.layers else ""
@@ -194,22 +233,37 @@ def _pathway(plan: _Plan, organisation: cast.Organisation, number: int, today: d
 
 def _people(plan: _Plan, chance: random.Random, today: date, seed: int) -> Iterator[dict[str, Any]]:
     for who in chance.sample(range(_POOL), plan.people):
-        begun = today - timedelta(days=chance.randint(60, 500))
+        ago = chance.randint(60, _LONGEST)
+        begun = today - timedelta(days=ago)
         row: dict[str, Any] = {
             "pathway": plan.id,
             "pseudonym": hashlib.sha256(f"demo/{seed}/{who}".encode()).hexdigest(),
             "eligible_from": begun.isoformat(),
         }
-        if chance.random() < plan.joins:
+        # Who comes later joins more often: the digital part is known by then.
+        if chance.random() < plan.joins * (1.35 - 0.7 * ago / _LONGEST):
             joined = begun + timedelta(days=chance.randint(0, 50))
             row["enrolled_from"] = joined.isoformat()
             last = today
             if chance.random() < 0.15:
                 last = joined + timedelta(days=chance.randint(1, (today - joined).days))
                 row |= {"enrolled_until": last.isoformat(), "ended_reason": chance.choice(_ENDINGS)}
-            if chance.random() < 0.9:
-                quiet = min(chance.randint(0, 40), (last - joined).days)
-                row["last_event"] = (last - timedelta(days=quiet)).isoformat()
+            row |= _events(chance, joined, last)
         elif chance.random() < 0.3:
             row["exclusion"] = chance.choice(_EXCLUSIONS)
         yield row
+
+
+def _events(chance: random.Random, joined: date, last: date) -> dict[str, str]:
+    """The last day with a digital event of the quarters in which someone took part; of some quarters there is none."""
+    days = []
+    for quarter in Period.quarters(last, 1 + (last - joined).days // 90):
+        first, until = max(quarter.start, joined), min(quarter.end, last)
+        if first <= until and chance.random() < 0.85:
+            days.append(until - timedelta(days=min(chance.randint(0, 40), (until - first).days)))
+    if not days:
+        return {}
+    return {
+        "last_event": days[-1].isoformat(),
+        "earlier_events": " ".join(day.isoformat() for day in days[:-1]),
+    }

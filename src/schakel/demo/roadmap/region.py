@@ -1,7 +1,8 @@
 """REGION.toml of the demo: its organisations with their doors, as a programme team would write it.
 
-Beside it stands what the two hospitals declare about the API requirements that no machine can see. They say no more
-than is so: what nobody saw or declared stays open, and the check says which requirements those are.
+Beside it stands what the organisations declare about the API requirements that no machine can see. They say no more
+than is so: what nobody saw or declared stays open, and the check says which requirements those are. What the demo does
+not have is left out, and so not measured: a domain that mail is sent from, a site with documentation, test suites.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ DECLARED: Mapping[str, Mapping[str, str]] = {
         "remark": "The organisation was made up for a demo, and nobody pays for its API.",
     },
 }
-"""What the hospitals declare, by code of the API requirements."""
+"""What each organisation declares, by code of the API requirements."""
 
 
 def path(folder: DemoFolder) -> Path:
@@ -83,7 +84,7 @@ def write(folder: DemoFolder, doors: Sequence[Doors], named: Sequence[NamedPatie
         "# The region of the demo, written anew at each start. To measure it and show that in the portal:\n"
         f"#   schakel roadmap run {path(folder)} --board --data {folder.path}\n"
     )
-    told = "# What the hospitals of the demo declare about the Dutch API requirements (`schakel check --answers`).\n"
+    told = "# What the demo declares about the Dutch API requirements (`schakel check --answers`).\n"
     folder.write(folder.path / DECLARATION, (told + toml.document(DECLARED)).encode())
     folder.write(path(folder), (heading + toml.document(table)).encode())
     return path(folder)
@@ -108,6 +109,7 @@ def _organisation(
         "fhir": {version: f"{back}/fhir/{version}" for version in ("stu3", "r4")},
         "issuer": front,
         "openapi": f"{at.back}/openapi.json",
+        "api_declaration": DECLARATION,
         "internal": internal,
         "internal_key": folder.internal_keys[one.slug],
         "directory": f"{internal}/directory/fhir/r4",
@@ -116,8 +118,6 @@ def _organisation(
             "name": f"{one.medmij_name}@medmij",
         },
     }
-    if one.slug in _ASKS:
-        table["api_declaration"] = DECLARATION
     if (holder := _ASKS.get(one.slug)) is not None and len(named) >= _PATIENT:
         who = one.professionals[0]
         table["exchange"] = {

@@ -7,13 +7,13 @@ counted with and without those excluded: so both figures stand beside each other
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from schakel.roadmap.hybrid.counting import Tally
 from schakel.roadmap.hybrid.definition import Verdict
 from schakel.roadmap.hybrid.model import Pathway
-from schakel.roadmap.model import Kpi, Target, Text
+from schakel.roadmap.model import Kpi, Target, Text, Unit
 
 SHARE, INCLUSION, SCALE = "KPI-1", "KPI-2", "KPI-4"
 """The ids of these KPIs in the roadmap."""
@@ -24,8 +24,8 @@ Judged = tuple[Pathway, Verdict]
 @dataclass(frozen=True, slots=True)
 class Figure:
     """One figure of the KPI `kpi`: `top` of `top_words`, over `under` of `under_words`; `under` is None for a count,
-    that is over nothing. The first figure of a KPI is the one that the targets are for; `people` says that it counts
-    people rather than pathways."""
+    that is over nothing. Of the figures of a KPI in one unit the first is the one that the targets in it are for;
+    `people` says that it counts people rather than pathways."""
 
     kpi: str
     name: Text
@@ -36,16 +36,24 @@ class Figure:
     people: bool = False
 
     @property
+    def unit(self) -> Unit:
+        """What the figure is told in."""
+        return "count" if self.under is None else "share"
+
+    @property
     def share(self) -> float | None:
         """`top` over `under`, None when there is nothing to count over."""
         return self.top / self.under if self.under else None
 
-    def meets(self, target: Target, unit: str) -> bool | None:
-        """Whether the figure, in the unit of its KPI, is where a target wants it; None when there is no figure."""
-        value = self.share if unit == "share" else float(self.top)
-        if value is None:
-            return None
-        return value <= target.value if target.at_most else value >= target.value
+    @property
+    def value(self) -> float | None:
+        """The figure in its unit, None when there is nothing to count over."""
+        return float(self.top) if self.under is None else self.share
+
+
+def meets(value: float, target: Target) -> bool:
+    """Whether a value, in the unit of the target, is where it wants it."""
+    return value <= target.value if target.at_most else value >= target.value
 
 
 def hybrid_share(judged: Sequence[Judged]) -> tuple[Figure, ...]:
@@ -169,6 +177,13 @@ def scale(monitored: int, population: int | None) -> tuple[Figure, ...]:
     return number, share
 
 
-def targets(kpis: Sequence[Kpi], of: str) -> tuple[Target, ...]:
-    """What the roadmap wants of a KPI; none when it does not know it."""
-    return next((kpi.targets for kpi in kpis if kpi.id == of), ())
+def targets(kpis: Sequence[Kpi], figure: Figure, sectors: Collection[str] | None) -> tuple[Target, ...]:
+    """What the roadmap wants of a figure of an organisation in `sectors`, of the region when that is None; nothing when
+    it does not know the KPI, and nothing in another unit than that of the figure."""
+    return tuple(
+        target
+        for kpi in kpis
+        if kpi.id == figure.kpi
+        for target in kpi.targets_of(sectors)
+        if kpi.unit_of(target) == figure.unit
+    )

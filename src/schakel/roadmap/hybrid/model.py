@@ -204,3 +204,40 @@ class Person:
     def of(self) -> tuple[str, str]:
         """The key of the pathway."""
         return self.ura, self.pathway
+
+
+@dataclass(frozen=True, slots=True)
+class BlockList:
+    """A list of building blocks with when it was in force: from `since`, None for from the start, to `until`, None for
+    still. `account` brought it; the one that comes with the program has the number 0 and nobody who brought it."""
+
+    number: int
+    blocks: Blocks
+    since: datetime | None
+    until: datetime | None
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What was recorded of a pathway at a moment: the blocks digitised, read by the list of the version `list`, and the
+    rules by which people are counted. `account` is '' when it is not known."""
+
+    at: datetime
+    account: str
+    list: str
+    digitised: tuple[Digitised, ...]
+    indication: tuple[str, ...]
+    plan: tuple[str, ...]
+    excludes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class CountMade:
+    """The last count of the record for a pathway and a year; `older` says that its rules were changed since."""
+
+    year: str
+    people: int
+    at: datetime
+    account: str
+    older: bool

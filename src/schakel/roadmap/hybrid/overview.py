@@ -13,7 +13,7 @@ from schakel.roadmap.hybrid import figures
 from schakel.roadmap.hybrid.counting import Period, Tally, count, with_exclusions
 from schakel.roadmap.hybrid.definition import Verdict, verdict
 from schakel.roadmap.hybrid.figures import Figure
-from schakel.roadmap.hybrid.model import Blocks, Pathway, Person
+from schakel.roadmap.hybrid.model import BlockList, Blocks, CountMade, Pathway, Person
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,13 @@ class Organisation:
 
 @dataclass(frozen=True, slots=True)
 class PathwayView:
-    """A pathway with what follows from it."""
+    """A pathway with what follows from it, judged by `blocks`; `counts` are the counts of the record."""
 
     pathway: Pathway
     verdict: Verdict
     tally: Tally
+    blocks: Blocks
+    counts: tuple[CountMade, ...] = ()
 
     @property
     def counted(self) -> bool:
@@ -50,6 +52,22 @@ class Part:
     figures: tuple[Figure, ...]
 
     @property
+    def sectors(self) -> frozenset[str]:
+        """The sectors of the pathways."""
+        return frozenset(one.pathway.sector for one in self.pathways)
+
+    def counted_before(self, period: Period) -> tuple[PathwayView, ...]:
+        """The pathways whose record was counted for a year with days in `period`, by rules that were changed since."""
+        return tuple(
+            one
+            for one in self.pathways
+            if any(
+                made.older and period.meets((year := Period.of(made.year)).start, year.end)
+                for made in one.counts
+            )
+        )
+
+    @property
     def undecided(self) -> tuple[PathwayView, ...]:
         """The pathways about which nobody has decided."""
         return tuple(one for one in self.pathways if one.pathway.decision.suitability == "undecided")
@@ -57,11 +75,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Overview:
-    """The inventory of a region in `period`, at a `revision` of what is kept."""
+    """The inventory of a region in `period`, at a `revision` of what is kept. `judged_by` is the list of building
+    blocks that was in force at the end of the period."""
 
     revision: int
     period: Period
-    blocks: Blocks
+    judged_by: BlockList
     organisations: tuple[Organisation, ...]
     region: Part
     parts: Mapping[str, Part]
@@ -89,12 +108,15 @@ class Overview:
 def overview(
     revision: int,
     period: Period,
-    blocks: Blocks,
+    judged_by: BlockList,
     organisations: Sequence[Organisation],
     pathways: Sequence[Pathway],
     people: Iterable[Person],
+    otherwise: Mapping[tuple[str, str], Blocks] | None = None,
+    counts: Mapping[tuple[str, str], tuple[CountMade, ...]] | None = None,
 ) -> Overview:
-    """The inventory of these organisations, their pathways and the people in them."""
+    """The inventory of these organisations, their pathways and the people in them. `otherwise` has, by the key of a
+    pathway, the list of blocks that judges it in the place of `judged_by`; `counts` the counts of the record."""
     by_pathway: dict[tuple[str, str], list[Person]] = defaultdict(list)
     for person in with_exclusions(people):
         by_pathway[person.of].append(person)
@@ -104,12 +126,17 @@ def overview(
         rows = (person for pathway in chosen for person in by_pathway.get(pathway.key, ()))
         return count(rows, excludes, period)
 
-    views = [PathwayView(one, verdict(one, blocks, period.end), tally([one])) for one in pathways]
+    def view(one: Pathway) -> PathwayView:
+        blocks = (otherwise or {}).get(one.key, judged_by.blocks)
+        made = (counts or {}).get(one.key, ())
+        return PathwayView(one, verdict(one, blocks, period.end), tally([one]), blocks, made)
+
+    views = [view(one) for one in pathways]
 
     def part(chosen: Sequence[PathwayView], population: int | None) -> Part:
         judged = [(one.pathway, one.verdict) for one in chosen]
         included = tally(one.pathway for one in chosen if one.counted)
-        monitored = tally(one.pathway for one in chosen if _followed(one, blocks))
+        monitored = tally(one.pathway for one in chosen if _followed(one))
         return Part(
             tuple(chosen),
             included,
@@ -124,7 +151,7 @@ def overview(
     return Overview(
         revision,
         period,
-        blocks,
+        judged_by,
         tuple(organisations),
         part(views, None),
         {
@@ -134,7 +161,7 @@ def overview(
     )
 
 
-def _followed(view: PathwayView, blocks: Blocks) -> bool:
+def _followed(view: PathwayView) -> bool:
     """Whether people in a pathway are monitored from a distance."""
-    known = blocks.by_code
+    known = view.blocks.by_code
     return any(known[code].monitoring for code in (*view.verdict.basic, *view.verdict.care))

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import date, datetime
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from schakel.kernel.outcomes import Invalid
 from schakel.kernel.values import Bsn
@@ -29,7 +29,7 @@ from schakel.roadmap.hybrid.model import (
     Suitability,
 )
 from schakel.roadmap.hybrid.pseudonyms import Pseudonyms, is_pseudonym
-from schakel.roadmap.hybrid.tables import Row
+from schakel.roadmap.tables import Row, columns_of, member_of
 
 PATHWAY_COLUMNS = (
     "id",
@@ -74,6 +74,17 @@ _YES, _NO = ("yes", "ja", "x", "true"), ("", "no", "nee", "false")
 _EARLIEST = date(1990, 1, 1)
 
 W = TypeVar("W", bound=str)
+
+Kind = Literal["pathways", "people"]
+KINDS: Mapping[str, Kind] = {"pathways": "pathways", "people": "people"}
+"""What a file may be about, by the member of a JSON object that has its rows."""
+
+
+def kind_of(body: bytes) -> Kind:
+    """What a file is about: people when its rows have a pseudonym or a BSN. Raises `Invalid`."""
+    if member := member_of(body, KINDS):
+        return KINDS[member]
+    return "people" if columns_of(body) & {"pseudonym", "bsn"} else "pathways"
 
 
 def pathways(rows: Iterable[Row], ura: str, blocks: Blocks, today: date) -> list[Pathway]:

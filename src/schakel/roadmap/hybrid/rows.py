@@ -34,8 +34,7 @@ def person_of(row: asyncpg.Record) -> Person:
 
 
 def pathway_of(row: asyncpg.Record) -> Pathway:
-    """The pathway in a row, with the decision that counts."""
-    blocks: Sequence[Mapping[str, str | None]] = orjson.loads(row["blocks"])
+    """The pathway in a row, with the decision that counts and the blocks that were `recorded`."""
     return Pathway(
         id=row["id"],
         ura=row["ura"],
@@ -44,9 +43,7 @@ def pathway_of(row: asyncpg.Record) -> Pathway:
         specialism=row["specialism"],
         condition=row["condition"],
         decision=decision_of(row),
-        digitised=tuple(
-            Digitised(one["code"] or "", _since(one["since"]), one["source"] or "") for one in blocks
-        ),
+        digitised=digitised_of(row["recorded"]),
         layers=orjson.loads(row["layers"]),
         digizo=Digizo(row["digizo_reference"], row["digizo_choice"], row["digizo_reason"]),
         intramural=row["intramural"],
@@ -55,6 +52,20 @@ def pathway_of(row: asyncpg.Record) -> Pathway:
         indication=tuple(row["indication"]),
         plan=tuple(row["plan"]),
     )
+
+
+def digitised_of(blocks: str) -> tuple[Digitised, ...]:
+    """The digitised blocks in a column that has them as JSON."""
+    several: Sequence[Mapping[str, str | None]] = orjson.loads(blocks)
+    return tuple(Digitised(one["code"] or "", _since(one["since"]), one["source"] or "") for one in several)
+
+
+def blocks_of(one: Pathway) -> list[dict[str, str | None]]:
+    """The digitised blocks of a pathway as they stand in such a column."""
+    return [
+        {"code": d.code, "since": d.since.isoformat() if d.since else None, "source": d.source}
+        for d in one.digitised
+    ]
 
 
 def _since(text: str | None) -> date | None:
@@ -68,7 +79,6 @@ def decision_of(row: asyncpg.Record) -> Decision:
 
 def of_pathway(one: Pathway) -> tuple[object, ...]:
     """A pathway as its row, but for the tenant."""
-    blocks = [{"code": d.code, "since": d.since, "source": d.source} for d in one.digitised]
     return (
         one.ura,
         one.id,
@@ -82,7 +92,7 @@ def of_pathway(one: Pathway) -> tuple[object, ...]:
         one.digizo.reference,
         one.digizo.choice,
         one.digizo.reason,
-        orjson.dumps(blocks).decode(),
+        orjson.dumps(blocks_of(one)).decode(),
         orjson.dumps(dict(one.layers)).decode(),
         list(one.indication),
         list(one.plan),

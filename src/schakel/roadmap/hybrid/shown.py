@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from schakel.roadmap.hybrid import definition
 from schakel.roadmap.hybrid.counting import Tally
 from schakel.roadmap.hybrid.figures import Figure, targets
-from schakel.roadmap.hybrid.model import Blocks
+from schakel.roadmap.hybrid.model import BlockList, Blocks
 from schakel.roadmap.hybrid.overview import Organisation, Overview, Part, PathwayView
-from schakel.roadmap.model import Kpi, Text
+from schakel.roadmap.model import Kpi, Target, Text
 
 
 def as_json(overview: Overview, kpis: Sequence[Kpi], uras: Sequence[str] | None) -> dict[str, Any]:
@@ -19,11 +19,11 @@ def as_json(overview: Overview, kpis: Sequence[Kpi], uras: Sequence[str] | None)
     found: dict[str, Any] = {
         "period": {"start": overview.period.start.isoformat(), "end": overview.period.end.isoformat()},
         "definition": _text(definition.WORDS),
-        "blocks": {"version": overview.blocks.version},
+        "blocks": {"version": overview.judged_by.blocks.version},
         "organisations": [_organisation(one, overview.parts[one.ura], kpis) for one in chosen],
     }
     if uras is None:
-        found["region"] = _part(overview.region, kpis)
+        found["region"] = _part(overview.region, kpis, None)
     return found
 
 
@@ -46,24 +46,35 @@ def blocks_json(blocks: Blocks) -> dict[str, Any]:
     }
 
 
+def block_list_json(one: BlockList) -> dict[str, Any]:
+    """A list of building blocks with when it was in force, and who brought it."""
+    return {
+        "number": one.number,
+        "since": one.since.isoformat() if one.since else None,
+        "until": one.until.isoformat() if one.until else None,
+        "by": one.account,
+        "list": blocks_json(one.blocks),
+    }
+
+
 def _organisation(one: Organisation, part: Part, kpis: Sequence[Kpi]) -> dict[str, Any]:
     return {
         "ura": one.ura,
         "name": one.name,
         "population": one.population,
-        **_part(part, kpis),
+        **_part(part, kpis, part.sectors),
         "pathways": [_pathway(view) for view in part.pathways],
     }
 
 
-def _part(part: Part, kpis: Sequence[Kpi]) -> dict[str, Any]:
+def _part(part: Part, kpis: Sequence[Kpi], sectors: Collection[str] | None) -> dict[str, Any]:
     return {
         "people": _tally(part.tally),
-        "figures": [_figure(one, kpis) for one in part.figures],
+        "figures": [_figure(one, targets(kpis, one, sectors)) for one in part.figures],
     }
 
 
-def _figure(one: Figure, kpis: Sequence[Kpi]) -> dict[str, Any]:
+def _figure(one: Figure, wanted: Sequence[Target]) -> dict[str, Any]:
     return {
         "kpi": one.kpi,
         "name": _text(one.name),
@@ -77,9 +88,11 @@ def _figure(one: Figure, kpis: Sequence[Kpi]) -> dict[str, Any]:
                 "value": target.value,
                 "by": _text(target.by),
                 "legal": target.legal,
+                "certainty": target.certainty,
                 "whose": _text(target.whose),
+                "sectors": list(target.sectors),
             }
-            for target in targets(kpis, one.kpi)
+            for target in wanted
         ],
     }
 
@@ -117,6 +130,16 @@ def _pathway(view: PathwayView) -> dict[str, Any]:
         "indication": list(one.indication),
         "plan": list(one.plan),
         "people": _tally(view.tally),
+        "counts": [
+            {
+                "year": made.year,
+                "people": made.people,
+                "at": made.at.isoformat(),
+                "by": made.account,
+                "rules_changed_since": made.older,
+            }
+            for made in view.counts
+        ],
     }
 
 

@@ -12,21 +12,14 @@ import asyncpg
 
 from schakel.kernel.clock import AMSTERDAM, now
 from schakel.kernel.outcomes import Invalid, NotFound
-from schakel.roadmap.hybrid import blocks as block_lists
-from schakel.roadmap.hybrid import reading
+from schakel.roadmap.hybrid import reading, versions
 from schakel.roadmap.hybrid.counting import Period
 from schakel.roadmap.hybrid.deciding import faults, tidied
-from schakel.roadmap.hybrid.model import (
-    Blocks,
-    Decided,
-    Decision,
-    Pathway,
-    Person,
-)
+from schakel.roadmap.hybrid.model import BlockList, Blocks, Decided, Decision, Person, Recorded
 from schakel.roadmap.hybrid.overview import Organisation, Overview, overview
 from schakel.roadmap.hybrid.pseudonyms import Pseudonyms
 from schakel.roadmap.hybrid.rows import DECISION, PERSON, decision_of, of_pathway, pathway_of, person_of
-from schakel.roadmap.hybrid.tables import rows_of
+from schakel.roadmap.tables import rows_of
 from schakel.store.connection import Connection, acquire
 
 _MOST_PATIENTS = 20_000_000
@@ -105,12 +98,30 @@ class Inventory:
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             revision = await self._revision(connection)
-            blocks = await self._blocks(connection)
+            lists = {one.number: one for one in await versions.lists(connection, self._tenant)}
+            number = versions.in_force(tuple(lists.values()), period.end).number
             organisations = await self._organisations(connection)
-            pathways = await self._pathways(connection, period.end)
+            rows = await self._pathways(connection, period.end, number)
             people = await self._people(connection, period)
+            counts = await versions.counts(connection, self._tenant)
+        # When every pathway came by a later list, that in force then judged nothing.
+        judged_by = lists[max(number, min((row["list"] for row in rows), default=number))]
+        otherwise = {
+            (row["ura"], row["id"]): lists[row["list"]].blocks
+            for row in rows
+            if row["list"] > judged_by.number
+        }
         return await asyncio.to_thread(
-            lambda: overview(revision, period, blocks, organisations, pathways, map(person_of, people))
+            lambda: overview(
+                revision,
+                period,
+                judged_by,
+                organisations,
+                [pathway_of(row) for row in rows],
+                map(person_of, people),
+                otherwise,
+                counts,
+            )
         )
 
     async def add_pathways(
@@ -122,12 +133,11 @@ class Inventory:
             raise Invalid(
                 f"population is a number of patients from 1 to {_MOST_PATIENTS:,}", expression="population"
             )
-        async with acquire(self._pool) as connection:
-            blocks = await self._blocks(connection)
-        found = await asyncio.to_thread(
-            lambda: reading.pathways(rows_of(body, "pathways"), ura, blocks, today())
-        )
         async with self._changing() as connection:
+            in_force = (await versions.lists(connection, self._tenant))[-1]
+            found = await asyncio.to_thread(
+                lambda: reading.pathways(rows_of(body, "pathways"), ura, in_force.blocks, today())
+            )
             await connection.execute(
                 "INSERT INTO hybrid_organisation (tenant, ura, name, population) VALUES ($1, $2, $3, $4) "
                 "ON CONFLICT (tenant, ura) DO UPDATE SET name = excluded.name, changed = now(), "
@@ -149,6 +159,7 @@ class Inventory:
                 "plan = excluded.plan, changed = now()",
                 [(self._tenant, *of_pathway(one)) for one in found],
             )
+            await versions.record(connection, self._tenant, ura, found, in_force.number, account)
             decided = [await self._decided(connection, one.key, one.decision, account) for one in found]
         return Taken(len(found), sum(decided))
 
@@ -172,7 +183,7 @@ class Inventory:
             await self._write_people(connection, found)
         return Taken(len(found))
 
-    async def replace_count(self, body: bytes, ura: str, pathway: str, year: str) -> Counted:
+    async def replace_count(self, body: bytes, ura: str, pathway: str, year: str, account: str) -> Counted:
         """Takes in whom a count of the record found for a pathway in a year, in the form of a file of people, which may
         be empty: they replace those of an earlier count of the two. What somebody sent stays. Raises `Invalid` and
         `NotFound`."""
@@ -205,7 +216,7 @@ class Inventory:
                     raise Invalid(
                         f"a count of {year} says who was eligible from {period.start} to {period.end}, and no "
                         "other day",
-                        code="hybrid-file",
+                        code="table-form",
                         expression="eligible_from",
                     )
             of = (self._tenant, ura, pathway)
@@ -215,6 +226,7 @@ class Inventory:
                 year,
             )
             await self._write_people(connection, found)
+            await versions.write_count(connection, self._tenant, (ura, pathway), year, len(found), account)
             by_hand: int = await connection.fetchval(
                 "SELECT count(*) FROM hybrid_person WHERE tenant = $1 AND ura = $2 AND pathway = $3 AND counted = '' "
                 "AND exclusion = '' AND eligible_from <= $5 AND (eligible_until IS NULL OR eligible_until >= $4)",
@@ -275,17 +287,21 @@ class Inventory:
             )
         return tuple(Decided(decision_of(row), row["recorded"], row["account"]) for row in rows)
 
+    async def recorded(self, ura: str, pathway: str) -> tuple[Recorded, ...]:
+        """What was recorded of a pathway, blocks and rules, the last first."""
+        async with acquire(self._pool) as connection:
+            return await versions.recorded(connection, self._tenant, ura, pathway)
+
+    async def lists(self) -> tuple[BlockList, ...]:
+        """The lists of building blocks, the one in force first."""
+        async with acquire(self._pool) as connection:
+            return (await versions.lists(connection, self._tenant))[::-1]
+
     async def import_blocks(self, body: bytes, account: str) -> Blocks:
-        """Puts a list of building blocks in the place of the one there is. Raises `Invalid`."""
-        made = block_lists.read(body)
+        """Puts a list of building blocks in the place of the one there is, which stays to be read. Raises `Invalid`,
+        and `Conflict` when its version was there before."""
         async with self._changing() as connection:
-            await connection.execute(
-                "INSERT INTO hybrid_blocks (tenant, body, account) VALUES ($1, $2, $3)",
-                self._tenant,
-                body,
-                account,
-            )
-        return made
+            return await versions.add_list(connection, self._tenant, body, account)
 
     # -- statements --------------------------------------------------------------------------------------------
 
@@ -306,12 +322,6 @@ class Inventory:
         )
         return found or 0
 
-    async def _blocks(self, connection: Connection) -> Blocks:
-        body: bytes | None = await connection.fetchval(
-            "SELECT body FROM hybrid_blocks WHERE tenant = $1 ORDER BY number DESC LIMIT 1", self._tenant
-        )
-        return block_lists.shipped() if body is None else block_lists.read(body)
-
     async def _organisations(self, connection: Connection) -> list[Organisation]:
         rows = await connection.fetch(
             "SELECT ura, name, population FROM hybrid_organisation WHERE tenant = $1 ORDER BY name, ura",
@@ -319,17 +329,20 @@ class Inventory:
         )
         return [Organisation(row["ura"], row["name"], row["population"]) for row in rows]
 
-    async def _pathways(self, connection: Connection, on: date) -> list[Pathway]:
-        """The pathways about which something was decided by the day `on`, with that decision."""
-        rows = await connection.fetch(
-            f"SELECT p.*, {DECISION} FROM hybrid_pathway p CROSS JOIN LATERAL ("
+    async def _pathways(self, connection: Connection, on: date, judged_by: int) -> Sequence[asyncpg.Record]:
+        """The pathways about which something was decided by the day `on`, with that decision, and with the blocks that
+        were last recorded while the list `judged_by` was in force, or before; of a pathway that came later, under the
+        first `list` that it was recorded by."""
+        return await connection.fetch(
+            f"SELECT p.*, {DECISION}, v.list, v.blocks AS recorded FROM hybrid_pathway p CROSS JOIN LATERAL ("
             f"SELECT {DECISION} FROM hybrid_decision WHERE tenant = p.tenant AND ura = p.ura AND pathway = p.id "
-            "AND decided_on <= $2 "
-            "ORDER BY decided_on DESC, number DESC LIMIT 1) d WHERE p.tenant = $1 ORDER BY p.name, p.ura, p.id",
+            "AND decided_on <= $2 ORDER BY decided_on DESC, number DESC LIMIT 1) d CROSS JOIN LATERAL ("
+            "SELECT list, blocks FROM hybrid_version WHERE tenant = p.tenant AND ura = p.ura AND pathway = p.id "
+            "ORDER BY greatest(list, $3), number DESC LIMIT 1) v WHERE p.tenant = $1 ORDER BY p.name, p.ura, p.id",
             self._tenant,
             on,
+            judged_by,
         )
-        return [pathway_of(row) for row in rows]
 
     async def _people(self, connection: Connection, period: Period) -> Sequence[asyncpg.Record]:
         return await connection.fetch(
