@@ -75,6 +75,8 @@ def _row(row: Row) -> tuple[str, ...]:
     free = [f"`{name}` ({'any one' if kind == 'one' else kind}, may)" for name, kind in row.optional.items()]
     changed = [f"changes {', '.join(f'`{m}`' for m in sorted(row.changes))}"] if row.changes else []
     states = [f"{before}: {', '.join(sorted(after))}" for before, after in row.statuses.items()]
+    brought = [f"brings `{one}`" for one in sorted(row.brings)]
+    brought += [f"beside them {', '.join(sorted(row.beside))}"] if row.beside else []
     includes = [f"`{one}`" for one in sorted(row.includes)]
     includes += [f"`{one}` (may)" for one in sorted(row.may_include)]
     includes += [f"`{one}` (may, iterate)" for one in sorted(row.may_iterate)]
@@ -82,7 +84,7 @@ def _row(row: Row) -> tuple[str, ...]:
     return (
         f"`{row.id}`",
         _request(row),
-        "<br>".join([*fixed, *free, *changed, *states]),
+        "<br>".join([*fixed, *free, *brought, *changed, *states]),
         "<br>".join(includes),
         ", ".join(f"`{name}`" for name in row.patients),
         _TIES.get(row.tie, ""),
@@ -97,6 +99,8 @@ def _request(row: Row) -> str:
         return f"{row.version.upper()} {kind}/[id]/${row.operation}"
     if row.interaction == "notification":
         return f"{row.version.upper()} POST on the base, without a body"
+    if row.interaction == "transaction":
+        return f"{row.version.upper()} POST on the base, a Bundle of type transaction"
     forms = [form for form in ("lastn", "latest") if form in row.forms]
     return f"{row.version.upper()} {row.interaction} {kind}" + "".join(f", {form}" for form in forms)
 

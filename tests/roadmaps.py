@@ -22,6 +22,7 @@ from schakel.roadmap.model import (
     Step,
     Target,
     Text,
+    Unit,
 )
 
 
@@ -174,7 +175,17 @@ def roadmaps(draw: st.DrawFn) -> Roadmap:
         for name in ids
     )
     ambitions = tuple(Ambition(name, draw(_TEXTS), draw(_some(ids))) for name in several(2))
-    targets = st.builds(Target, st.floats(0, 1), st.booleans(), _TEXTS, _LEGALS, _TEXTS)
+    targets = st.builds(
+        Target,
+        st.floats(0, 1),
+        st.booleans(),
+        _TEXTS,
+        _LEGALS,
+        _TEXTS,
+        st.sampled_from(get_args(Certainty)),
+        st.none() | st.sampled_from(get_args(Unit)),
+        _some(sectors),
+    )
     return Roadmap(
         version=draw(_NAMES),
         title=draw(_TEXTS),

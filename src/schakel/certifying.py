@@ -20,6 +20,7 @@ from schakel.generic.identity.certificates import (
 from schakel.http.internal_certificates import InternalCertificates
 from schakel.http.judging import ChainJudge, Verdicts
 from schakel.kernel import tls
+from schakel.network import ServerUras
 
 
 def trust(settings: Settings) -> Trust:
@@ -33,8 +34,13 @@ def credential_trust(settings: Settings) -> Trust:
 
 
 def _trust(settings: Settings, files: Iterable[Path]) -> Trust:
+    return Trust.read(files, _authorities(settings))
+
+
+def _authorities(settings: Settings) -> tuple[str, ...]:
+    """The OIDs of the UZI authorities whose numbers are taken."""
     known = PRODUCTION_AUTHORITIES if settings.certificates.uzi == "production" else TEST_AUTHORITIES
-    return Trust.read(files, settings.certificates.uzi_oids or known)
+    return settings.certificates.uzi_oids or known
 
 
 def revocation_rules(settings: Settings) -> RevocationRules:
@@ -83,3 +89,10 @@ def peer_tls(settings: Settings, organisation: Organisation) -> ssl.SSLContext |
         setting="tls_",
         ca_setting="peer_ca",
     )
+
+
+def peer_uras(settings: Settings) -> ServerUras | None:
+    """How the certificates of holders' servers are held against the URA of the holder; None when they are not."""
+    if settings.peer_uzi == "off":
+        return None
+    return ServerUras(_authorities(settings), settings.peer_uzi == "required")

@@ -18,6 +18,7 @@ from schakel import (
     config,
     consenting,
     finding,
+    keeping,
     localising,
     patients,
     portalling,
@@ -27,7 +28,6 @@ from schakel import (
 )
 from schakel.config import Organisation, Settings
 from schakel.exchanges.bgz import BgzExchange
-from schakel.facilities import Facility
 from schakel.fhir.definitions import Version
 from schakel.fhir.patch import PatchLimits
 from schakel.fhir.search import SearchLimits
@@ -40,12 +40,15 @@ from schakel.generic.consent.mitz import Mitz
 from schakel.generic.identity import (
     AssertionSigner,
     AuthorisationServer,
+    DpopKey,
     ServerRules,
     TokenForms,
 )
 from schakel.generic.identity.broker import Broker
+from schakel.generic.identity.credentials import Wallet
 from schakel.generic.identity.keys import public_jwk, read_key
-from schakel.generic.logging import AuditLog, AuditWriter, Sealer, Sealing
+from schakel.generic.identity.nonces import Nonces
+from schakel.generic.logging import AuditLog, AuditWriter
 from schakel.generic.logging.verify import signers, verify
 from schakel.http.node import (
     DirectoryDoor,
@@ -53,6 +56,7 @@ from schakel.http.node import (
     OrganisationServices,
     key_hash,
 )
+from schakel.http.rates import Rated, Rates
 from schakel.kernel.outcomes import Invalid
 from schakel.network import (
     Finder,
@@ -62,6 +66,7 @@ from schakel.network import (
     Locator,
     Peers,
     PermissionFinder,
+    Proofs,
     TokenAsker,
 )
 from schakel.patient_access import Whose
@@ -103,6 +108,8 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
                 shows_certificate=one.tls_certificate is not None,
                 reach=finding.reach(settings),
                 entered=finding.entered(settings.directory),
+                proofs=Proofs(DpopKey.new()) if settings.peer_dpop else None,
+                uras=certifying.peer_uras(settings),
             )
             stack.push_async_callback(peers[one.slug].close)
         medmij = settings.medmij
@@ -124,7 +131,8 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
         await stack.enter_async_context(kept_fresh(pool, parameters.values()))
         worker = Worker(pool, parameters, Reindexing(parameters).kinds())
         await stack.enter_async_context(worker.working())
-        await stack.enter_async_context(_sealing(settings, pool, composed))
+        logs = {slug: one.log for slug, one in composed.organisations.items()}
+        await stack.enter_async_context(keeping.kept(settings, pool, logs))
         await stack.enter_async_context(publishing.publishing(settings, pool))
         await stack.enter_async_context(finding.kept_in_step(settings, pool))
         board = await portalling.board(settings, pool)
@@ -162,6 +170,8 @@ async def _compose(
     limits = settings.limits
     found = await finding.found(settings, pool, rids, _store_limits(limits), _search_limits(limits))
     writer = AuditWriter(pool)
+    provider = presenting.provider(settings)
+    rates = Rates(limits.requests_per_minute, "limits.requests_per_minute")
     organisations: dict[str, OrganisationServices] = {}
     served: dict[str, list[str]] = {}
     for organisation in settings.organisations:
@@ -186,10 +196,12 @@ async def _compose(
             policy,
             desk,
             _locator(settings, organisation, index, mitz),
+            provider if organisation.delegates else None,
+            rates,
         )
         inbox = _inbox(settings, services, await _tenant(pool, organisation, "/inbox"), pool, rids)
         whose = Whose(services.service, _own_bases(settings, organisation.slug))
-        own_doors = patients.doors(settings, organisation, services, inbox, whose, pool, lists, broker)
+        own_doors = patients.doors(settings, organisation, services, inbox, whose, pool, lists, broker, rates)
         logins = dezi.door(pool, tenant) if dezi else None
         organisations[organisation.slug] = replace(
             services,
@@ -218,33 +230,9 @@ async def _compose(
         directory=DirectoryDoor(found.door, found.query, found.directories),
         administration=told.administration,
         update_client=told.update_client,
+        token_rates=Rates(limits.tokens_per_minute, "limits.tokens_per_minute"),
+        providers={presenting.SERVICE_PROVIDER: provider} if provider else {},
     )
-
-
-@asynccontextmanager
-async def _sealing(settings: Settings, pool: asyncpg.Pool, node: Node) -> AsyncIterator[None]:
-    """Seals the logs of the node's organisations until the end of the block. Raises `Invalid` when the folder of the
-    seals cannot be written."""
-    if (folder := settings.log.seal_folder) is not None:
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise Invalid(
-                f"the folder {folder} for the seals of the log cannot be made ({error.strerror}; setting "
-                "log.seal_folder)",
-                code="seal-folder",
-            ) from error
-    sealings = {
-        node.organisations[one.slug].log.tenant: Sealing(one.ura, read_key(one.signing_key))
-        for one in settings.organisations
-    }
-    async with AsyncExitStack() as stack:
-        address = None
-        if settings.log.seal_address is not None:
-            opened = Facility.open("the address of the seals", settings.log.seal_address)
-            address = await stack.enter_async_context(opened)
-        await stack.enter_async_context(Sealer(pool, sealings, folder, address).sealing())
-        yield
 
 
 async def _tenant(pool: asyncpg.Pool, organisation: Organisation, part: str = "") -> int:
@@ -286,6 +274,8 @@ def _organisation(
     policy: Policy,
     desk: presenting.Desk,
     locator: Locator,
+    provider: Wallet | None,
+    rates: Rates,
 ) -> OrganisationServices:
     slug, ura, name, tenant = organisation.slug, organisation.ura, organisation.name, parameters.tenant
     own_bases = _own_bases(settings, slug)
@@ -302,15 +292,22 @@ def _organisation(
     reach = ReachLimits(limits.document, limits.includes)
     service = FhirService(store, rules, VERSIONS, _search_limits(limits), own_bases, reach)
     tokens = settings.tokens
+    issuer = f"{settings.public_url}/{slug}"
+    nonces = (
+        Nonces.read(organisation.signing_key, issuer, tokens.dpop_nonce_seconds)
+        if tokens.dpop_nonce
+        else None
+    )
     server = AuthorisationServer(
         pool,
         tenant,
-        f"{settings.public_url}/{slug}",
+        issuer,
         directory,
         settings.token_lifetime,
         _scopes(organisation, policy),
         presentations=desk.presentations(organisation),
-        rules=ServerRules(tokens.dpop, tokens.bind_certificate, tokens.client_assertion),
+        rules=ServerRules(tokens.dpop, tokens.bind_certificate, tokens.client_assertion, nonces),
+        resources=_guarded_bases(settings, slug),
     )
     grounds = Grounds(pool, tenant)
     signer = AssertionSigner(ura, organisation.signing_key)
@@ -319,7 +316,7 @@ def _organisation(
         ura=ura,
         name=name,
         service=service,
-        server=server,
+        server=Rated(server, rates, lambda grant: grant.requester),
         policy=policy,
         consent=consent.desk,
         recorded=grounds,
@@ -333,7 +330,7 @@ def _organisation(
         locator=locator,
         holders=Holders(
             directory,
-            TokenAsker(peers, TokenForms(signer, server.issuer, wallet)),
+            TokenAsker(peers, TokenForms(signer, server.issuer, wallet, provider)),
             peers,
             HolderRules(
                 settings.source_timeout,
@@ -389,6 +386,13 @@ def _scopes(organisation: Organisation, policy: Policy) -> frozenset[str]:
             code="scope-unknown",
         )
     return offered
+
+
+def _guarded_bases(settings: Settings, slug: str) -> list[str]:
+    """The FHIR bases of the guarded door, as others see them."""
+    at = [settings.back.public_url] if settings.back else []
+    at += [settings.public_url] if settings.guarded_on_front else []
+    return [f"{root}/{slug}/fhir/{version}" for root in at for version in VERSIONS]
 
 
 def _own_bases(settings: Settings, slug: str, part: str = "fhir") -> tuple[str, ...]:

@@ -44,7 +44,7 @@ async def pseudonyms(settings: Settings) -> AsyncIterator[Pseudonyms | None]:
     if given.base is None:
         yield None
         return
-    recipient = Recipient(given.recipient, given.scope)
+    recipient = Recipient(given.recipient, given.scope, given.person)
     async with (
         Facility.open("PRS", given.base, _shown(given), FacilityRules(timeout=given.seconds)) as facility,
         token_source(given.oauth, given, "prs.") as tokens,
@@ -101,9 +101,17 @@ async def index(settings: Settings, pool: asyncpg.Pool) -> AsyncIterator[Index]:
             rules = FacilityRules(timeout=given.seconds, most=20_000_000)
             opened = Facility.open("NVI", given.base, _shown(given), rules)
             facility = await stack.enter_async_context(opened)
+            patient = FacilityRules(
+                timeout=given.all_seconds,
+                most=given.all_megabytes * 1_000_000,
+                connections=1,
+                setting="nvi.all_megabytes",
+            )
+            opened = Facility.open("NVI", given.base, _shown(given), patient)
+            whole = await stack.enter_async_context(opened)
             for one in settings.organisations:
                 tokens = await stack.enter_async_context(token_source(given.oauth, given, "nvi.", one.ura))
-                clients[one.slug] = NviClient(facility, tokens, made, one.ura, _rules(given))
+                clients[one.slug] = NviClient(facility, tokens, made, one.ura, _rules(given), whole)
         yield Index(pool, clients, work, registrars)
 
 

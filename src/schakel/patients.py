@@ -15,6 +15,7 @@ from schakel.generic.identity.flows import Flows
 from schakel.generic.identity.page_logins import PageLogins
 from schakel.generic.logging import ChainLog
 from schakel.http.node import DataDoor, LogPageDoor, OrganisationServices, PatientDoor
+from schakel.http.rates import Rated, Rates
 from schakel.kernel.outcomes import Invalid
 from schakel.patient_access import COLLECTS, SERVICES, SHARES, Inbox, MedMijDoor, Rules, Whose
 from schakel.server import FhirService
@@ -38,14 +39,18 @@ def doors(
     pool: asyncpg.Pool,
     lists: MedmijLists,
     broker: Broker | None,
+    rates: Rates,
 ) -> Doors:
-    """The doors of `organisation`, which has `services`. Raises `Invalid` for a data service that is not known."""
+    """The doors of `organisation`, which has `services`; `rates` counts who comes to that of data.
+
+    Raises `Invalid` for a data service that is not known.
+    """
     tenant = services.log.tenant
     offered = _data_services(organisation)
     tokens = PatientTokens(pool, tenant, lists, offered, _token_rules(settings))
     chain = _chain(settings, organisation, tenant, pool)
     return Doors(
-        _data_door(settings, services, offered, tokens, whose, inbox, chain),
+        _data_door(settings, services, offered, tokens, whose, inbox, chain, rates),
         _patient_door(settings, organisation, tenant, pool, lists, broker, tokens, whose, chain),
         _log_page(settings, pool, tenant, broker),
     )
@@ -82,6 +87,7 @@ def _data_door(
     whose: Whose,
     inbox: FhirService,
     chain: ChainLog,
+    rates: Rates,
 ) -> DataDoor:
     """The MedMij resource interface of an organisation, with its inbox."""
     own_base = f"{settings.internal_url}/{organisation.slug}/fhir"
@@ -90,7 +96,7 @@ def _data_door(
         ura=organisation.ura,
         name=organisation.name,
         service=organisation.service,
-        tokens=tokens,
+        tokens=Rated(tokens, rates, lambda grant: grant.client),
         log=organisation.log,
         chain=chain,
         inbox=Inbox(organisation.service, own_base, inbox),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import asyncpg
 
@@ -64,6 +65,7 @@ async def board(settings: Settings, pool: asyncpg.Pool) -> Board | None:
         keepers=given.keepers,
         limits=RunLimits(given.members, given.findings),
         file=RoadmapLimits(given.file_bytes, given.items, given.characters),
+        trail_kept=timedelta(days=given.trail_days),
     )
 
 

@@ -38,6 +38,7 @@ def listeners(
     )
     at = settings.back
     header = at.proxy_header.lower() if at else ""
+    proxies = Proxies(at.proxies, header, at.address_header.lower()) if at and at.proxies else None
 
     def listener(
         name: str,
@@ -47,7 +48,7 @@ def listeners(
         context: ssl.SSLContext | None = None,
         **rules: Any,
     ) -> Listener:
-        app = peers_known(served(routes), header=header, **rules)
+        app = peers_known(served(routes), header=header, before=proxies, **rules)
         return Listener(name, app, settings.host, port, setting, bounds, context)
 
     made = [
@@ -57,7 +58,6 @@ def listeners(
         ),
     ]
     if at is not None:
-        proxies = Proxies(at.proxies, header) if at.proxies else None
         rules = {"proxies": proxies, "verdicts": node.verdicts}
         made.append(listener("back", at.port, "back.port", back(node), _back_tls(at), **rules))
     return made

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import pytest_asyncio
+from tests.boards import past
 from tests.nodes import RunningNode, databases, running_node
 from tests.standings import HOSPITAL, PRACTICE
 from typer.testing import CliRunner
@@ -58,7 +59,7 @@ async def test_it_is_evidence_about_that_organisation_alone(
     assert board is not None
     overview = await board.overview()
     assert {member.ura for member in overview.members} == {HOSPITAL.ura, PRACTICE.ura}
-    [newest] = (await board.history(one.ura, FOUND.check))[:1]
+    [newest] = (await past(board, one.ura, FOUND.check))[:1]
     assert newest.finding == FOUND and newest.by.startswith("schakel check")
     cell = overview.cell(one.ura, "LDN-2")
     assert cell is not None and cell.state == "fails"

@@ -18,6 +18,7 @@ from schakel.facilities import Facility, FacilityAway
 from schakel.facilities.reach import Reach
 from schakel.kernel.outcomes import Outcome, Upstream
 from schakel.network.peers import Allowance, Peers
+from schakel.network.proving import AccessToken
 
 INSIDE = Reach(private=(ip_network("127.0.0.0/8"),))
 LOCAL = Reach(http_on_loopback=True)
@@ -48,7 +49,7 @@ async def asked(address: str, **settings: Any) -> list[str]:
     steps: list[Callable[[], Awaitable[Any]]] = [
         lambda: peers.document("1", f"{address}/metadata"),
         lambda: peers.token("1", f"{address}/token", {"client_assertion": "A"}),
-        lambda: peers.get("1", f"{address}/Condition", "TOKEN", "stu3", "id", Allowance(1000)),
+        lambda: peers.get("1", f"{address}/Condition", AccessToken("TOKEN"), "stu3", "id", Allowance(1000)),
     ]
     try:
         for step in steps:

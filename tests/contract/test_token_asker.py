@@ -18,6 +18,7 @@ from schakel.generic.identity import AssertionSigner, Errand, TokenForms, new_ke
 from schakel.kernel.outcomes import Upstream
 from schakel.network.asking import TokenAsker
 from schakel.network.peers import Peers
+from schakel.network.proving import AccessToken
 
 ERRAND = Errand("bgz", DOCTOR, "TREAT", "current")
 WELL_KNOWN = "/.well-known/oauth-authorization-server"
@@ -82,7 +83,7 @@ async def ask(
     issuer = f"{server.root}/issuer" if issuer is None else issuer
     try:
         for _ in range(times):
-            assert await asker.token("90000002", issuer, endpoint, ERRAND, metadata) == "T"
+            assert await asker.token("90000002", issuer, endpoint, ERRAND, metadata) == AccessToken("T")
     finally:
         await peers.close()
 

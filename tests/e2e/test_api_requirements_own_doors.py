@@ -102,7 +102,7 @@ async def test_the_back_door_holds_the_same(node: RunningNode, tmp_path: Path) -
             openapi=f"{a.back_root}/openapi.json",
             oauth=f"{a.front_root}/a",
             headers=(("Authorization", f"Bearer {given.json()['access_token']}"),),
-            cacert=tmp_path / "ca.pem",
+            cacerts=(tmp_path / "ca.pem",),
             cert=a.certificate.certificate,
             key=a.certificate.key,
         )
@@ -151,7 +151,7 @@ async def test_the_back_door_speaks_tls_that_holds(node: RunningNode, tmp_path: 
     result = await check_api(
         ApiOptions(
             f"{a.back_root}/a/fhir/stu3",
-            cacert=tmp_path / "ca.pem",
+            cacerts=(tmp_path / "ca.pem",),
             cert=a.certificate.certificate,
             key=a.certificate.key,
         )

@@ -176,6 +176,13 @@ def get(url: str, **members: str) -> dict[str, Any]:
     return {"method": "GET", "url": url, **members}
 
 
+async def test_the_door_says_that_it_takes_batches(door: Door) -> None:
+    told = (await door.send("GET", "metadata")).json()["rest"][0]
+    assert "batch" in [one["code"] for one in told["interaction"]]
+    answer = await door.send("POST", "", json=batch(get("Condition/c1")))
+    assert (answer.status_code, answer.json()["type"]) == (200, "batch-response")
+
+
 async def test_each_entry_of_a_batch_is_decided_on_its_own(door: Door) -> None:
     asked = [
         SEARCH,

@@ -105,6 +105,28 @@ async def test_a_bundle_is_executed_in_the_inbox_and_not_in_the_own_data(
     assert (await anna.get("909", f"Observation/{observation['id']}")).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("service", "kind", "codes"),
+    [
+        ("909", "Observation", ["read", "search-type"]),
+        ("903", "Observation", ["create"]),
+        ("904", "Task", ["create", "read", "search-type", "update"]),
+    ],
+)
+async def test_the_door_says_what_it_gives_and_takes_of_each_type_and_does_no_other(
+    anna: Person, service: str, kind: str, codes: list[str]
+) -> None:
+    told = (await anna.client.get(f"{anna.base(service)}/metadata")).json()["rest"][0]
+    [said] = [one for one in told["resource"] if one["type"] == kind]
+    assert sorted(one["code"] for one in said["interaction"]) == codes
+    takes = "create" in codes
+    assert [one["code"] for one in told.get("interaction", [])] == (["batch", "transaction"] if takes else [])
+    assert ((await anna.get(service, kind)).status_code == 200) == ("search-type" in codes)
+    by_itself = await anna.send(service, {"resourceType": kind, "id": "new"}, f"{kind}/new")
+    assert by_itself.status_code == (404 if "update" in codes else 405)
+    assert all("Bundle" in one["documentation"] for one in said["interaction"] if one["code"] == "create")
+
+
 async def test_a_batch_is_taken_too_with_references_between_its_entries(
     node: RunningNode, anna: Person
 ) -> None:

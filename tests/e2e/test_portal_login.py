@@ -143,6 +143,43 @@ async def test_the_cookies_are_for_the_portal_alone(member: Member) -> None:
     assert "max-age=0" in gone.lower()
 
 
+@pytest.mark.parametrize(
+    ("public_url", "prefix", "path"),
+    [
+        ("https://schakel.example", "__Host-", "/"),
+        ("https://schakel.example/zorg", "__Secure-", "/zorg/portal"),
+    ],
+)
+async def test_over_https_a_cookie_is_of_this_host_alone_and_on_a_shared_host_of_the_portal(
+    cluster: EmbeddedServer, public_url: str, prefix: str, path: str
+) -> None:
+    settings = {"public_url": public_url}
+    async with (
+        databases(cluster, "portal_https") as make,
+        portal_node(make, node_settings=settings) as region,
+        Member(region) as member,
+    ):
+        answer = await member.http.post(f"{region.portal}/login", data={"to": ""})
+        assert answer.status_code == 303
+        [cookie] = answer.headers.get_list("set-cookie")
+    name, *parts = [part.strip() for part in cookie.split(";")]
+    assert name.startswith(f"{prefix}schakel-portal-")
+    assert {"Secure", "HttpOnly", f"Path={path}", "SameSite=lax"} <= set(parts)
+    assert not any(part.lower().startswith("domain") for part in parts)
+
+
+async def test_a_provider_whose_name_ends_in_a_slash_is_found_and_taken_by_its_name(
+    cluster: EmbeddedServer,
+) -> None:
+    async with (
+        databases(cluster, "portal_slash") as make,
+        portal_node(make, slash="/") as region,
+        Member(region) as member,
+    ):
+        await member.log_in()
+        assert await is_in(member)
+
+
 async def test_the_database_has_no_secret_of_a_browser(region: Region, member: Member) -> None:
     await member.log_in()
     secret = member.http.cookies[SESSION]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -17,9 +18,11 @@ from tests.nodes import MakeDatabase, RunningNode, databases
 
 from schakel.config import Settings, UpdateClient
 from schakel.generic.addressing.own.offers import ADMINISTRATION
+from schakel.generic.addressing.receiving import ReceivingStore
 from schakel.kernel.clock import now
 from schakel.sources import Write
 from schakel.store.embedded import EmbeddedServer
+from schakel.store.resources import Store
 
 SECRET = "a-secret-of-the-client"
 FORM = {
@@ -337,6 +340,52 @@ async def test_what_is_from_another_directory_is_not_changed(node: RunningNode) 
         assert (await client.get("/Organization/dir-a-org-9")).status_code == 404
     marked = await pool.fetchval("SELECT count(*) FROM directory_resource WHERE id = 'dir-a-org-9'")
     assert marked == 0
+
+
+@pytest.mark.parametrize("first", ["deleted", "written"])
+async def test_what_was_there_before_it_came_from_another_directory_is_not_its_own(
+    node: RunningNode, first: str
+) -> None:
+    """The ids of what other directories will have can be known beforehand."""
+    pool, name = node.node.pool, f"claimed-{first}"
+    theirs = {**ORGANISATION, "id": name}
+    claim = {"request": {"method": "DELETE", "url": f"Organization/{name}"}}
+    assert node.node.update_client is not None and node.node.update_client.query is not None
+    source = node.node.update_client.query.service.source
+    assert isinstance(source, ReceivingStore)
+    async with update_client(query_base(node)) as client:
+        entry = claim if first == "deleted" else put(theirs)
+        assert (await client.post("", json=bundle(entry))).status_code == 200
+        await Store.write(source, "r4", [Write("PUT", "Organization", name, dict(theirs))])
+        await pool.execute(
+            "INSERT INTO directory_resource (tenant, source, type, remote, id) "
+            "SELECT id, 'lrza', 'Organization', $1, $1 FROM tenant WHERE slug = '/directory'",
+            name,
+        )
+        for entry in (put({**theirs, "name": "Changed"}), claim):
+            answer = await client.post("", json=bundle(entry))
+            assert (answer.status_code, code_of(answer)) == (403, "entry-of-another"), entry
+        assert (await client.get(f"/Organization/{name}")).json()["name"] == "Another"
+
+
+async def test_deleting_what_was_never_there_leaves_nothing_behind(node: RunningNode) -> None:
+    remove = {"request": {"method": "DELETE", "url": "Organization/never"}}
+    async with update_client(query_base(node)) as client:
+        assert (await client.post("", json=bundle(remove))).status_code == 200
+    marked = await node.node.pool.fetchval("SELECT count(*) FROM directory_resource WHERE id = 'never'")
+    assert marked == 0
+
+
+async def test_who_has_no_token_is_told_so_before_a_body_is_read(closed: RunningNode) -> None:
+    """Else everybody could have the node hold as many bodies as there are connections."""
+    url = httpx.URL(query_base(closed))
+    for asked in ("POST /directory/update-client/fhir/r4", "POST /directory/root/fhir/r4"):
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        head = f"{asked} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9000000\r\n\r\n"
+        writer.write(head.encode())
+        async with asyncio.timeout(60):
+            assert b" 401 " in await reader.readline()
+        writer.close()
 
 
 @pytest.mark.parametrize(

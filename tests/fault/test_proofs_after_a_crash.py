@@ -31,6 +31,9 @@ class Directory:
     async def jwks(self, ura: str) -> Mapping[str, Any] | None:
         return {"keys": [{name: value for name, value in KEY.items() if name != "d"}]}
 
+    async def name(self, ura: str) -> str:
+        return ""
+
     async def facility_type(self, ura: str) -> str:
         return ""
 

@@ -258,8 +258,10 @@ async def test_our_own_directory_is_not_followed(region: Region) -> None:
     assert [one.name for one in await region.node.ledger.sources()] == ["root"]
 
 
-async def test_an_address_that_is_not_https_is_not_followed(region: Region) -> None:
-    region.root.put("d1", endpoint("ftp://fhir.example/directory", DIRECTORY))
+@pytest.mark.parametrize("address", ["ftp://fhir.example/directory", "https://[fhir.example/directory"])
+async def test_an_address_that_is_not_https_is_not_followed(region: Region, address: str) -> None:
+    """Whoever enters it there keeps nobody from following the others."""
+    region.root.put("d1", endpoint(address, DIRECTORY))
     await region.run()
     assert [one.finding.code for one in await region.node.ledger.findings("root")] == ["directory-address"]
 

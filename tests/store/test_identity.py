@@ -44,6 +44,9 @@ class Directory:
     async def jwks(self, ura: str) -> Mapping[str, Any] | None:
         return self._jwks.get(ura)
 
+    async def name(self, ura: str) -> str:
+        return ""
+
     async def facility_type(self, ura: str) -> str:
         return ""
 

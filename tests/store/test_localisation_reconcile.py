@@ -12,6 +12,7 @@ from tests.registering import BSN, OTHER_BSN, URA, World, data, patient, rule
 
 from schakel.facilities import FacilityAway
 from schakel.generic.localisation.reconcile import Differences, differences, repair
+from schakel.generic.pseudonyms import Recipient
 from schakel.store.database import connect, disconnect
 from schakel.store.embedded import EmbeddedServer
 
@@ -97,6 +98,18 @@ async def test_what_was_registered_under_another_recipient_is_registered_anew(wo
     [held] = world.index.records.values()
     assert held.id != old and held.patient.startswith("oin-00000099000000009000.")
     assert (await world.rows())["Condition"].recipient == moved.recipient
+
+
+async def test_what_was_registered_while_persons_were_written_otherwise_is_registered_anew(
+    world: World,
+) -> None:
+    """`prs.person` is part of the key that is told as the scope (`Recipient.key`)."""
+    other = FakePseudonyms(scope=Recipient("oin:00000099000000001000", "nvi", "blanks").key)
+    [old] = world.index.records
+    assert [row.record for row in (await compared(world, other)).other_key] == [old]
+    assert not await mended(world, other)
+    assert old not in world.index.records
+    assert (await world.rows())["Condition"].scope == "nvi (blanks)"
 
 
 async def test_a_record_that_a_worker_is_about_to_write_down_stays(world: World) -> None:

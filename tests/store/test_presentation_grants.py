@@ -82,6 +82,9 @@ class NoKeys:
     async def jwks(self, ura: str) -> Mapping[str, Any] | None:
         return None
 
+    async def name(self, ura: str) -> str:
+        return ""
+
     async def facility_type(self, ura: str) -> str:
         return ""
 

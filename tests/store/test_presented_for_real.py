@@ -42,6 +42,9 @@ class Directory:
     async def jwks(self, ura: str) -> Mapping[str, Any] | None:
         return {"keys": [{k: v for k, v in KEY.items() if k != "d"}]} if ura == URA else None
 
+    async def name(self, ura: str) -> str:
+        return ""
+
     async def facility_type(self, ura: str) -> str:
         return ""
 

@@ -56,6 +56,18 @@ def test_what_nobody_looked_at_is_not_known() -> None:
     assert exit_code(result) == 2
 
 
+def test_the_place_in_the_api_library_is_for_people_to_say_and_the_reason_says_why() -> None:
+    told = {one.code: one for one in run(standard=Standard.OPEN).whole}
+    for code, why in (
+        ("DI001", "logged in"),
+        ("DI002", "no implementations"),
+        ("DI003", "where an API runs"),
+    ):
+        assert told[code].verdict is UNKNOWN
+        assert why in told[code].reason.en and "--answers" in told[code].reason.nl
+    assert verdict("DI001", answers={"DI001": YES}) is PASSED
+
+
 @pytest.mark.parametrize(
     ("found", "declared", "expected"),
     [

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -18,7 +19,9 @@ from tests.shared import ROOT
 from typer.testing import CliRunner, Result
 
 from schakel import cli, technical_log
+from schakel.commands.doors import Door, Person, Places
 from schakel.commands.reasons import REASONS
+from schakel.commands.who import user
 from schakel.kernel.outcomes import Upstream
 
 PATIENT = "999229588"
@@ -141,6 +144,41 @@ def test_who_asks_must_be_said_when_there_is_no_demo_to_take_it_from(node_file: 
     asked = ("--organisation", "noord", "--patient", PATIENT, "--holder", "99000102")
     said = refused(run("fetch", "bgz", "--config", node_file, *asked, "--role", "01.015"))
     assert "--user-id" in said and "--user-name" in said and "--role" not in said
+
+
+@pytest.mark.parametrize(
+    ("mandate", "said"),
+    [
+        (
+            ("--responsible-role", "01.015"),
+            "user.responsible_role is the role of user.responsible, which is missing",
+        ),
+        (("--responsible", "900000009", "--responsible-role", "doctor"), "user.responsible_role"),
+    ],
+    ids=["of-nobody", "no-role-code"],
+)
+def test_the_role_of_who_gave_the_mandate_is_checked(
+    node_file: Path, mandate: tuple[str, ...], said: str
+) -> None:
+    person = ("--user-id", "900000008", "--user-name", "J. Jansen", "--role", "30.000")
+    asked = ("--organisation", "noord", "--patient", PATIENT, "--holder", "99000102")
+    assert said in refused(run("fetch", "bgz", "--config", node_file, *asked, *person, *mandate))
+
+
+def test_who_gave_the_mandate_has_the_role_that_is_given_or_the_one_the_demo_knows() -> None:
+    door = Door("noord", "99000101", "Ziekenhuis Noord", "", "", "")
+    doctor = Person("noord", "900000009", "P. Arts", "01.015")
+    asking: dict[str, Any] = {
+        "id": "900000008",
+        "name": "J. Jansen",
+        "role": "30.000",
+        "responsible": doctor.id,
+    }
+    at_a_node, demo = Places("node.toml", (door,)), Places("demo.json", (door,), (doctor,))
+    assert user(at_a_node, door, **asking, responsible_role="01.010").responsible_role == "01.010"
+    assert user(at_a_node, door, **asking, responsible_role=None).responsible_role == ""
+    assert user(demo, door, **asking, responsible_role=None).responsible_role == "01.015"
+    assert user(demo, door, **asking, responsible_role="01.010").responsible_role == "01.010"
 
 
 def test_a_node_that_does_not_run_is_a_failed_job(node_file: Path) -> None:

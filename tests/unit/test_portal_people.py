@@ -49,6 +49,31 @@ def test_a_role_holds_for_the_organisations_that_go_with_it(
 
 
 @pytest.mark.parametrize(
+    ("roles", "told"),
+    [
+        ((), set()),
+        (("viewer",), set()),
+        (("declarer",), {HERE}),
+        (("reader",), {HERE}),
+        (("programme",), {HERE, THERE}),
+        (("viewer", "declarer"), {HERE}),
+    ],
+)
+def test_details_for_engineers_are_for_who_works_on_that_organisation(
+    roles: tuple[Role, ...], told: set[str]
+) -> None:
+    assert {ura for ura in (HERE, THERE) if visitor(*roles).sees_details(ura)} == told
+
+
+@pytest.mark.parametrize(
+    "issuer", ["https://login.example", "https://login.example/", "https://login.example/a/"]
+)
+def test_the_issuer_is_kept_as_it_is_written(issuer: str) -> None:
+    found = Portal.model_validate({"login": {**LOGIN, "issuer": issuer}})
+    assert found.login is not None and found.login.issuer == issuer
+
+
+@pytest.mark.parametrize(
     ("settings", "said"),
     [
         ({}, "nobody could read this portal"),

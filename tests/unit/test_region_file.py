@@ -63,10 +63,16 @@ def test_a_region_needs_no_more_than_who_is_in_it(tmp_path: Path) -> None:
 
 
 def test_paths_are_those_beside_the_file(tmp_path: Path) -> None:
-    text = 'roadmap = "other.json"\n' + HEAD + '[defaults]\nca = ["certs/root.pem"]\n' + ORGANISATION
+    text = (
+        'roadmap = "other.json"\n'
+        + HEAD
+        + '[defaults]\nca = ["certs/root.pem"]\ndns_anchors = "a.txt"\n'
+        + ORGANISATION
+    )
     found = region(tmp_path, text)
     assert found.roadmap == tmp_path / "other.json"
     assert found.defaults.ca == (tmp_path / "certs" / "root.pem",)
+    assert found.defaults.dns_anchors == tmp_path / "a.txt"
 
 
 @pytest.mark.parametrize("way", ["here", "file", "environment"])
@@ -110,6 +116,8 @@ def test_a_key_stands_in_the_file_in_another_or_in_the_environment(tmp_path: Pat
         (HEAD + ORGANISATION + f"internal_key = '{KEY}'", "goes together with internal_key"),
         (HEAD + ORGANISATION + DOOR + "internal_key_env = 'X'", "give one of internal_key"),
         (HEAD + ORGANISATION + "mail_domain = 'not a domain'", "organisations[0].mail_domain"),
+        (HEAD + ORGANISATION + "dkim_selectors = ['a b']", "organisations[0].dkim_selectors[0]"),
+        (HEAD + "[defaults]\nsmtp_port = 0\n" + ORGANISATION, "defaults.smtp_port"),
         (HEAD + "real_patients = true\n" + ORGANISATION, "real_patients_reason"),
         (HEAD + "[defaults]\nkey = 'x.key'\n" + ORGANISATION, "defaults: certificate and key go together"),
         (HEAD + ORGANISATION + DOOR.replace(f'"{KEY}"', "12"), "organisations[0].internal_key"),

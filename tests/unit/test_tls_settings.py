@@ -78,6 +78,7 @@ def test_without_its_section_there_is_no_back(tmp_path: Path) -> None:
         ({"back": without(BACK, "certificate", "key")}, ["certificate and key are needed, or proxies"]),
         ({"back": without(BACK, proxies=["10.0.0.7"])}, ["proxies needs proxy_header"]),
         ({"back": without(BACK, proxy_header="X-Cert")}, ["proxy_header needs proxies"]),
+        ({"back": without(BACK, address_header="X-Forwarded-For")}, ["address_header needs proxies"]),
         ({"back": without(BACK, proxies=["proxy.example"], proxy_header="X-Cert")}, ["back.proxies.0"]),
         ({"back": without(BACK, proxies=["10.0.0.7"], proxy_header="X Cert")}, ["back.proxy_header"]),
         ({"back": without(BACK, tls_minimum="1.1")}, ["back.tls_minimum"]),

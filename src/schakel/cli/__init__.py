@@ -21,6 +21,7 @@ from schakel.commands.options import (
     PatientOption,
     PurposeOption,
     ResponsibleOption,
+    ResponsibleRoleOption,
     RoleOption,
     TreatmentRelationOption,
     UserIdOption,
@@ -186,6 +187,7 @@ def fetch_bgz(
     user_name: UserNameOption = None,
     role: RoleOption = None,
     responsible: ResponsibleOption = None,
+    responsible_role: ResponsibleRoleOption = None,
     purpose: PurposeOption = "TREAT",
     treatment_relation: TreatmentRelationOption = "current",
     json: Annotated[
@@ -203,7 +205,15 @@ def fetch_bgz(
 
     known = places(data, config)
     door = known.find(organisation)
-    who = user(known, door, id=user_id, name=user_name, role=role, responsible=responsible)
+    who = user(
+        known,
+        door,
+        id=user_id,
+        name=user_name,
+        role=role,
+        responsible=responsible,
+        responsible_role=responsible_role,
+    )
     return fetch_bgz(known, door, BgzAsk(patient, holder or (), who, purpose, treatment_relation), json)
 
 
@@ -272,6 +282,7 @@ def token(
     user_name: UserNameOption = None,
     role: RoleOption = None,
     responsible: ResponsibleOption = None,
+    responsible_role: ResponsibleRoleOption = None,
     purpose: PurposeOption = "TREAT",
     treatment_relation: TreatmentRelationOption = "current",
 ) -> int:
@@ -298,7 +309,15 @@ def token(
         raise Invalid("give --patient BSN, or --for REQUESTER and --scope SCOPE")
     known = places(data, None)
     asking = known.find(requester)
-    who = user(known, asking, id=user_id, name=user_name, role=role, responsible=responsible)
+    who = user(
+        known,
+        asking,
+        id=user_id,
+        name=user_name,
+        role=role,
+        responsible=responsible,
+        responsible_role=responsible_role,
+    )
     return token(
         known,
         known.find(organisation),

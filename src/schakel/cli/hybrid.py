@@ -63,16 +63,22 @@ def hybrid_count(
 
 @hybrid.command("blocks")
 def hybrid_blocks(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A list of building blocks (JSON).")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="A list of building blocks (JSON).")
+    ] = None,
+    *,
     organisation: OrganisationOption,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> int:
-    """Put a list of building blocks in the place of the one there is (for who keeps the board)."""
+    """Put a list of building blocks in the place of the one there is (for who keeps the board); the one there was stays
+    to be read. Without a file: show which lists were in force, who brought them, and until when.
+    """
     from schakel.commands.doors import places
-    from schakel.commands.hybrid import import_blocks
+    from schakel.commands.hybrid import import_blocks, show_blocks
 
-    return import_blocks(file, places(data, config).find(organisation))
+    door = places(data, config).find(organisation)
+    return show_blocks(door) if file is None else import_blocks(file, door)
 
 
 @hybrid.command("show")

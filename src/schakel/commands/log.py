@@ -15,10 +15,10 @@ from schakel.commands.chosen import chosen as choose
 from schakel.commands.tables import count
 from schakel.config import Organisation
 from schakel.generic.identity.keys import public_jwk, read_key
-from schakel.generic.logging import AuditLog, AuditWriter, Event
-from schakel.generic.logging.retention import expired, remove
+from schakel.generic.logging import AuditLog, AuditWriter
+from schakel.generic.logging.retention import Retention
 from schakel.generic.logging.verify import Verified, signers, verify
-from schakel.kernel.clock import instant, now
+from schakel.kernel.clock import instant
 from schakel.store.database import connect, disconnect
 
 _SHOWN = 5
@@ -72,25 +72,12 @@ async def _retain(chosen: Chosen) -> None:
     settings, organisation = chosen.settings, chosen.organisation
     pool = await connect(settings.database, connections=2, statement_seconds=3600)
     try:
-        tenant = await tenant_of(pool, organisation)
+        log = AuditLog(AuditWriter(pool), await tenant_of(pool, organisation))
         years = settings.log.retention_years
-        numbers = await expired(pool, tenant, now(), years)
-        removed = 0
-        if numbers:
-            await AuditLog(AuditWriter(pool), tenant).write(
-                Event(
-                    subtype="retention",
-                    action="D",
-                    outcome="0",
-                    requester=organisation.ura,
-                    holder=organisation.ura,
-                    holder_name=organisation.name,
-                    explanation=f"events of {count(len(numbers), 'seal')} ({numbers[0]} to {numbers[-1]}), "
-                    f"past {years} years",
-                )
-            )
-        for number in numbers:
-            removed += await remove(pool, tenant, number)
+        removed = await Retention(pool, log, organisation.ura, organisation.name, years).round()
     finally:
         await disconnect(pool)
-    print(f"{organisation.name} ({organisation.ura}): {count(removed, 'event')} removed, past {years} years")
+    if removed is None:
+        print(f"{chosen.title}: another process is removing what is past {years} years")
+    else:
+        print(f"{chosen.title}: {count(removed, 'event')} removed, past {years} years")

@@ -28,6 +28,10 @@ RoleOption = Annotated[
 ResponsibleOption = Annotated[
     str | None, typer.Option("--responsible", metavar="NUMBER", help="Who gave the mandate.")
 ]
+ResponsibleRoleOption = Annotated[
+    str | None,
+    typer.Option("--responsible-role", metavar="CODE", help="The role code of who gave the mandate."),
+]
 PurposeOption = Annotated[str, typer.Option("--purpose", metavar="CODE", help="Purpose of use.")]
 TreatmentRelationOption = Annotated[
     str, typer.Option("--treatment-relation", metavar="WORD", help="The relation with the patient.")

@@ -38,6 +38,8 @@ _READ = "read the OperationOutcome: it names the parameter or the element"
 _FORM = "compare the request with the accepted requests of the exchange; one parameter more is too many"
 _ASK = "ask the holder, with the id of the decision"
 _CREDENTIAL = "have the credential issued anew, or present the one that is asked for"
+_NONCE = "make a new proof, with the nonce in the header DPoP-Nonce"
+_LATER = "come back after the seconds in Retry-After, or agree on a higher limit with the holder"
 _CERTIFICATE = "use a certificate that is valid, of the register, and of the organisation that asks"
 
 DOORS: tuple[Door, ...] = (
@@ -77,6 +79,9 @@ DOORS: tuple[Door, ...] = (
                 "did-malformed did-method did-key did-x509-malformed did-x509-fingerprint did-x509-policy",
             ),
             _group(400, "make a proof of possession for each request", "dpop-replayed"),
+            _group(400, _NONCE, "dpop-nonce"),
+            _group(400, "ask the metadata for which addresses tokens are given", "resource"),
+            _group(429, _LATER, "rate-limit"),
             _group(
                 503,
                 "try again later: it could not be checked",
@@ -104,6 +109,8 @@ DOORS: tuple[Door, ...] = (
         "Told as an OperationOutcome with the code and what is at fault.",
         (
             _group(401, _ANEW, "token-missing token-scheme token-several token-invalid"),
+            _group(401, _NONCE, "dpop-nonce"),
+            _group(429, _LATER, "rate-limit"),
             _group(401, _AS_BOUND, "token-bound token-unbound token-key token-certificate"),
             _group(403, "ask for a token with the scope of the exchange", "scope-missing"),
             _group(403, _FORM, "form-not-allowed patient-not-named"),
@@ -123,7 +130,7 @@ DOORS: tuple[Door, ...] = (
             _group(
                 422,
                 "mend the element that is named",
-                "notification-invalid task-change-not-allowed task-status-not-allowed unprocessable",
+                "delivery-invalid notification-invalid task-change-not-allowed task-status-not-allowed unprocessable",
             ),
             _group(412, "read the Task again and change that version", "precondition-failed"),
             _group(503, "try again later: what cannot be written down is not done", "log-unavailable busy"),

@@ -8,12 +8,20 @@ from schakel.kernel.outcomes import Invalid
 
 
 def user(
-    places: Places, door: Door, *, id: str | None, name: str | None, role: str | None, responsible: str | None
+    places: Places,
+    door: Door,
+    *,
+    id: str | None,
+    name: str | None,
+    role: str | None,
+    responsible: str | None,
+    responsible_role: str | None,
 ) -> User:
     """The user with these members; what is not given comes from one person of `door` in the demo.
 
-    That is the person with `id`, or the first who acts in his or her own name. The role of who gave the mandate is
-    known of people of the demo only. Raises `Invalid` when a member is missing or wrong.
+    That is the person with `id`, or the first who acts in his or her own name. The role of who gave the mandate,
+    where it is not given, is that of the person of the demo with this number. Raises `Invalid` when a member is missing
+    or wrong.
     """
     here = [one for one in places.people if one.organisation == door.slug]
     own = [one for one in here if (one.id == id if id else not one.responsible)]
@@ -24,5 +32,6 @@ def user(
     missing = [o for o, v in (("--user-id", id), ("--user-name", name), ("--role", role)) if not v]
     if not (id and name and role):
         raise Invalid(f"who asks? give {', '.join(missing)}")
-    mandator = next((one for one in here if responsible and one.id == responsible), None)
-    return User(id, name, role, responsible or "", mandator.role if mandator else "")
+    if responsible_role is None:
+        responsible_role = next((one.role for one in here if responsible and one.id == responsible), "")
+    return User(id, name, role, responsible or "", responsible_role)

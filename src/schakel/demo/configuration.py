@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from schakel.demo.folder import DemoFolder
 from schakel.demo.roadmap.board import KEEPER
 from schakel.demo.roadmap.region import NAME
 from schakel.generic.identity import AssertionSigner, new_key
+from schakel.roadmap.hybrid.pseudonyms import SHORTEST_KEY
 
 WORKERS_CONNECTIONS = 12
 
@@ -82,8 +84,16 @@ def _portal(folder: DemoFolder, doors: Sequence[Doors], operator: cast.Operator)
         return {}
     return {
         "portal": stand_ins.portal_settings(folder, doors, operator),
-        "roadmap": {"region": NAME, "keepers": [KEEPER.slug]},
+        "roadmap": {"region": NAME, "keepers": [KEEPER.slug], "pseudonym_key": _pseudonym_key(folder)},
     }
+
+
+def _pseudonym_key(folder: DemoFolder) -> Path:
+    """The file of the key by which people of the region become pseudonyms; made when it is not there yet."""
+    path = folder.path / "keys" / "pseudonyms.key"
+    if not path.exists():
+        folder.write(path, secrets.token_hex(SHORTEST_KEY).encode())
+    return path
 
 
 def _back(folder: DemoFolder, at: Doors) -> dict[str, toml.Value]:

@@ -180,7 +180,7 @@ class _Loader:
             "POST",
             f"{self._addresses[slug]}/fhir/{version}",
             headers={"X-API-Key": self._keys[slug], "Content-Type": FHIR_JSON},
-            data=_transaction(resources),
+            data=transaction(resources),
         )
         if reply.status != 200:
             raise Fault(f"{slug} refused what was loaded, with status {reply.status}: {reply.said()}")
@@ -189,7 +189,7 @@ class _Loader:
         self._told(self._charts, self._expected, self.resources)
 
 
-def _transaction(resources: Iterable[Resource]) -> bytes:
+def transaction(resources: Iterable[Resource]) -> bytes:
     """A transaction that puts each resource under its own id."""
     entries = [
         {"resource": one, "request": {"method": "PUT", "url": f"{one['resourceType']}/{one['id']}"}}

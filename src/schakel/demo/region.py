@@ -24,7 +24,7 @@ from schakel.demo.loading import load, subscribe, subscriptions, write_grounds
 from schakel.demo.patients import NamedPatient, Region, named_patients, region
 from schakel.demo.processes import RegionProcess
 from schakel.demo.readiness import until_in_step, until_registered
-from schakel.demo.roadmap import agenda, board, history, hybrid
+from schakel.demo.roadmap import agenda, board, history, hybrid, records
 from schakel.demo.roadmap import region as regional
 from schakel.demo.screen import Screen
 from schakel.kernel.outcomes import Fault, Invalid, Outcome, Upstream
@@ -151,7 +151,7 @@ async def running(wanted: Wanted, screen: Screen) -> AsyncIterator[Running]:
         await _guarded(nodes, until_registered(databases, named, subscriptions(named)))
         screen.progress("directories in step, named patients registered", last=True)
         file = regional.write(folder, all_doors, named)
-        await _guarded(nodes, _history(client, folder, all_doors))
+        await _guarded(nodes, _history(client, folder, all_doors, where))
         published = await _describe(client, folder, all_doors, nodes, named)
         folder.write(folder.published, orjson.dumps(published, option=orjson.OPT_INDENT_2))
         measuring = asyncio.create_task(_measured(client, folder, all_doors, file, screen))
@@ -227,14 +227,17 @@ async def _guarded(nodes: tuple[RegionProcess, ...], work: Coroutine[Any, Any, T
         await asyncio.gather(task, *ended, return_exceptions=True)
 
 
-async def _history(client: Client, folder: DemoFolder, all_doors: tuple[Doors, ...]) -> None:
-    """Gives the board the months before, the inventory of hybrid care, and what the staff declares and plans, unless
-    it has them."""
+async def _history(client: Client, folder: DemoFolder, all_doors: tuple[Doors, ...], where: Region) -> None:
+    """Gives the board the months before, the inventory of hybrid care, and what the staff declares and plans, and the
+    records who takes part in hybrid care, unless they have it."""
     if folder.kept:
         return
     today, keeper = folder.contents.today, _keeper(folder, all_doors)
     await board.send(client, *keeper, history.runs(today))
     await hybrid.send(client, *keeper, today, folder.contents.seed)
+    for organisation in cast.ORGANISATIONS:
+        address = _addresses(all_doors)[organisation.slug][1]
+        await records.send(client, address, folder.internal_keys[organisation.slug], where, organisation)
     await agenda.fill(all_doors[0].front, stand_in_address(all_doors, "workplace"), today)
 
 

@@ -34,13 +34,15 @@ class FacilityAway(Upstream):
 
 @dataclass(frozen=True, slots=True)
 class FacilityRules:
-    """`timeout` and `pause` are in seconds, `most` is in bytes of an answer."""
+    """`timeout` and `pause` are in seconds, `most` is in bytes of an answer; `setting` is what says so, '' when nothing
+    can be set."""
 
     timeout: float = 5.0
     failures: int = 5
     pause: float = 10.0
     most: int = 1_000_000
     connections: int = 20
+    setting: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,8 @@ class Facility:
             async for chunk in response.content.iter_any():
                 read += chunk
                 if len(read) > self._rules.most:
-                    raise FacilityAway(self.name, "an answer that is too large")
+                    setting = f": setting {self._rules.setting}" if self._rules.setting else ""
+                    raise FacilityAway(self.name, f"an answer that is too large{setting}")
             found = {name.lower(): value for name, value in response.headers.items()}
             return Answer(response.status, found, bytes(read))
 

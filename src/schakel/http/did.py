@@ -1,4 +1,4 @@
-"""The DID document of each organisation: where others find its public key."""
+"""The DID document of each organisation and of the service provider: where others find their public keys."""
 
 from __future__ import annotations
 
@@ -17,4 +17,6 @@ class Did:
 
     async def document(self, request: Request) -> Response:
         """The DID document (did:web; DID Core) with the key that signs assertions and presentations."""
-        return as_json(self._node.organisation(request.path_params["organisation"]).wallet.document())
+        slug = request.path_params["organisation"]
+        wallet = self._node.providers.get(slug) or self._node.organisation(slug).wallet
+        return as_json(wallet.document())

@@ -32,6 +32,7 @@ from schakel.generic.logging.verify import Verified
 from schakel.http.internal_certificates import InternalCertificates
 from schakel.http.judging import Verdicts
 from schakel.http.peer import tls_chain
+from schakel.http.rates import Rates
 from schakel.kernel.outcomes import Forbidden, NotFound, Unauthenticated
 from schakel.patient_access import MedMijDoor
 from schakel.portal.people import Visitor
@@ -181,9 +182,10 @@ class DirectoryDoor:
 class Node:
     """A running node: its organisations by slug, and where its doors are; `back_url` is '' when it has no back,
     `verdicts` are on the certificates of those who come there. `administration` has the entries of each organisation,
-    by slug. `region` is the name of the region whose portal is here, '' when it has none, and
-    `board` what is known of it, `inventory` its hybrid care; fewer people than `small` are no number on a page that
-    everybody may read."""
+    by slug; `providers` has the wallet of the service provider, by what stands for a slug in its address. `region` is
+    the name of the region whose portal is here, '' when it has none, and `board` what is known of it, `inventory` its
+    hybrid care; fewer people than `small` are no number on a page that everybody may read. `token_rates` counts who
+    asks for tokens."""
 
     pool: asyncpg.Pool
     organisations: Mapping[str, OrganisationServices]
@@ -201,11 +203,13 @@ class Node:
     directory: DirectoryDoor | None = None
     administration: Mapping[str, FhirService] = field(default_factory=dict)
     update_client: UpdateClientDoors | None = None
+    providers: Mapping[str, Wallet] = field(default_factory=dict)
     portal: PortalDoor | None = None
     region: str = ""
     board: Board | None = None
     inventory: Inventory | None = None
     small: int = 5
+    token_rates: Rates = field(default_factory=lambda: Rates(12_000, "limits.tokens_per_minute"))
 
     def organisation(self, slug: str) -> OrganisationServices:
         """The organisation of a path. Raises `NotFound`."""

@@ -31,6 +31,7 @@ from schakel.kernel.outcomes import Unauthenticated
 CERTIFICATE = "schakel.certificate"
 _REQUEST_ID = "schakel.request_id"
 _TRACE = "schakel.trace"
+_ADDRESS = "schakel.address"
 _TOLD = frozenset({CLIENT_CERT, CLIENT_CERT_CHAIN, "x-forwarded-tls-client-cert", "x-forwarded-client-cert"})
 """Headers in which well-known proxies tell of a client certificate."""
 
@@ -40,10 +41,12 @@ _ID = re.compile(rb"[!-~]{1,128}")
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
-    """The machines that end TLS before us, and the header (lower case) in which they tell whom they met."""
+    """The machines that end TLS before us, and the headers (lower case) in which they tell whom they met: `header` has
+    the certificate, `address` the address, '' when that is not told."""
 
     networks: tuple[IPv4Network | IPv6Network, ...]
     header: str
+    address: str = ""
 
     def named(self, address: str) -> bool:
         """Whether a connection from `address` is from one of them."""
@@ -57,11 +60,17 @@ class Proxies:
 
 
 def peers_known(
-    app: ASGIApp, *, proxies: Proxies | None = None, header: str = "", verdicts: Verdicts | None = None
+    app: ASGIApp,
+    *,
+    proxies: Proxies | None = None,
+    header: str = "",
+    verdicts: Verdicts | None = None,
+    before: Proxies | None = None,
 ) -> ASGIApp:
     """`app` behind the rules of this module.
 
-    `header` is the name that any listener of this node takes such a header by: it is taken away here too. With
+    `header` is the name that any listener of this node takes such a header by: it is taken away here too. `before` are
+    the proxies whose word for an address is taken (the same on every listener). With
     `verdicts` (on back) nobody comes in without a certificate that may be believed, but to ask for health.
     """
     taken = frozenset(name.encode() for name in {*_TOLD, header, proxies.header if proxies else ""} - {""})
@@ -77,6 +86,8 @@ def peers_known(
         asked = found.get(b"x-request-id", b"")
         request_id = scope[_REQUEST_ID] = asked.decode() if _ID.fullmatch(asked) else new_id()
         given = request_id.encode()
+        if before is not None and before.address:
+            scope[_ADDRESS] = _address(scope, before)
         traced = (found.get(name, b"").decode("latin-1") for name in (b"traceparent", b"x-correlation-id"))
         scope[_TRACE] = trace.received(*traced)
         trace.enter(scope[_TRACE])
@@ -125,8 +136,28 @@ def caller(request: Request, url: str) -> Caller:
 
 
 def network_address(request: Request) -> str:
-    """Where the request came from, or '' when that is not known."""
-    return request.client.host if request.client else ""
+    """Where the request came from, or '' when that is not known; as the proxy says, when it says so."""
+    told: str = request.scope.get(_ADDRESS, "")
+    return told or (request.client.host if request.client else "")
+
+
+def _address(scope: Scope, proxies: Proxies) -> str:
+    """The address from which a request came to the outermost of our proxies: each adds the one that it saw behind those
+    that were there, so the last that is no proxy's counts. '' when the connection is from no proxy, or the header says
+    nothing of use."""
+    client = scope.get("client")
+    if client is None or not proxies.named(client[0]):
+        return ""
+    name = proxies.address.encode()
+    told = b",".join(value for key, value in scope["headers"] if key == name).decode("latin-1")
+    for one in reversed([part.strip() for part in told.split(",")]):
+        try:
+            address = str(ip_address(one))
+        except ValueError:
+            return ""
+        if not proxies.named(address):
+            return address
+    return ""
 
 
 def _shown(scope: Scope, proxies: Proxies | None, told: Sequence[tuple[bytes, bytes]]) -> Chain:

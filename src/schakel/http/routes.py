@@ -22,7 +22,7 @@ from schakel.http.fhir import Fhir
 from schakel.http.health import Health
 from schakel.http.hybrid import HybridRoutes
 from schakel.http.jobs import JobRoutes
-from schakel.http.localisation import Localisation
+from schakel.http.localisation import ForKnooppunt, Localisation
 from schakel.http.log import Log
 from schakel.http.log_page import LogPage
 from schakel.http.medmij import MedMij
@@ -102,11 +102,11 @@ def _consent(node: Node) -> list[BaseRoute]:
     ]
 
 
-def _localisation(localisation: Localisation) -> list[BaseRoute]:
-    base = "/{organisation}/localisation/fhir/r4"
+def _localisation(localisation: Localisation, base: str) -> list[BaseRoute]:
     return [
+        Route(base, localisation.bundle, methods=["POST"]),
         Route(f"{base}/metadata", localisation.metadata, methods=["GET"]),
-        Route(f"{base}/List", localisation.lists, methods=["GET", "POST"]),
+        Route(f"{base}/List", localisation.lists, methods=["GET", "POST", "DELETE"]),
         Route(f"{base}/List/_search", localisation.search, methods=["POST"]),
         Route(f"{base}/List/{{id}}", localisation.one, methods=["GET", "DELETE"]),
     ]
@@ -129,6 +129,7 @@ def _hybrid(hybrid: HybridRoutes) -> list[BaseRoute]:
         Route(f"{base}/pathways/{{pathway}}", plain(hybrid.remove), methods=["DELETE"]),
         Route(f"{base}/people", plain(hybrid.people), methods=["POST"]),
         Route(f"{base}/blocks", plain(hybrid.blocks), methods=["GET", "POST"]),
+        Route(f"{base}/blocks/versions", plain(hybrid.block_lists), methods=["GET"]),
     ]
 
 
@@ -214,7 +215,8 @@ def internal(node: Node) -> list[BaseRoute]:
         Route("/{organisation}/grounds", plain(own.grounds), methods=["GET", "POST"]),
         Route("/{organisation}/grounds/{id}", plain(own.end_ground), methods=["DELETE"]),
         *_consent(node),
-        *_localisation(Localisation(node, url)),
+        *_localisation(Localisation(node, url), "/{organisation}/localisation/fhir/r4"),
+        *_localisation(ForKnooppunt(node, url), "/nvi"),
         *_roadmap(RoadmapRoutes(node)),
         *_hybrid(HybridRoutes(node)),
         Route("/{organisation}/localisation/status", plain(standing.registrations), methods=["GET"]),

@@ -14,6 +14,7 @@
     ├── TooLarge           413
     ├── UnsupportedMedia   415
     ├── NotSupported       400  a part of FHIR that this server does not have; no 5xx, the caller can mend it
+    ├── TooMany            429  more requests in a while than a limit allows
     ├── TooCostly          400  larger or longer than a limit allows
     ├── Busy               503  try again
     ├── Upstream           502  another party failed
@@ -124,6 +125,10 @@ class NotSupported(Outcome):
 
 class TooCostly(Outcome):
     status, issue, code = 400, "too-costly", "too-costly"
+
+
+class TooMany(Outcome):
+    status, issue, code = 429, "throttled", "rate-limit"
 
 
 class Busy(Outcome):

@@ -14,6 +14,10 @@ BSN_OID = "urn:oid:2.16.840.1.113883.2.4.6.3"
 URA_SYSTEM = "http://fhir.nl/fhir/NamingSystem/ura"
 UZI_SYSTEM = "http://fhir.nl/fhir/NamingSystem/uzi"
 
+NAME_LENGTH = 255
+"""Characters that the name of a person may have, and what an identity provider calls one (OpenID Connect Core, section
+2: a `sub` has 255 at most)."""
+
 
 class Bsn(str):
     """A citizen service number: nine digits that pass the 11-proef. Raises `Invalid`."""

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 import structlog
@@ -23,7 +23,7 @@ from schakel.fhir import json
 from schakel.fhir.json import Resource
 from schakel.gateway import Call
 from schakel.gateway.minimise import Item, Subject, about, provenance_targets
-from schakel.generic.identity import PatientGrant, PatientTokens
+from schakel.generic.identity import Caller, PatientGrant
 from schakel.generic.logging import AuditLog, ChainEvent, ChainLog, Event
 from schakel.generic.logging.events import Outcome as LogOutcome
 from schakel.kernel.clock import new_id
@@ -80,6 +80,14 @@ class Access:
     checks: list[str] = field(default_factory=list)
 
 
+class Identification(Protocol):
+    """Whose patient's program asks: the tokens of patients."""
+
+    async def identify(self, caller: Caller) -> PatientGrant:
+        """What the caller's token says. Raises `Unauthenticated`."""
+        ...
+
+
 class MedMijDoor:
     """The MedMij resource interface of one organisation."""
 
@@ -89,7 +97,7 @@ class MedMijDoor:
         ura: str,
         name: str,
         service: FhirService,
-        tokens: PatientTokens,
+        tokens: Identification,
         log: AuditLog,
         chain: ChainLog,
         inbox: Inbox,
@@ -110,7 +118,7 @@ class MedMijDoor:
         """The answer to a request for `service` at the FHIR base `base`. Raises an `Outcome` for every refusal."""
         request = call.request
         if request.path == "metadata" and request.method in ("GET", "HEAD"):
-            return Answer(200, capabilities.statement(service.version, base, service.gives | service.takes))
+            return Answer(200, capabilities.statement(service.version, base, service.exchanged))
         grant = await self._tokens.identify(call.caller)
         access = Access(call, service, grant, base)
         try:
@@ -161,14 +169,17 @@ class MedMijDoor:
         outward = {
             i.key: (await self._masked(access, i.resource, sizes[i.key])).resource for i in kept.released
         }
-        whole = found.total == len(found.matches) and not kept.dropped
+        matches = tuple(_with(s, outward) for s in found.matches if _key(s) in keys)
+        # Another number, or none where something was held back, would tell that it was.
+        shown = found.query.count != 0 and found.query.summary != "count"
+        whole = shown and found.total == len(found.matches)
         answered = replace(
             found,
-            matches=tuple(_with(s, outward) for s in found.matches if _key(s) in keys),
+            matches=matches,
             included=tuple(
                 replace(i, stored=_with(i.stored, outward)) for i in found.included if _key(i.stored) in keys
             ),
-            total=found.total if whole else None,
+            total=len(matches) if whole else None,
         )
         await self._logged(access, [_versioned(i) for i in kept.released])
         return _decided(self._service.render(access.base, interaction, answered), access)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from schakel.fhir.definitions import Version
+from schakel.server import Exchanged
 
 FIRST_INVENTED = 900
 
@@ -38,6 +39,11 @@ class Service:
     def kind(self) -> Literal["collect", "share"]:
         """Collect (Verzamelen) or share (Delen); one that does both is opened as the latter."""
         return "share" if self.takes or self.updates else "collect"
+
+    @property
+    def exchanged(self) -> Exchanged:
+        """What its door gives and takes."""
+        return Exchanged(self.gives, self.takes, self.updates)
 
     @property
     def invented(self) -> bool:

@@ -7,7 +7,7 @@ may stand between the steps: what it judged is the very object that is executed.
 from schakel.server.answer import Answer
 from schakel.server.interaction import parse
 from schakel.server.model import Interaction, Request
-from schakel.server.offer import Offer, Possible
+from schakel.server.offer import Exchanged, Offer, Possible
 from schakel.server.service import FhirService
 
-__all__ = ["Answer", "FhirService", "Interaction", "Offer", "Possible", "Request", "parse"]
+__all__ = ["Answer", "Exchanged", "FhirService", "Interaction", "Offer", "Possible", "Request", "parse"]

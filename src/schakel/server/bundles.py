@@ -7,8 +7,10 @@ outcome; several are under way at once, in the order of their verbs. A transacti
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
 from schakel.fhir.search import Query, pairs_of
 from schakel.kernel.outcomes import Invalid, NotSupported, Outcome, TooCostly, Unprocessable
@@ -65,16 +67,9 @@ class Bundles:
             service.checked(self._version, frame)
             out = await self._batch(entries)
         else:
-            self._check_frame(frame, entries)
+            check_frame(service, self._version, frame, entries)
             out = await self._transaction(entries)
         return Answer(200, answer.bundle(f"{kind}-response", out, self._base))
-
-    def _check_frame(self, frame: Resource, entries: list[Any]) -> None:
-        """Checks a Bundle without the resources in it, which are checked one by one."""
-        bare = [
-            {name: value for name, value in e.items() if name != "resource"} or {"id": "x"} for e in entries
-        ]
-        self._service.checked(self._version, {**frame, "entry": bare} if bare else frame)
 
     def _criteria(self, text: str) -> Query:
         """The query of a conditional reference, such as `Patient?identifier=...`. Raises `Invalid`."""
@@ -143,7 +138,7 @@ class Bundles:
         """An entry of a batch, carried out as the request it is."""
         version = self._version
         try:
-            self._check_frame({"resourceType": "Bundle", "type": "batch"}, [entry])
+            check_frame(self._service, version, {"resourceType": "Bundle", "type": "batch"}, [entry])
             request = request_of(version, self._base, entry, self._prefer)
             interaction = self._service.parse_trusted(request)
             if interaction.kind == "transaction":
@@ -152,6 +147,12 @@ class Bundles:
         except Outcome as outcome:
             given = answer.refusal(located(outcome, entry_at(place)), version)
         return entry_of(version, self._base, _method(entry), given)
+
+
+def check_frame(service: FhirService, version: Version, frame: Resource, entries: Sequence[Any]) -> None:
+    """Checks a Bundle without the resources in it, which are checked one by one. Raises `Unprocessable`."""
+    bare = [{name: value for name, value in e.items() if name != "resource"} or {"id": "x"} for e in entries]
+    service.checked(version, {**frame, "entry": bare} if bare else frame)
 
 
 def _method(entry: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from schakel.fhir import definitions
 from schakel.fhir.definitions import Definitions, SearchParameter, Version
 from schakel.fhir.search import supported
 from schakel.server.bodies import PATCH_TYPES
-from schakel.server.offer import Offer, Possible, Searches
+from schakel.server.offer import Exchanged, Offer, Possible, Searches
 from schakel.server.operations import OPERATIONS, Operation
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _own(table: Definitions, rules: WriteRules) -> dict[str, Any]:
     return {
         "mode": "server",
         "resource": [_resource(table, kind, rules) for kind in kinds],
-        "interaction": [{"code": code} for code in _SYSTEM],
+        **_on_system(*_SYSTEM),
         "searchParam": [{"name": p.code, "definition": p.url, "type": p.type} for p in common],
         "operation": _listed(version, offered),
         "compartment": [
@@ -127,13 +127,23 @@ def _knows(table: Definitions, kind: str, parameter: SearchParameter) -> bool:
     return table.search_parameters(kind).get(parameter.code) == parameter
 
 
-def _of_types(version: Version, kinds: frozenset[str]) -> dict[str, Any]:
-    """What a door for some types offers: they are read and searched, Observation also by `$lastn`."""
-    resources: list[dict[str, Any]] = [
-        {"type": kind, "interaction": [{"code": "read"}, {"code": "search-type"}]} for kind in sorted(kinds)
-    ]
-    searches = [o for o in OPERATIONS if o.run is None and o.types & kinds]
-    return _with_operations(version, resources, dict.fromkeys(kinds, searches))
+def _exchanged(version: Version, offered: Exchanged) -> dict[str, Any]:
+    """What a door gives and takes of one patient: what it gives is read and searched, Observation also by `$lastn`."""
+    new = {"code": "create", "documentation": "In a Bundle at the base, and not by itself."}
+    resources: list[dict[str, Any]] = []
+    for kind in sorted(offered.gives | offered.takes | offered.updates):
+        codes: list[dict[str, str]] = []
+        codes += [{"code": "read"}, {"code": "search-type"}] if kind in offered.gives else []
+        codes += [{"code": "update"}] if kind in offered.updates else []
+        codes += [new] if kind in offered.takes else []
+        resources.append({"type": kind, "interaction": codes})
+    searches = [o for o in OPERATIONS if o.run is None and o.types & offered.gives]
+    rest = _with_operations(version, resources, {one["type"]: searches for one in resources})
+    return rest | _on_system("batch", "transaction") if offered.takes or offered.updates else rest
+
+
+def _on_system(*codes: str) -> dict[str, Any]:
+    return {"interaction": [{"code": code} for code in codes]}
 
 
 def _guarded(table: Definitions, possible: tuple[Possible, ...]) -> dict[str, Any]:
@@ -151,7 +161,9 @@ def _guarded(table: Definitions, possible: tuple[Possible, ...]) -> dict[str, An
         }
         resources.append({name: value for name, value in entry.items() if value})
     operations = {one.type: [o for o in OPERATIONS if o.name in one.operations] for one in possible}
-    return _with_operations(version, resources, operations)
+    rest = _with_operations(version, resources, operations)
+    # Each entry of a batch is a request of its own; a transaction brings new data, where a type can be brought.
+    return rest | _on_system("batch", *(["transaction"] if any(one.brought for one in possible) else []))
 
 
 def _with_operations(
@@ -209,7 +221,7 @@ def _offered(table: Definitions, offer: Offer) -> dict[str, Any]:
         resources.append({name: value for name, value in entry.items() if value})
     rest: dict[str, Any] = {"mode": "server", "resource": resources}
     if offer.system:
-        rest["interaction"] = [{"code": code} for code in sorted(offer.system)]
+        rest |= _on_system(*sorted(offer.system))
     return rest
 
 
@@ -217,7 +229,7 @@ def _offered(table: Definitions, offer: Offer) -> dict[str, Any]:
 def statement(
     version: Version,
     base: str,
-    offered: WriteRules | Offer | tuple[Possible, ...] | frozenset[str],
+    offered: WriteRules | Offer | tuple[Possible, ...] | Exchanged,
     table: Definitions | None = None,
 ) -> bytes:
     """The CapabilityStatement of the FHIR base `base`, as JSON: of the internal door of an organisation with these
@@ -237,8 +249,8 @@ def statement(
     }
     if version == "stu3":
         body["acceptUnknown"] = "extensions"
-    if isinstance(offered, frozenset):
-        rest = _of_types(version, offered)
+    if isinstance(offered, Exchanged):
+        rest = _exchanged(version, offered)
     elif isinstance(offered, tuple):
         rest = _guarded(table, offered)
     elif isinstance(offered, Offer):

@@ -1,4 +1,5 @@
-"""What a door lets through of the FHIR API: `Offer`; and what a guarded door may ever let through: `Possible`.
+"""What a door lets through of the FHIR API: `Offer`; what a guarded door may ever let through: `Possible`; and what a
+door for the data of one patient gives and takes: `Exchanged`.
 
 A service without one does all that the standard and its source know (the internal door). With one, every interaction
 is held against it right after it is parsed, the entries of a Bundle too, and the CapabilityStatement says just that.
@@ -131,16 +132,29 @@ class Offer:
 @dataclass(frozen=True, slots=True)
 class Possible:
     """What may at most be done with one type at a door that judges every request on its own: codes of interactions as
-    in a CapabilityStatement, names of operations, and what a search may ask, in any of the forms that are accepted."""
+    in a CapabilityStatement, names of operations, what a search may ask, in any of the forms that are accepted, and
+    whether a transaction may bring it."""
 
     interactions: frozenset[str]
     operations: frozenset[str]
     searches: Searches
+    brought: bool = False
 
     @property
     def type(self) -> str:
         """The resource type."""
         return self.searches.type
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """What a door does that gives data of one patient, and takes what they send: the types in `gives` are read and
+    searched, those in `takes` come new in a Bundle at the base (a batch or a transaction), and those in `updates` are
+    changed, there or by themselves."""
+
+    gives: frozenset[str]
+    takes: frozenset[str] = frozenset()
+    updates: frozenset[str] = frozenset()
 
 
 _BUNDLES = frozenset({"batch", "transaction"})

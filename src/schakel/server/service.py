@@ -1,7 +1,8 @@
 """Executes interactions on a source.
 
 What is written is checked against the base definitions first (`fhir.structure`). With `write_check = "lenient"`
-more elements than the maximum are kept whole and named in a warning; everything else is refused either way.
+more elements than the maximum are kept whole and named in a warning, with `"incomplete"` elements may be missing too;
+everything else is refused either way.
 """
 
 from __future__ import annotations
@@ -34,9 +35,10 @@ from schakel.sources import Found, HistoryQuery, Source, Stored
 
 @dataclass(frozen=True, slots=True)
 class WriteRules:
-    """How an organisation wants writes to be checked, and erasure and conditional deletes to be asked."""
+    """How an organisation wants writes to be checked, and erasure and conditional deletes to be asked. `incomplete`
+    takes, beside what `lenient` takes, resources in which a required element is missing."""
 
-    write_check: Literal["strict", "lenient"] = "strict"
+    write_check: Literal["strict", "lenient", "incomplete"] = "strict"
     erasure: Literal["off", "test"] = "off"
     max_entries: int = 5000
     max_depth: int = 64
@@ -196,7 +198,9 @@ class FhirService:
 
     def checked(self, version: Version, resource: Resource) -> list[Issue]:
         """The warnings on a resource that may be written. Raises `Unprocessable` with every error found."""
-        issues = structure.check(resource, definitions(version), lenient=self.rules.write_check == "lenient")
+        issues = structure.check(resource, definitions(version), lenient=self.rules.write_check != "strict")
+        if self.rules.write_check == "incomplete":
+            issues = [replace(one, severity="warning") if one.issue == "required" else one for one in issues]
         if isinstance(resource.get("meta"), list):
             where = f"{resource.get('resourceType')}.meta"
             issues.append(Issue("error", "structure", f"{where}: one meta is needed", where))

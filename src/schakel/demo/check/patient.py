@@ -51,8 +51,7 @@ async def objected(trial: Trial) -> str:
         prove_equal(report(asked, holder.ura)["status"], "refused", "who names it all the same")
         prove("entry" not in asked["bundle"], "something was given")
         page = await read(trial, holder, bsn)
-        # An assertion proves a number; a name stands on the page when a credential proved it.
-        told = [one for one in _SECTION.findall(page) if trial.requester.ura in one]
+        told = [one for one in _SECTION.findall(page) if html.escape(trial.requester.name) in one]
         prove(bool(told) and "you do not want this" in told[0], "the page does not say that it was refused")
     finally:
         path = f"/consent/objections/{written.json()['id']}/end"

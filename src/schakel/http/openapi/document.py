@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from schakel.fhir.definitions import VERSIONS, Version
+from schakel.fhir.definitions import VERSIONS
 from schakel.generic.addressing.asking import QUERY_CLIENT
 from schakel.generic.addressing.own import offers
 from schakel.generic.authorisation import bundled, possible
@@ -30,7 +30,8 @@ from schakel.http.openapi import (
 )
 from schakel.http.openapi.parts import ID, ORGANISATION, OUTCOME_ANSWER, PROBLEM_ANSWER, Json, parameter
 from schakel.http.reading import as_json
-from schakel.server import Offer
+from schakel.patient_access import SERVICES
+from schakel.server import Exchanged, Offer
 
 WHOLE = "/{organisation}/fhir/{version}"
 """The FHIR door which, on the internal listener, does all that FHIR is asked; elsewhere it judges every request."""
@@ -139,7 +140,8 @@ def _operations(listener: str, route: Route, known: set[str]) -> Iterator[tuple[
     elif route.path + _BELOW not in known:  # The base of a FHIR door is described with what is below it.
         for method in sorted((route.methods or {"GET"}) - {"HEAD"}):
             operation = _OWN.get((method, route.path), {})
-            refusal = OUTCOME_ANSWER if "/fhir/" in route.path else PROBLEM_ANSWER
+            is_fhir = "/fhir/" in route.path or route.path.startswith(localisation.KNOOPPUNT)
+            refusal = OUTCOME_ANSWER if is_fhir else PROBLEM_ANSWER
             yield (
                 method,
                 route.path,
@@ -165,7 +167,7 @@ def _fhir(listener: str, prefix: str) -> Iterator[tuple[str, str, Json]]:
     for version in VERSIONS:
         at = prefix.replace("{version}", version)
         if prefix != WHOLE:
-            yield from fhir.paths(at, version, _exchanged(version))
+            yield from fhir.paths(at, version, _exchanged())
         else:
             guarded = None if listener == "internal" else possible(bundled(), version)
             yield from fhir.paths(at, version, guarded)
@@ -173,9 +175,14 @@ def _fhir(listener: str, prefix: str) -> Iterator[tuple[str, str, Json]]:
             return
 
 
-def _exchanged(version: Version) -> frozenset[str]:
-    """The types of the exchanges."""
-    return bundled().types(version) | {"Provenance"}
+def _exchanged() -> Exchanged:
+    """What the data services of MedMij give and take together, with the origin of what they give."""
+    none, services = frozenset[str](), SERVICES.values()
+    return Exchanged(
+        none.union({"Provenance"}, *(one.gives for one in services)),
+        none.union(*(one.takes for one in services)),
+        none.union(*(one.updates for one in services)),
+    )
 
 
 def _outer(path: str, named: set[str]) -> list[Json]:

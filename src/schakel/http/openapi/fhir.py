@@ -25,7 +25,7 @@ from schakel.http.openapi.parts import (
     ref,
     table,
 )
-from schakel.server import Offer, Possible, capabilities
+from schakel.server import Exchanged, Offer, Possible, capabilities
 from schakel.server.operations import OPERATIONS, Operation
 from schakel.server.service import WriteRules
 
@@ -140,6 +140,7 @@ _TRANSACTION: Json = {
     "responses": {"200": fhir(ref("Bundle"), "What became of each entry.")},
 }
 _ON_SYSTEM: dict[str, list[tuple[str, str, Json]]] = {
+    "batch": [("POST", "", {**_TRANSACTION, "summary": "Batch"})],
     "transaction": [("POST", "", _TRANSACTION)],
     "search-system": [
         ("GET", "", {"summary": "Search over types", "parameters": _SEARCH, "responses": _FOUND}),
@@ -162,10 +163,10 @@ _ON_SYSTEM: dict[str, list[tuple[str, str, Json]]] = {
 def paths(
     prefix: str,
     version: Version,
-    guarded: tuple[Possible, ...] | frozenset[str] | Offer | None = None,
+    guarded: tuple[Possible, ...] | Exchanged | Offer | None = None,
 ) -> Iterator[tuple[str, str, Json]]:
     """Method, path and operation of all that a FHIR door at `prefix` answers; `guarded` is what may be done there with
-    each type, or the types that may be read and searched, or its offer, None for a door where everything is done."""
+    each type, or what it gives and takes of a patient, or its offer, None for a door where everything is done."""
     offered = WriteRules() if guarded is None else guarded
     statement = orjson.loads(capabilities.statement(version, f"https://here{prefix}", offered))
     rest: dict[str, Any] = statement["rest"][0]
@@ -173,12 +174,15 @@ def paths(
     known = sorted(one["type"] for one in resources)
     name = parameter("type", "path", f"A resource type of FHIR {version.upper()}.", {"enum": known})
     yield from _everywhere(prefix)
-    for interaction in rest.get("interaction", []):
-        for method, path, operation in _ON_SYSTEM.get(interaction["code"], ()):
+    on_system = {one["code"] for one in rest.get("interaction", [])}
+    for code in sorted(on_system - {"batch"} if "transaction" in on_system else on_system):
+        for method, path, operation in _ON_SYSTEM.get(code, ()):
             yield method, prefix + path, _completed(operation, [])
     codes: dict[str, list[str]] = {}
     for one in resources:
         for interaction in one.get("interaction", []):
+            if "documentation" in interaction:
+                continue  # It is done in a Bundle, and not by itself.
             codes.setdefault(interaction["code"], []).append(one["type"])
     for code, kinds in sorted(codes.items()):
         of = {**name, "schema": {"enum": kinds}}
@@ -198,10 +202,10 @@ def paths(
             yield from _operation(prefix, version, called, name, judged=isinstance(guarded, tuple))
 
 
-def _opened(operation: Operation, guarded: tuple[Possible, ...] | frozenset[str] | Offer) -> bool:
+def _opened(operation: Operation, guarded: tuple[Possible, ...] | Exchanged | Offer) -> bool:
     """Whether a door that does not do everything has an operation."""
-    if isinstance(guarded, frozenset):
-        return operation.run is None and bool(operation.types & guarded)
+    if isinstance(guarded, Exchanged):
+        return operation.run is None and bool(operation.types & guarded.gives)
     if isinstance(guarded, Offer):
         return False
     return any(operation.name in one.operations and one.type in operation.types for one in guarded)

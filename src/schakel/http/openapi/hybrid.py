@@ -7,6 +7,7 @@ from schakel.http.openapi.parts import Json, body, parameter, ref, said, table, 
 _TEXT: Json = table(("nl", "en"), **texts("nl", "en"))
 _COUNT: Json = {"type": "integer", "minimum": 0}
 _DAY: Json = {"type": "string", "format": "date"}
+_MOMENT: Json = {"type": ["string", "null"], "format": "date-time"}
 _COUNTS: Json = {"type": "object", "additionalProperties": _COUNT}
 _CODES: Json = {"type": "array", "items": {"type": "string"}}
 _PEOPLE: Json = table(
@@ -27,11 +28,12 @@ _FIGURE: Json = table(
     targets={
         "type": "array",
         "items": table(
-            ("value", "by", "legal", "whose"),
+            ("value", "by", "legal", "certainty", "whose", "sectors"),
             value={"type": "number"},
             by=_TEXT,
             whose=_TEXT,
-            **texts("legal"),
+            sectors=_CODES,
+            **texts("legal", "certainty"),
         ),
     },
 )
@@ -61,6 +63,17 @@ _PATHWAY: Json = table(
     indication=_CODES,
     plan=_CODES,
     people=_PEOPLE,
+    counts={
+        "type": "array",
+        "description": "The last count of the record for each year, the newest first.",
+        "items": table(
+            ("year", "people", "at", "by", "rules_changed_since"),
+            **texts("year", "by"),
+            people=_COUNT,
+            at={"type": "string", "format": "date-time"},
+            rules_changed_since={"type": "boolean"},
+        ),
+    },
 )
 
 SCHEMAS: dict[str, Json] = {
@@ -156,6 +169,27 @@ OPERATIONS: dict[tuple[str, str], Json] = {
     },
     ("GET", f"{_BASE}/blocks"): {
         "responses": {"200": said("The building blocks.", schema=ref("HybridBlocks"))}
+    },
+    ("GET", f"{_BASE}/blocks/versions"): {
+        "responses": {
+            "200": said(
+                "Every list that was in force, the present one first.",
+                schema=table(
+                    ("lists",),
+                    lists={
+                        "type": "array",
+                        "items": table(
+                            ("number", "since", "until", "by", "list"),
+                            number=_COUNT,
+                            since=_MOMENT,
+                            until=_MOMENT,
+                            list=ref("HybridBlocks"),
+                            **texts("by"),
+                        ),
+                    },
+                ),
+            )
+        }
     },
     ("POST", f"{_BASE}/blocks"): {
         "requestBody": body(ref("HybridBlocks")),

@@ -24,6 +24,12 @@ _STATE: Json = {
         "not-applicable",
     ]
 }
+_FOUND: dict[str, Json] = {
+    **texts("check", "verdict", "run"),
+    "at": _MOMENT,
+    "own": {"type": "boolean", "description": "the organisation said it of itself"},
+}
+"""What a check found; beside it may stand what was found otherwise and does not count."""
 _IDS: Json = {"type": "array", "items": {"type": "string"}}
 _RUN = schema()
 
@@ -63,7 +69,9 @@ SCHEMAS: dict[str, Json] = {
                     checks={
                         "type": "array",
                         "items": table(
-                            ("check", "verdict", "at", "run"), **texts("check", "verdict", "run"), at=_MOMENT
+                            (*_FOUND, "beside"),
+                            **_FOUND,
+                            beside={"oneOf": [table(tuple(_FOUND), **_FOUND), {"type": "null"}]},
                         ),
                     },
                     declaration=_MAYBE_TEXT,

@@ -14,10 +14,10 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 
+from schakel.facilities import origin
 from schakel.generic.addressing.copying import TYPES, copy, local_id, shown
 from schakel.generic.addressing.ledger import Cursor, Finding, Source
 from schakel.generic.addressing.replica import Applied, Change, Entry, Replica
@@ -82,8 +82,8 @@ class RootFeeder(CentralFeeder):
 
     def _fit(self, base: str) -> bool:
         """Plain http only where the root itself is asked so."""
-        parts = urlsplit(base)
-        return bool(parts.hostname) and parts.scheme in {"https", urlsplit(self.base).scheme}
+        scheme, host, _ = origin(base)
+        return bool(host) and scheme in {"https", origin(self.base)[0]}
 
     def taken(self, change: Change) -> Change:
         """Endpoints of directories are kept; of the rest no more than what leads to them."""
