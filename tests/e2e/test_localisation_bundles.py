@@ -108,6 +108,25 @@ async def test_one_entry_that_may_not_be_keeps_all_from_being_registered(
     assert await place.search(bsn) == []
 
 
+@pytest.mark.parametrize("late", ["rule", "objection"])
+async def test_the_index_hears_nothing_of_a_transaction_that_may_not_be(place: Place, late: str) -> None:
+    """What it was told and has to forget again others have seen meanwhile."""
+    bsn, other = ("999900249", "999900249") if late == "rule" else ("999900250", "999900262")
+    root = place.node["a"].internal_root
+    if late == "objection":
+        objection = {"patient": other, "exchanges": ["localisation"], "by": "A. Jansen"}
+        made = await place.client.post(f"{root}/a/consent/objections", json=objection)
+        assert made.status_code == 201, made.text
+    refused = to_register(other, "Alert" if late == "rule" else "Imaging")
+    answer = await sent(place, "transaction", post(to_register(bsn, "Imaging")), post(refused))
+    assert answer.status_code == 403, answer.text
+    assert answer.json()["issue"][0]["expression"][0].startswith("Bundle.entry[1]")
+    told = await place.node.node.pool.fetchval(
+        "SELECT count(*) FROM audit_event WHERE kind = 'registered' AND patient = $1", bsn
+    )
+    assert told == 0
+
+
 async def test_what_was_registered_before_stays_when_a_transaction_fails(place: Place) -> None:
     bsn = "999900122"
     assert (await place.client.post(place.base, json=to_register(bsn, "Imaging"))).status_code == 201
@@ -177,6 +196,21 @@ async def test_what_the_ehr_registered_of_a_patient_is_withdrawn_at_once(place: 
     assert (await place.client.delete(f"{place.base}?{of(bsn)}")).status_code == 204
     assert await place.search(bsn) == []
     assert codes(await place.search(other)) == {"Imaging"}
+
+
+async def test_what_a_killed_node_was_about_to_register_is_withdrawn_too(place: Place) -> None:
+    """It was asked and never answered; the work would do it after the answer that all is withdrawn."""
+    bsn, pool = "999900274", place.node.node.pool
+    await pool.execute(
+        "INSERT INTO localisation_record (tenant, patient, category, state, asked) "
+        "SELECT id, $1, 'Imaging', 'waiting', true FROM tenant WHERE slug = 'a'",
+        bsn,
+    )
+    assert (await place.client.delete(f"{place.base}?{of(bsn)}")).status_code == 204
+    assert not await pool.fetchval(
+        "SELECT count(*) FROM localisation_record WHERE patient = $1 AND asked", bsn
+    )
+    assert await place.search(bsn) == []
 
 
 @pytest.mark.parametrize("query", ["", "?code=Imaging", "?source:identifier=node", "?patient:identifier="])
@@ -299,7 +333,15 @@ async def test_the_software_that_such_an_ehr_names_finds_and_withdraws_what_was_
 
 @pytest.mark.parametrize(
     "path",
-    ["List/%00", "List/\u2028", "List/%FF", "List/..%2F..", "List/" + "9" * 4000, "List?code=%00", "List?%00=1"],
+    [
+        "List/%00",
+        "List/\u2028",
+        "List/%FF",
+        "List/..%2F..",
+        "List/" + "9" * 4000,
+        "List?code=%00",
+        "List?%00=1",
+    ],
     ids=["a zero", "a line", "no text", "above", "long", "a zero as code", "a zero as name"],
 )
 async def test_what_cannot_be_the_name_of_anything_is_refused(place: Place, path: str) -> None:

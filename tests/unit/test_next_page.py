@@ -64,6 +64,15 @@ def test_a_page_anywhere_else_is_not_asked(link: str) -> None:
     assert stopped.value.kind == "page-elsewhere"
 
 
+def test_an_address_that_no_server_needs_is_not_kept() -> None:
+    """Every page that was asked is remembered: tens of thousands of such would fill the memory."""
+    longest = f"{BASE}?_getpages={'5' * 7000}"
+    assert after(longest) == longest
+    with pytest.raises(SourceTrouble) as stopped:
+        after(f"{BASE}?_getpages={'5' * 8000}")
+    assert stopped.value.kind == "page-address-long"
+
+
 def test_a_directory_over_http_is_not_left_for_https() -> None:
     with pytest.raises(SourceTrouble):
         after("https://directory.example/org1/fhir?page=2", "http://directory.example/org1/fhir")

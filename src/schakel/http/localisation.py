@@ -190,8 +190,9 @@ class Localisation(Fhir):
         registrations = organisation.registrations
         assert registrations is not None
         refused: Outcome | None = None
-        for row in await registrations.of(patient):
-            if (categories and row.category not in categories) or (sources and row.source not in sources):
+        for row in await registrations.of(patient, asked=True):
+            source = row.source or registrations.source[1]
+            if (categories and row.category not in categories) or (sources and source not in sources):
                 continue
             try:
                 await registrations.withdraw(row)
@@ -233,6 +234,7 @@ class Localisation(Fhir):
                         expression="request",
                     )
                 asked.append(read_list(organisation, read_body(request), any_source=self.any_source))
+                await registrations.check(*asked[-1])
         made: list[tuple[Registration, bool]] = []
         for place, (patient, category) in enumerate(asked):
             try:

@@ -25,7 +25,7 @@ from schakel.generic.localisation.registration import RegistrationWork
 from schakel.kernel.clock import AMSTERDAM, now
 from schakel.kernel.outcomes import Conflict, Forbidden, Invalid, NotFound
 from schakel.kernel.values import Bsn
-from schakel.store.connection import acquire
+from schakel.store.connection import Connection, acquire
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +70,12 @@ class Registrations:
         """How they stand."""
         return await status(self._pool, self._tenant)
 
-    async def of(self, patient: Bsn) -> list[Registration]:
-        """Those of a patient that the index knows, by category."""
+    async def of(self, patient: Bsn, *, asked: bool = False) -> list[Registration]:
+        """Those of a patient that the index knows, by category; with `asked` also those that it will know because the
+        EHR asked for them, which a process that was killed has left."""
         async with acquire(self._pool) as connection:
             rows = await of_patient(connection, self._tenant, patient)
-        return [row for row in rows if row.record]
+        return [row for row in rows if row.record or (asked and row.asked)]
 
     async def get(self, name: str) -> Registration | None:
         """The one with this id of ours; None when there is none that the index knows."""
@@ -90,12 +91,14 @@ class Registrations:
             )
         return None if row is None else registration(row)
 
-    async def register(self, patient: Bsn, category: str) -> tuple[Registration, bool]:
-        """Registers what the EHR asks, and waits until the index took it; whether it is new.
+    async def check(self, patient: Bsn, category: str) -> None:
+        """Whether this may be registered now. Raises `Invalid` for a category that is none, and `Forbidden` without a
+        rule for it and when the patient objects."""
+        self._check_rule(category)
+        async with acquire(self._pool) as connection:
+            await self._check_objection(connection, patient)
 
-        Raises `Invalid` for a category that is none, `Forbidden` without a rule for it and when the patient objects,
-        and what the index raises: then nothing is registered.
-        """
+    def _check_rule(self, category: str) -> None:
         if category not in CATEGORIES:
             raise Invalid(
                 f"{category[:40]!r} is no category of data for the index: there are {', '.join(CATEGORIES)}",
@@ -109,9 +112,19 @@ class Registrations:
                 code="no-registration-rule",
                 expression="List.code",
             )
+
+    async def _check_objection(self, connection: Connection, patient: Bsn) -> None:
+        if await self._objecting.stands(connection, patient, EXCHANGE):
+            raise Forbidden("this patient may not be registered", code="registration-refused")
+
+    async def register(self, patient: Bsn, category: str) -> tuple[Registration, bool]:
+        """Registers what the EHR asks, and waits until the index took it; whether it is new.
+
+        Raises what `check` raises, and what the index raises: then nothing is registered.
+        """
+        self._check_rule(category)
         async with acquire(self._pool) as connection, connection.transaction():
-            if await self._objecting.stands(connection, patient, EXCHANGE):
-                raise Forbidden("this patient may not be registered", code="registration-refused")
+            await self._check_objection(connection, patient)
             before = await connection.fetchval(
                 "SELECT state FROM localisation_record WHERE tenant = $1 AND patient = $2 AND category = $3",
                 self._tenant,
@@ -155,7 +168,7 @@ class Registrations:
                 "registers: record an objection of the patient, or end the rule",
                 code="registered-by-rule",
             )
-        if left is not None and left.record:
+        if left is not None and (left.record or left.state == "withdrawing"):
             raise outcome or NotFound("there is no such record", code="record-unknown")
 
     async def _unasked(self, patient: Bsn, category: str) -> None:

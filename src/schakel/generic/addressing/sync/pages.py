@@ -35,6 +35,8 @@ _AHEAD = timedelta(hours=1)
 _LONGEST_WAIT = 86_400
 _ABSENT = frozenset({404, 405, 501})
 _ACCEPT = "application/fhir+json"
+_LONGEST_ADDRESS = 8000
+"""Characters of the address of a page: each that was asked is remembered until a reading ends."""
 
 
 class SourceTrouble(Upstream):
@@ -181,7 +183,7 @@ class Remote:
 
 def next_page(base: str, bundle: Resource, address: str) -> str:
     """The address of the page after the one that was read at `address`, '' when it was the last. Raises `SourceTrouble`
-    for one at another origin than `base`: it would get who we are.
+    for one at another origin than `base`, which would get who we are, and for one that is too long to be kept.
 
     A server behind a proxy that ends TLS may say http in its links. With the same host name that is the address of
     `base` itself, and is asked as that is.
@@ -190,6 +192,11 @@ def next_page(base: str, bundle: Resource, address: str) -> str:
     for link in links if isinstance(links, list) else ():
         if isinstance(link, dict) and link.get("relation") == "next" and isinstance(link.get("url"), str):
             following = _as_https(base, _joined(address, link["url"]))
+            if len(following) > _LONGEST_ADDRESS:
+                raise SourceTrouble(
+                    f"the address of the page after {shown(address)} has more than {_LONGEST_ADDRESS} characters",
+                    code="page-address-long",
+                )
             if origin(following) != origin(base) or not following.isprintable():
                 raise SourceTrouble(
                     f"the page after {shown(address)} is at {shown(following)}, which is not the address of this "
