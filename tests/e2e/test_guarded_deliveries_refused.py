@@ -100,6 +100,12 @@ INVALID: dict[str, Callable[[Bundle], object]] = {
     "a patient with two BSNs": changed(
         1, identifier=[{"system": BSN_SYSTEM, "value": one} for one in (ALLOWS, REFUSES)]
     ),
+    "a patient who is linked to another": changed(
+        1,
+        link=[
+            {"type": "seealso", "other": {"identifier": {"system": BSN_SYSTEM, "value": REFUSES}}},
+        ],
+    ),
     "a block about nobody": changed(0, subject={"display": "somebody"}),
     "a block about another as well": changed(
         0, subject={**SUBJECT, "identifier": {"system": BSN_SYSTEM, "value": REFUSES}}

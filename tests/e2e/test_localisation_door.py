@@ -213,6 +213,7 @@ async def test_what_may_not_be_registered_is_named(
         "?patient:identifier=999900032",
         "?patient:identifier=999900018&subject:identifier=999900018",
         "?patient:identifier=999900018&code=Secrets",
+        "?patient:identifier=999900018&code=Condition&code=Imaging",
         "?patient:identifier=999900018&_count=1",
     ],
 )

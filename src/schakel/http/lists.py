@@ -39,12 +39,16 @@ def read_search(pairs: Iterable[tuple[str, str]]) -> tuple[Bsn, frozenset[str], 
     patients: list[tuple[str, str]] = []
     categories: set[str] = set()
     sources: set[str] = set()
+    given: set[str] = set()
     for name, value in pairs:
         if name not in _KNOWN:
             raise NotSupported(
                 f"the parameter {name[:40]!r} is not possible here; known are {', '.join(sorted(_KNOWN))}",
                 expression=name[:40],
             )
+        if name in given and name not in _PATIENT:
+            raise Invalid(f"{name} may be given once, with its values behind commas", expression=name)
+        given.add(name)
         if name in _PATIENT:
             patients.append((name, value))
         elif name == "code":
