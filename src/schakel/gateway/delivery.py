@@ -145,7 +145,9 @@ class Delivery:
                 f"{entry_at(place)}.resource.identifier", f"one BSN is needed, of system {BSN_SYSTEM}"
             )
         if "link" in entries[place].resource:
-            raise _wrong(f"{entry_at(place)}.resource.link", "a Patient that is brought is linked to no other")
+            raise _wrong(
+                f"{entry_at(place)}.resource.link", "a Patient that is brought is linked to no other"
+            )
         [number] = numbers
         subject = Subject(str(Bsn(number)), frozenset({str(place)}))
         linked_to: set[str] = set()
