@@ -230,7 +230,7 @@ async def test_a_batch_does_nothing_that_a_request_alone_does_not(door: Door, no
 @pytest.mark.parametrize(
     ("body", "named"),
     [
-        ({**batch(), "type": "transaction"}, "Bundle.type"),
+        ({**batch(), "type": "transaction"}, "transaction"),
         ({**batch(), "type": "collection"}, "Bundle.type"),
         ({"resourceType": "Patient"}, "Bundle"),
         ({**batch(), "entry": "x"}, "entry"),
@@ -241,7 +241,7 @@ async def test_what_is_no_batch_is_refused_by_name_and_logged(
     door: Door, body: dict[str, Any], named: str
 ) -> None:
     answer = await door.send("POST", "", json=body)
-    assert answer.status_code in (400, 422) and named in answer.text, answer.text
+    assert answer.status_code in (400, 405, 422) and named in answer.text, answer.text
     [event] = await door.logged(answer.headers["X-Decision-ID"])
     assert event["outcome"] == "4"
 

@@ -181,8 +181,10 @@ async def test_what_runs_is_exactly_what_was_judged(door: Door, monkeypatch: pyt
     judged, ran = list[Query](), list[Query]()
     judge, search = Policy.judge, Store.search
 
-    def judging(policy: Policy, scopes: Collection[str], interaction: Interaction) -> Judgement:
-        assert interaction.query is not None
+    def judging(
+        policy: Policy, scopes: Collection[str], interaction: Interaction, delivery: None = None
+    ) -> Judgement:
+        assert interaction.query is not None and delivery is None
         judgement = judge(policy, scopes, interaction)
         judged.append(interaction.query)
         return judgement

@@ -114,6 +114,32 @@ async def test_with_an_interval_of_nothing_a_node_removes_nothing(
     await disconnect(pool)
 
 
+async def test_many_organisations_do_not_take_all_connections_to_end_their_terms(
+    make_database: Callable[[], Awaitable[str]],
+) -> None:
+    dsn = await make_database()
+    pool, beside = await connect(dsn, connections=2), await connect(dsn)
+    tenants = [
+        await beside.fetchval(
+            "INSERT INTO tenant (slug, ura, name) VALUES ($1, $2, 'N') RETURNING id", f"n{n}", f"9000000{n}"
+        )
+        for n in range(6)
+    ]
+    logs = [AuditLog(AuditWriter(pool), tenant) for tenant in tenants]
+    terms = [Retention(pool, log, URA, "N", 7) for log in logs]
+
+    async def turns() -> list[int | None]:
+        return [await one.round() for one in terms]
+
+    async with retaining(terms, 3600):
+        async with asyncio.timeout(8):  # Who waits for a connection gives up after ten seconds.
+            await asyncio.sleep(0.2)
+            done = await turns()
+    assert set(done) <= {0, None}
+    await disconnect(pool)
+    await disconnect(beside)
+
+
 @pytest.mark.parametrize("name", ["elders", "90000009"])
 async def test_an_organisation_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
     site = Site(tmp_path, "postgresql://nobody@127.0.0.1:1/x")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -370,3 +370,22 @@ async def test_a_read_can_bring_the_patient_it_is_about(store: Store) -> None:
     assert await neighbour.read_with_patient("stu3", "Condition", "wp-theirs") == (theirs, None)
     with pytest.raises(NotFound):
         await neighbour.read_with_patient("stu3", "Condition", "wp1")
+
+
+async def test_a_young_store_has_statistics_before_the_database_thinks_of_them(
+    make_database: Callable[[], Awaitable[str]],
+) -> None:
+    pool = await connect(await make_database())
+    tenant = await pool.fetchval(
+        "INSERT INTO tenant (slug, ura, name) VALUES ('a', '90000001', 'A') RETURNING id"
+    )
+    store, known = (
+        Store(pool, tenant, RidBlocks()),
+        "SELECT reltuples >= 0 FROM pg_class WHERE relname = 'resource'",
+    )
+    for number in range(100):
+        assert await pool.fetchval(known) is False
+        patient = {"resourceType": "Patient", "id": f"p{number}"}
+        await store.write("r4", [Write("PUT", "Patient", f"p{number}", patient)])
+    assert await pool.fetchval(known) is True
+    await disconnect(pool)

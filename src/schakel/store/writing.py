@@ -46,11 +46,16 @@ _RETRIED = (
 )
 
 
+_NO_STATISTICS = "SELECT reltuples < 0 FROM pg_class WHERE oid = 'resource'::regclass"
+"""Whether the table was never analysed."""
+
+
 class RidBlocks:
     """Hands out resource keys from blocks of 1000 that the database gives; one per process and database.
 
     It also sees how much this process has written, and says when the planner's statistics are stale: after
-    1000 resources, and each time that number has doubled.
+    1000 resources, and each time that number has doubled. After the first 100 it may be that there are none at all:
+    the database's own round comes late, and after a crash it has forgotten how much was written.
     """
 
     def __init__(self) -> None:
@@ -58,6 +63,14 @@ class RidBlocks:
         self._end = 0
         self._written = 0
         self._analyse_at = 1000
+        self._look_at: int | None = 100
+
+    def statistics_may_be_absent(self) -> bool:
+        """Whether it is time to look if there are statistics, which is once."""
+        if self._look_at is None or self._written < self._look_at:
+            return False
+        self._look_at = None
+        return True
 
     def statistics_are_stale(self, written: int) -> bool:
         """Counts `written` resources; True when it is time to analyse."""
@@ -122,9 +135,11 @@ class Writer:
         """See `schakel.sources.Source.write`; `beside` is done in the same transaction."""
         async with acquire(self._pool) as connection:
             out = await self._attempt(connection, version, writes, lookups, settle, beside)
-            if self._rids.statistics_are_stale(len(writes)):
+            stale = self._rids.statistics_are_stale(len(writes))
+            if stale or self._rids.statistics_may_be_absent():
                 with suppress(asyncpg.PostgresError, *AWAY):  # They only help; the write itself is done.
-                    await connection.execute(f"ANALYZE resource, history, {', '.join(INDEX_TABLES)}")
+                    if stale or await connection.fetchval(_NO_STATISTICS):
+                        await connection.execute(f"ANALYZE resource, history, {', '.join(INDEX_TABLES)}")
         return out
 
     async def _attempt(

@@ -83,8 +83,13 @@ async def retaining(logs: Sequence[Retention], seconds: float) -> AsyncIterator[
     """Removes what is past its term from these logs, at once and every so many `seconds`, until the end of the block;
     with 0 seconds never."""
 
+    alone = asyncio.Lock()
+    """A round holds a connection and asks for another: many at once could hold all there are, and none get theirs."""
+
     async def turn(one: Retention) -> bool:
-        if removed := await one.round():
+        async with alone:
+            removed = await one.round()
+        if removed:
             _log.info("log-past-term-removed", organisation=one.ura, events=removed)
         return False
 
