@@ -252,9 +252,13 @@ def test_the_layers_on_the_page_are_those_that_are_checked() -> None:
 
 
 def table_rows(page: Path, head: str) -> list[list[str]]:
-    """The cells of the table that begins with the column `head`."""
-    [table] = re.findall(rf"^\| {head} .*?(?=\n\n|\Z)", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    return [[cell.strip() for cell in line.strip("| ").split("|")] for line in table.splitlines()[2:]]
+    """The cells of the tables that begin with the column `head`."""
+    tables = re.findall(rf"^\| {head} .*?(?=\n\n|\Z)", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    return [
+        [cell.strip() for cell in line.strip("| ").split("|")]
+        for table in tables
+        for line in table.splitlines()[2:]
+    ]
 
 
 def test_the_figures_in_the_readme_are_those_of_the_last_run() -> None:
