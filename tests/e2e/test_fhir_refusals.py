@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
-from tests.fhir_door import XML, entry, patient, refusal, transaction
+from lxml import etree
+from tests.fhir_door import JSON, XML, entry, patient, refusal, transaction
 from tests.nodes import RunningNode, databases, running_node
 
 from schakel.store.embedded import EmbeddedServer
@@ -139,6 +141,40 @@ async def test_a_lenient_transaction_says_what_it_kept_at_the_entry(lenient: htt
     assert "outcome" not in out[0]["response"]
     [issue] = out[1]["response"]["outcome"]["issue"]
     assert issue["severity"] == "warning" and issue["expression"] == ["Procedure.performer[0].actor"]
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("Patient/1/$meta?M%1Dz=&_format=text%2Fxml", {}),
+        ("Patient?M%1Dz=1", {"Accept": XML}),
+        ("Patient?birthdate=%00%1D", {"Accept": XML}),
+        ("Patient?_sort=%EF%BF%BF", {"Accept": XML}),
+        ("Patient?_sort=%ED%A0%80", {"Accept": XML}),
+        ("Patient/%08", {"Accept": XML}),
+    ],
+)
+async def test_what_xml_cannot_say_of_a_question_is_quoted_without_it(
+    door: httpx.AsyncClient, path: str, headers: dict[str, str]
+) -> None:
+    answer = await door.get(path, headers=headers)
+    assert answer.status_code < 500 and answer.headers["content-type"].startswith(XML), answer.text
+    etree.fromstring(answer.content)
+    as_json = await door.get(path.replace("&_format=text%2Fxml", ""), headers={**headers, "Accept": JSON})
+    assert as_json.status_code == answer.status_code
+    assert all(one.isprintable() for issue in as_json.json()["issue"] for one in issue["diagnostics"])
+
+
+async def test_what_xml_cannot_say_of_a_resource_is_quoted_without_it(door: httpx.AsyncClient) -> None:
+    body = {**patient("p"), "ge\x01nder": "male", "active": "\ud800"}
+    for told in (json.dumps(body), json.dumps(transaction(entry("PUT", "Patient/p", body)))):
+        answer = await door.post(
+            "Patient" if "transaction" not in told else "",
+            content=told,
+            headers={"Content-Type": JSON, "Accept": XML},
+        )
+        assert answer.status_code in (400, 422), answer.text
+        etree.fromstring(answer.content)
 
 
 @pytest.mark.parametrize(

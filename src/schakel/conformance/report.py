@@ -21,6 +21,7 @@ from schakel.conformance.results import (
     SuiteResult,
     Verdict,
 )
+from schakel.fhir.xml import writable
 
 _TOLD = (Verdict.FAILED, Verdict.ERROR, Verdict.WARNING)
 
@@ -166,7 +167,7 @@ def _suite(root: etree._Element, name: str, seconds: float, cases: list[etree._E
     suite = etree.SubElement(
         root,
         "testsuite",
-        name=_clean(name),
+        name=writable(name),
         tests=str(len(cases)),
         failures=count("failure"),
         errors=count("error"),
@@ -177,7 +178,9 @@ def _suite(root: etree._Element, name: str, seconds: float, cases: list[etree._E
 
 
 def _case(name: str, classname: str, seconds: float) -> etree._Element:
-    return etree.Element("testcase", name=_clean(name), classname=_clean(classname), time=f"{seconds:.3f}")
+    return etree.Element(
+        "testcase", name=writable(name), classname=writable(classname), time=f"{seconds:.3f}"
+    )
 
 
 def _test_case(script: ScriptResult, test: CaseResult) -> etree._Element:
@@ -193,7 +196,7 @@ def _test_case(script: ScriptResult, test: CaseResult) -> etree._Element:
     rest = [a for a in test.assertions if a.verdict in (Verdict.UNCHECKED, Verdict.WARNING)]
     if rest:
         out = etree.SubElement(case, "system-out")
-        out.text = _clean("\n".join(f"{a.verdict.value}: {a.description}: {a.found}" for a in rest))
+        out.text = writable("\n".join(f"{a.verdict.value}: {a.description}: {a.found}" for a in rest))
     return case
 
 
@@ -204,12 +207,5 @@ def _evidence(assertion: AssertionResult) -> str:
 
 
 def _child(case: etree._Element, word: str, message: str, detail: str) -> None:
-    child = etree.SubElement(case, word, message=_clean(message))
-    child.text = _clean(detail)
-
-
-def _clean(value: str) -> str:
-    """`value` without the control characters that XML cannot hold."""
-    return "".join(
-        c if c in "\t\n\r" or (c >= "\x20" and c not in "\ufffe\uffff") else "\ufffd" for c in value
-    )
+    child = etree.SubElement(case, word, message=writable(message))
+    child.text = writable(detail)

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from schakel.fhir.json import Resource
+from schakel.fhir.xml import writable
 from schakel.generic.localisation import Found, Record, Registration
 from schakel.generic.localisation.categories import CATEGORIES, SYSTEM, SYSTEMS, category
 from schakel.generic.localisation.lists import (
@@ -192,7 +193,7 @@ def searchset(base: str, query: str, lists: list[tuple[str, Resource]], unreadab
             {
                 "severity": "warning",
                 "code": "incomplete",
-                "diagnostics": f"the index gave what has no use: {one}",
+                "diagnostics": writable(f"the index gave what has no use: {one}"),
             }
             for one in unreadable
         ]

@@ -16,6 +16,7 @@ import orjson
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import dump
 from schakel.fhir.search import Pairs, Query, encode
+from schakel.fhir.xml import writable
 from schakel.kernel.clock import instant
 from schakel.kernel.outcomes import Issue, Outcome
 from schakel.sources import Found, Stored
@@ -67,18 +68,18 @@ _BROADER = {"deleted": "not-found", "multiple-matches": "processing"}
 
 def outcome_body(version: Version, issues: Iterable[Issue], code: str = "") -> bytes:
     """An OperationOutcome; its narrative is left out, the texts stand in `diagnostics`, our own code for the whole
-    in `details`."""
+    in `details`. What it quotes of a caller is without the characters that FHIR and XML do not have."""
     out = []
     for issue in issues:
         entry: dict[str, object] = {
             "severity": issue.severity,
             "code": _BROADER.get(issue.issue, issue.issue) if version == "stu3" else issue.issue,
-            "diagnostics": issue.message,
+            "diagnostics": writable(issue.message),
         }
         if code:
             entry["details"] = {"coding": [{"system": CODES, "code": code, "display": code}]}
         if issue.expression:
-            entry["expression"] = [issue.expression]
+            entry["expression"] = [writable(issue.expression)]
         out.append(entry)
     return orjson.dumps({"resourceType": "OperationOutcome", "issue": out})
 

@@ -8,6 +8,6 @@ JSON and elements in XML (`narrative`). Whether the content is right is for `sch
 """
 
 from schakel.fhir.xml.reading import parse
-from schakel.fhir.xml.writing import dump, indented
+from schakel.fhir.xml.writing import dump, indented, writable
 
-__all__ = ["dump", "indented", "parse"]
+__all__ = ["dump", "indented", "parse", "writable"]

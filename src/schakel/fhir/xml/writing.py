@@ -21,7 +21,8 @@ _escapable = re.compile(r'[&<>"\t\n\r]').search
 _ESCAPES = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
 )
-_unwritable = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]").search
+_UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_unwritable = _UNWRITABLE.search
 
 
 class _UnwritableError(Exception):
@@ -47,6 +48,11 @@ def dump(resource: Resource, known: Definitions) -> bytes:
         message = f"{error.message}, at {path}"
         raise Invalid(message, code="xml-unwritable", issue="structure", expression=path) from None
     return _DECLARATION + "".join(parts).encode()
+
+
+def writable(text: str) -> str:
+    """`text` with U+FFFD for each character that XML does not have (XML 1.0, 2.2): for what quotes a caller."""
+    return _UNWRITABLE.sub("\ufffd", text)
 
 
 def indented(data: bytes) -> bytes:
