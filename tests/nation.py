@@ -53,7 +53,7 @@ ALLOWS, REFUSES, ALSO_ALLOWS = "999911120", "999990019", "999229588"
 """Patients (BSN): two let GPs have what is kept at hospitals, one does not."""
 
 TYPE = "HealthcareProviderRoleTypeCredential"
-SECONDS = 1.0
+SECONDS = 2.5
 """How long a node of these tests waits for a facility."""
 
 REFERRAL_SCOPE = "nationale-verwijsindex"

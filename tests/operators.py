@@ -56,7 +56,7 @@ class Way:
         """The settings of the certificate."""
         return {"certificate": str(self.shown.certificate), "key": str(self.shown.key)}
 
-    def sections(self, seconds: float = 1, interval: float = 1, **addressing: Any) -> dict[str, Any]:
+    def sections(self, seconds: float = 2.5, interval: float = 1, **addressing: Any) -> dict[str, Any]:
         """Settings of a node that asks the PRS and the NVI, follows the directory every `interval` seconds, and
         publishes there what its organisations say; an answer may take `seconds`."""
         shown = {**self.pair, "ca": [str(self.country.anchors)]}

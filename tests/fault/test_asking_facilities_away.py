@@ -216,7 +216,7 @@ async def here(place: Place) -> AsyncIterator[Place]:
 
 JSON, TEXT = "application/json", "text/html"
 FAULTS: dict[str, Behaviour] = {
-    "slow": slow(3),
+    "slow": slow(6),
     "hangs up": hangs_up,
     "half of an answer": halves,
     "half of an answer as the whole": half_as_whole,
@@ -235,7 +235,7 @@ def missing(told: dict[str, Any], facility: str) -> None:
     """The facility is named with a reason, whom the other one knows was asked, and nobody is said to have nothing."""
     failed, answered, found = ("mitz", "nvi", B) if facility == "mitz" else ("nvi", "mitz", C)
     status, reason = reports(told)[failed]
-    assert status == "failed" and NAMES[facility] in reason, reason
+    assert status == "failed" and NAMES[facility].casefold() in reason.casefold(), reason
     assert ALLOWS not in reason and "eyJ" not in reason
     assert reports(told)[answered] == ("answered", "")
     assert told["status"] == "incomplete"
@@ -251,7 +251,7 @@ async def test_a_facility_without_a_usable_answer_is_named_and_the_other_is_aske
         between.behave = behave
         began = time.monotonic()
         told = await here.ask(anew=facility == "minvws-oauth")
-        assert time.monotonic() - began < 8, fault
+        assert time.monotonic() - began < 20, fault
         missing(told, facility)
         between.behave = passes
         await here.whole()

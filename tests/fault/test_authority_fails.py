@@ -32,7 +32,7 @@ from tests.nodes import MakeDatabase, RunningNode, running_node
 from schakel_national.uzi_ca.authority import authorities
 from schakel_national.uzi_ca.register import Register
 
-IN_TIME = SECONDS + 3
+IN_TIME = SECONDS + 4
 """Seconds in which an answer comes when the first thing that is asked gets none."""
 SHORT = timedelta(seconds=2)
 

@@ -28,7 +28,7 @@ from schakel.generic.identity import new_key
 from schakel.generic.identity.credentials import resolver
 from schakel.store.embedded import EmbeddedServer
 
-IN_TIME = 2 * SECONDS + 3
+IN_TIME = 2 * SECONDS + 4
 """Seconds in which an answer comes: the document and the status list may each use up their time."""
 
 Where = Callable[[Nation], Middleman]

@@ -40,7 +40,7 @@ def settings(trusting: Trusting, there: Register) -> dict[str, Any]:
             "ca": [str(trusting.root)],
             "gateway_system": "2.16.840.1.113883.2.4.6.6.1",
             "source_system": "2.16.840.1.113883.2.4.6.6.90000017",
-            "seconds": 1,
+            "seconds": 2.5,
             **own,
         },
     }

@@ -63,7 +63,7 @@ async def between(country: Nation) -> AsyncIterator[Middleman]:
 async def node(country: Nation, between: Middleman, cluster: EmbeddedServer) -> AsyncIterator[RunningNode]:
     async with (
         databases(cluster, "localisation_fails") as make_database,
-        running_node(make_database, ("a",), **referring(country, between, seconds=1)) as made,
+        running_node(make_database, ("a",), **referring(country, between, seconds=2.5)) as made,
     ):
         yield made
 
@@ -87,7 +87,7 @@ NOT_BUNDLES = (
 @pytest.mark.parametrize(
     "behave",
     [
-        slow(3),
+        slow(6),
         hangs_up,
         halves,
         half_as_whole,
@@ -247,7 +247,7 @@ async def test_kill_9_while_the_index_is_told_ends_right(
         "signing_key": "noord.jwk",
         "registrations": RULES,
     }
-    settings = {**referring(country, between, seconds=1), "organisations": [organisation]}
+    settings = {**referring(country, between, seconds=2.5), "organisations": [organisation]}
     patient = {
         "resourceType": "Patient",
         "id": "p",

@@ -38,7 +38,7 @@ from schakel.store.embedded import EmbeddedServer
 
 PATIENTS = {"allows": ALLOWS, "refuses": REFUSES, "recorded": ALSO_ALLOWS}
 RULES = FacilityRules()
-IN_TIME = SECONDS + 3
+IN_TIME = SECONDS + 4
 """Seconds in which every answer comes: what Mitz may take, and our own work on a busy machine."""
 
 
