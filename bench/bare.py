@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bench.credentials import Credentials
-from schakel.http.listeners import Listener, listening
+from schakel.http.listeners import Address, Listener, listening
 from schakel.store.database import connect, disconnect
 
 _STATIC = b'{"resourceType":"Basic","id":"' + b"x" * 2960 + b'"}'
@@ -51,8 +51,8 @@ def _routes(pool: asyncpg.Pool, slug: str) -> list[Route]:
 async def _serve(dsn: str, slug: str, port: int, tls_port: int, shown: Credentials) -> None:
     pool = await connect(dsn)
     app = Starlette(routes=_routes(pool, slug))
-    plain = Listener("bare", app, "127.0.0.1", port, "port")
-    secured = Listener("bare-tls", app, "127.0.0.1", tls_port, "port", tls=shown.server())
+    plain = Listener("bare", app, Address("127.0.0.1", port, "port"))
+    secured = Listener("bare-tls", app, Address("127.0.0.1", tls_port, "port"), tls=shown.server())
     async with listening([plain, secured]):
         print("ready", flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)

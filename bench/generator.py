@@ -264,12 +264,15 @@ def _processor_seconds() -> float:
 
 
 def served_seconds(pid: int) -> float:
-    """Processor time that a process has used, in seconds; 0 where the kernel does not say (no /proc)."""
+    """Processor time that a process and those it started have used, in seconds; 0 where the kernel does not say (no
+    /proc)."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(served_seconds(int(child)) for child in children)
 
 
 def _main() -> None:

@@ -9,7 +9,7 @@ import socket
 import sys
 import tempfile
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -155,6 +155,33 @@ async def running() -> AsyncIterator[Pair]:
             assert place.process is not None
             await answering(session, place.process, f"http://{HOST}:{place.internal_port}/health/ready")
         yield Pair(started[0], started[1], bare_port, bare_tls_port, facilities, session)
+
+
+@asynccontextmanager
+async def served_by(pair: Pair, number: int) -> AsyncIterator[Place]:
+    """The holder's node at ports of its own, served by so many processes, beside the one that runs: before the same
+    database, under the same names."""
+    holder = pair.holder
+    front, internal, back = _free_ports(3)
+    settings = _settings(holder, [holder, pair.asker], pair.facilities)
+    at_back = settings["back"]
+    assert isinstance(at_back, Mapping)
+    settings |= {
+        "front_port": front,
+        "internal_port": internal,
+        "back": {**at_back, "port": back},
+        "processes": number,
+    }
+    file = holder.configuration.with_name(f"{holder.slug}-{number}.toml")
+    file.write_text(toml.document(settings))
+    program = [sys.executable, "-P", "-m", "schakel", "serve", "--config", str(file)]
+    what = f"the node of {holder.slug} with {number} processes"
+    process = await RegionProcess.start(f"node-{number}", what, program, file.with_suffix(".log"))
+    try:
+        await answering(pair.session, process, f"http://{HOST}:{internal}/health/ready")
+        yield replace(holder, front_port=front, internal_port=internal, back_port=back, process=process)
+    finally:
+        await process.stop()
 
 
 def temporary_folder() -> Path:

@@ -19,8 +19,7 @@ from typing import Any
 import aiohttp
 import asyncpg
 import orjson
-from tests.fault.processes import Site, ehr, free_port, running_site, toml
-from tests.fault.test_kill_during_sealing import verified
+from tests.fault.processes import Site, ehr, free_port, running_site, toml, verified
 from tests.followed import Follower
 from tests.guarded import condition, patient
 from tests.lrza import URA as URA_SYSTEM

@@ -16,11 +16,23 @@ from starlette.types import ASGIApp
 from schakel import compose
 from schakel.config import Back, Settings
 from schakel.http.connections import Bounds
-from schakel.http.listeners import Listener, listening
+from schakel.http.listeners import Address, Listener, listening
 from schakel.http.node import Node
 from schakel.http.peer import Proxies, peers_known
 from schakel.http.routes import application, back, front, internal
 from schakel.kernel import tls
+
+
+def addresses(settings: Settings) -> dict[str, Address]:
+    """Where a node listens, by listener."""
+    ports = {
+        "front": (settings.front_port, "front_port"),
+        "internal": (settings.internal_port, "internal_port"),
+    }
+    if settings.back is not None:
+        ports["back"] = (settings.back.port, "back.port")
+    shared = settings.processes > 1
+    return {name: Address(settings.host, port, setting, shared) for name, (port, setting) in ports.items()}
 
 
 def listeners(
@@ -40,26 +52,18 @@ def listeners(
     header = at.proxy_header.lower() if at else ""
     proxies = Proxies(at.proxies, header, at.address_header.lower()) if at and at.proxies else None
 
+    where = addresses(settings)
+
     def listener(
-        name: str,
-        port: int,
-        setting: str,
-        routes: list[BaseRoute],
-        context: ssl.SSLContext | None = None,
-        **rules: Any,
+        name: str, routes: list[BaseRoute], context: ssl.SSLContext | None = None, **rules: Any
     ) -> Listener:
         app = peers_known(served(routes), header=header, before=proxies, **rules)
-        return Listener(name, app, settings.host, port, setting, bounds, context)
+        return Listener(name, app, where[name], bounds, context)
 
-    made = [
-        listener("front", settings.front_port, "front_port", front(node)),
-        listener(
-            "internal", settings.internal_port, "internal_port", internal(node), _internal_tls(settings)
-        ),
-    ]
+    made = [listener("front", front(node)), listener("internal", internal(node), _internal_tls(settings))]
     if at is not None:
         rules = {"proxies": proxies, "verdicts": node.verdicts}
-        made.append(listener("back", at.port, "back.port", back(node), _back_tls(at), **rules))
+        made.append(listener("back", back(node), _back_tls(at), **rules))
     return made
 
 
@@ -98,15 +102,18 @@ def _allow_files(number: int) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-async def serve(settings: Settings, ready: Callable[[], None], stop: asyncio.Event | None = None) -> None:
-    """Serves until SIGINT, SIGTERM or `stop`; calls `ready` when the listeners answer."""
-    stop = stop or asyncio.Event()
+async def serve(settings: Settings, ready: Callable[[], None], lifeline: int | None = None) -> None:
+    """Serves until SIGINT or SIGTERM, or until the file descriptor `lifeline` can be read; calls `ready` when the
+    listeners answer."""
+    stop = asyncio.Event()
     # Each of the three listeners may have so many, and as many come to back that do not get through TLS.
     _allow_files(4 * settings.limits.connections + settings.connections + 200)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, stop.set)
+    if lifeline is not None:
+        loop.add_reader(lifeline, stop.set)
     async with compose.node(settings) as node, listening(listeners(settings, node)):
         # What is loaded by now stays: the collector need not look at the definitions again and again.
         gc.collect()

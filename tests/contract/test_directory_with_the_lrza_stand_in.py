@@ -13,7 +13,7 @@ from tests.followed import Directory, Follower, follower, open_remote, organisat
 from tests.nodes import free_ports
 
 from schakel.generic.addressing.sync import CentralFeeder, RootFeeder
-from schakel.http.listeners import Listener, listening
+from schakel.http.listeners import Address, Listener, listening
 from schakel_national.lrza import application
 
 HOUR = timedelta(hours=1)
@@ -25,7 +25,7 @@ async def served(place: lrza.Directory, folder: Path) -> AsyncIterator[str]:
     [port] = free_ports(1)
     address = f"http://127.0.0.1:{port}"
     place.app = application(folder, address)
-    async with listening([Listener("lrza", place.app, "127.0.0.1", port, "port")]):
+    async with listening([Listener("lrza", place.app, Address("127.0.0.1", port, "port"))]):
         yield f"{address}/fhir"
 
 

@@ -6,7 +6,7 @@ import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -245,7 +245,7 @@ async def echoing(node: RunningNode) -> AsyncIterator[dict[str, Listener]]:
     made = listeners(node.settings, node.node, served=lambda _: echo)
     ports = free_ports(len(made))
     moved = {
-        one.name: Listener(one.name, one.app, one.host, port, one.setting, one.bounds, one.tls)
+        one.name: replace(one, address=replace(one.address, port=port))
         for one, port in zip(made, ports, strict=True)
     }
     async with listening(list(moved.values())):
@@ -262,7 +262,7 @@ async def test_no_handler_of_any_listener_sees_such_a_header(made: Made, good: I
                 transport = httpx.AsyncHTTPTransport(local_address=address)
                 async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
                     for value in spoofs:
-                        url = f"http://127.0.0.1:{listener.port}/health/live"
+                        url = f"http://127.0.0.1:{listener.address.port}/health/live"
                         seen = (await client.get(url, headers={header: value, "X-Other": "1"})).json()
                         assert header.lower() not in seen["headers"], (name, address)
                         assert "x-other" in seen["headers"]

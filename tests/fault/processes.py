@@ -9,7 +9,6 @@ import itertools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from typing import Any
 
 import aiohttp
 import orjson
+from tests.nodes import free_ports
 
 from schakel.generic.identity import AssertionSigner, User, new_key
 from schakel.generic.identity.assertion import ASSERTION_TYPE
@@ -47,10 +47,8 @@ _numbers = itertools.count(1)
 
 def free_port() -> int:
     """A port on which nothing listens now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    [port] = free_ports(1)
+    return port
 
 
 def launch(config: Path, errors: Path) -> subprocess.Popen[str]:
@@ -305,6 +303,13 @@ async def timed(
     async with client.request(method, url, **options) as answer:
         body = await answer.text()
     return answer.status, answer.content_type, body, time.monotonic() - start
+
+
+async def verified(site: Site) -> tuple[int, str]:
+    """Exit code and output of `schakel log verify`."""
+    command = [sys.executable, "-m", "schakel", "log", "verify", "--config", str(site.config)]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout + done.stderr
 
 
 def check_log(site: Site, bearer: dict[str, str]) -> None:

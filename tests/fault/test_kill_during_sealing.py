@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import aiohttp
 import asyncpg
 import pytest
-from tests.fault.processes import BSN, NAME, URA, Site, check_log, ehr, running_site
+from tests.fault.processes import BSN, NAME, URA, Site, check_log, ehr, running_site, verified
 
 from schakel.generic.logging import seal
 
 pytestmark = pytest.mark.slow
 
 KILLS = 4
-
-
-async def verified(site: Site) -> tuple[int, str]:
-    """Exit code and output of `schakel log verify`."""
-    command = [sys.executable, "-m", "schakel", "log", "verify", "--config", str(site.config)]
-    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
-    return done.returncode, done.stdout + done.stderr
 
 
 async def _ask(client: aiohttp.ClientSession, site: Site, answered: list[int]) -> None:

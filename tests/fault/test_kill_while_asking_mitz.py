@@ -11,9 +11,8 @@ import aiohttp
 import orjson
 import pytest
 import pytest_asyncio
-from tests.fault.processes import KEY, Site, ehr, free_port, running_site
+from tests.fault.processes import KEY, Site, ehr, free_port, running_site, verified
 from tests.fault.test_kill_at_the_guarded_door import restarted_to_die_at
-from tests.fault.test_kill_during_sealing import verified
 from tests.middleman import Passing, passes
 from tests.nation import ALLOWS, HOLDER, REFUSES, Nation
 

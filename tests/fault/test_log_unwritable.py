@@ -11,8 +11,7 @@ import aiohttp
 import asyncpg
 import pytest
 import pytest_asyncio
-from tests.fault.processes import URA, Site, check_log, ehr, running_site
-from tests.fault.test_kill_during_sealing import verified
+from tests.fault.processes import URA, Site, check_log, ehr, running_site, verified
 from tests.guarded import SEARCH, Door, guarded_node, keys
 from tests.nodes import RunningNode
 from tests.proofs import proof

@@ -5,27 +5,49 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 
-from schakel import config, technical_log
+from schakel import config, supervisor, technical_log
+from schakel.compose import VERSIONS
 from schakel.config import Settings
+from schakel.fhir.definitions import definitions
+from schakel.http.listeners import bind
 from schakel.kernel.outcomes import Invalid, Outcome
+from schakel.serve import addresses
 from schakel.serve import serve as run_node
 
 
 def serve(config_file: Path, log_level: str) -> int:
-    """Serves the node of `config_file` until SIGINT or SIGTERM; then requests under way are finished.
+    """Serves the node of `config_file` until SIGINT or SIGTERM, from as many processes as it says; then requests under
+    way are finished.
 
     Raises `Invalid` when the node cannot start.
     """
     settings = config.load(config_file)
     technical_log.configure(log_level)
+    ready = _announcing(settings)
     try:
-        _run(run_node(settings, ready=_announcing(settings)))
+        if settings.processes > 1:
+            _several(settings, ready)
+        else:
+            _run(run_node(settings, ready))
     except Outcome as error:
         # What keeps a node from starting stands in its configuration, or in what that points to.
         raise Invalid(error.message, code=error.kind, cause=error.cause) from error
     return 0
+
+
+def _several(settings: Settings, ready: Callable[[], None]) -> None:
+    for address in addresses(settings).values():
+        bind(
+            replace(address, shared=False)
+        ).close()  # Another node that shares its ports has them for itself too.
+    for version in VERSIONS:
+        definitions(version)  # Loaded once, for all of them.
+    supervisor.run(
+        settings.processes, lambda answering, lifeline: _run(run_node(settings, answering, lifeline)), ready
+    )
 
 
 def _announcing(settings: Settings) -> Callable[[], None]:

@@ -194,6 +194,13 @@ class Settings(BaseSettings):
 
     database: str = Field(description="PostgreSQL URL, version 15 or newer")
     connections: int = Field(10, description="database connections of one process", ge=2)
+    processes: int = Field(
+        1,
+        description="processes that serve the node at the same addresses, each on a core of its own; `connections` and "
+        "what `limits` says of numbers and rates are of each of them (Linux, macOS)",
+        ge=1,
+        le=64,
+    )
     public_url: Url = Field(description="address of the front listener as others see it")
     internal_url: Url = Field(description="address of the internal listener as the EHR sees it")
     host: str = Field("127.0.0.1", description="address the listeners bind to")

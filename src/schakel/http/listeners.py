@@ -23,14 +23,23 @@ _BACKLOG = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
-    """An application and where it listens: the settings `host` and `setting`. With `tls` it speaks nothing else."""
+class Address:
+    """A port of the settings `host` and `setting`. When it is `shared`, other processes that say the same listen there
+    too, and the system gives each connection to one of them."""
 
-    name: str
-    app: ASGIApp
     host: str
     port: int
     setting: str
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """An application and where it listens. With `tls` it speaks nothing else."""
+
+    name: str
+    app: ASGIApp
+    address: Address
     bounds: Bounds = field(default_factory=Bounds)
     tls: ssl.SSLContext | None = None
 
@@ -72,21 +81,23 @@ class _Server(uvicorn.Server):
         self.started = True
 
 
-def bind(listener: Listener) -> socket.socket:
+def bind(address: Address) -> socket.socket:
     """A listening socket. Raises `Busy` with a sentence when the address cannot be had."""
-    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     # With the protocol named, asyncio sends without waiting for more (TCP_NODELAY); else each answer takes 40 ms.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if address.shared:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
-        sock.bind((listener.host, listener.port))
+        sock.bind((address.host, address.port))
         sock.listen(_BACKLOG)  # Already here: two sockets that do not listen may have the same port.
     except OSError as error:
         sock.close()
         taken = error.errno == errno.EADDRINUSE
         raise Busy(
-            f"port {listener.port} on {listener.host} cannot be used ({error.strerror}); change the setting "
-            + (f"{listener.setting}, or stop the program that has the port" if taken else "host"),
+            f"port {address.port} on {address.host} cannot be used ({error.strerror}); change the setting "
+            + (f"{address.setting}, or stop the program that has the port" if taken else "host"),
             code="port-taken" if taken else "address-unusable",
         ) from error
     return sock
@@ -115,7 +126,7 @@ async def listening(listeners: Sequence[Listener]) -> AsyncIterator[None]:
     sockets: list[socket.socket] = []
     try:
         for listener in listeners:
-            sockets.append(bind(listener))
+            sockets.append(bind(listener.address))
     except Busy:
         for sock in sockets:
             sock.close()
