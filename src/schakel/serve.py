@@ -8,6 +8,7 @@ import gc
 import signal
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.routing import BaseRoute
@@ -16,14 +17,27 @@ from starlette.types import ASGIApp
 from schakel import compose
 from schakel.config import Back, Settings
 from schakel.http.connections import Bounds
-from schakel.http.listeners import Address, Listener, listening
+from schakel.http.listeners import Address, Listener, Shared, listening
 from schakel.http.node import Node
 from schakel.http.peer import Proxies, peers_known
 from schakel.http.routes import application, back, front, internal
 from schakel.kernel import tls
 
+_LIVES_SECONDS = 5.0
+"""Between two moments at which one of several processes says that it lives."""
 
-def addresses(settings: Settings) -> dict[str, Address]:
+
+@dataclass(frozen=True, slots=True)
+class Among:
+    """Being one of several processes: `lives` is called every few seconds, the file descriptor `lifeline` can be read
+    when it is time to stop; `joins` when another may have the addresses already."""
+
+    lives: Callable[[], None]
+    lifeline: int
+    joins: bool
+
+
+def addresses(settings: Settings, among: Among | None = None) -> dict[str, Address]:
     """Where a node listens, by listener."""
     ports = {
         "front": (settings.front_port, "front_port"),
@@ -31,12 +45,15 @@ def addresses(settings: Settings) -> dict[str, Address]:
     }
     if settings.back is not None:
         ports["back"] = (settings.back.port, "back.port")
-    shared = settings.processes > 1
+    shared: Shared = "no" if among is None else "joins" if among.joins else "opens"
     return {name: Address(settings.host, port, setting, shared) for name, (port, setting) in ports.items()}
 
 
 def listeners(
-    settings: Settings, node: Node, served: Callable[[list[BaseRoute]], ASGIApp] = application
+    settings: Settings,
+    node: Node,
+    served: Callable[[list[BaseRoute]], ASGIApp] = application,
+    among: Among | None = None,
 ) -> list[Listener]:
     """The listeners of a node. Raises `Invalid` when a certificate or key cannot be used."""
     limits = settings.limits
@@ -52,7 +69,7 @@ def listeners(
     header = at.proxy_header.lower() if at else ""
     proxies = Proxies(at.proxies, header, at.address_header.lower()) if at and at.proxies else None
 
-    where = addresses(settings)
+    where = addresses(settings, among)
 
     def listener(
         name: str, routes: list[BaseRoute], context: ssl.SSLContext | None = None, **rules: Any
@@ -102,9 +119,8 @@ def _allow_files(number: int) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-async def serve(settings: Settings, ready: Callable[[], None], lifeline: int | None = None) -> None:
-    """Serves until SIGINT or SIGTERM, or until the file descriptor `lifeline` can be read; calls `ready` when the
-    listeners answer."""
+async def serve(settings: Settings, ready: Callable[[], None], among: Among | None = None) -> None:
+    """Serves until SIGINT or SIGTERM; calls `ready` when the listeners answer."""
     stop = asyncio.Event()
     # Each of the three listeners may have so many, and as many come to back that do not get through TLS.
     _allow_files(4 * settings.limits.connections + settings.connections + 200)
@@ -112,12 +128,27 @@ async def serve(settings: Settings, ready: Callable[[], None], lifeline: int | N
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, stop.set)
-    if lifeline is not None:
-        loop.add_reader(lifeline, stop.set)
-    async with compose.node(settings) as node, listening(listeners(settings, node)):
+    async with compose.node(settings) as node, listening(listeners(settings, node, among=among)):
         # What is loaded by now stays: the collector need not look at the definitions again and again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
         ready()
+        if among is not None:
+            await _among(among, stop)
         await stop.wait()
+
+
+async def _among(among: Among, stop: asyncio.Event) -> None:
+    """Says that we live until it is time to stop."""
+    loop = asyncio.get_running_loop()
+
+    def ended() -> None:
+        loop.remove_reader(among.lifeline)  # It can be read from now on, again and again.
+        stop.set()
+
+    loop.add_reader(among.lifeline, ended)
+    while not stop.is_set():
+        among.lives()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _LIVES_SECONDS)

@@ -11,7 +11,17 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from tests.fault.processes import Database, Site, check_log, ehr, refused, running_site, toml, verified
+from tests.fault.processes import (
+    Database,
+    Site,
+    check_log,
+    ehr,
+    launch,
+    refused,
+    running_site,
+    toml,
+    verified,
+)
 
 from schakel.store.cluster_folder import wait_until
 
@@ -114,6 +124,31 @@ async def test_none_stays_behind(pair: tuple[Site, Database]) -> None:
     assert await gone(second)
     await site.start()
     assert len(serving(site)) == NUMBER
+
+
+@pytest.mark.slow
+async def test_two_nodes_never_share_their_addresses(open_folder: Path) -> None:
+    async with running_site(open_folder, processes=2, connections=4) as (site, _):
+        same = [site.config.with_name(f"same-{number}.toml") for number in range(3)]
+        for one in same:
+            one.write_text(toml(site.settings))
+        site.process.send_signal(signal.SIGTERM)
+        await site.ended(within=30)
+        nodes = [launch(one, one.with_suffix(".log")) for one in same]
+        try:
+            assert await asyncio.to_thread(
+                wait_until, lambda: sum(node.poll() is None for node in nodes) == 1, 60
+            )
+            [left] = [number for number, node in enumerate(nodes) if node.poll() is None]
+            output = nodes[left].stdout
+            assert output is not None
+            line = await asyncio.to_thread(output.readline)
+            assert line.startswith("ready"), same[left].with_suffix(".log").read_text()
+        finally:
+            for node in nodes:
+                node.terminate()
+                await asyncio.to_thread(node.communicate)
+        assert [node.returncode for number, node in enumerate(nodes) if number != left] == [2, 2]
 
 
 @pytest.mark.slow

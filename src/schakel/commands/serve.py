@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from pathlib import Path
 
 from schakel import config, supervisor, technical_log
 from schakel.compose import VERSIONS
 from schakel.config import Settings
 from schakel.fhir.definitions import definitions
-from schakel.http.listeners import bind
 from schakel.kernel.outcomes import Invalid, Outcome
-from schakel.serve import addresses
+from schakel.serve import Among
 from schakel.serve import serve as run_node
 
 
@@ -39,15 +37,13 @@ def serve(config_file: Path, log_level: str) -> int:
 
 
 def _several(settings: Settings, ready: Callable[[], None]) -> None:
-    for address in addresses(settings).values():
-        bind(
-            replace(address, shared=False)
-        ).close()  # Another node that shares its ports has them for itself too.
     for version in VERSIONS:
         definitions(version)  # Loaded once, for all of them.
-    supervisor.run(
-        settings.processes, lambda answering, lifeline: _run(run_node(settings, answering, lifeline)), ready
-    )
+
+    def task(ready: Callable[[], None], lives: Callable[[], None], lifeline: int, *, joins: bool) -> None:
+        _run(run_node(settings, ready, Among(lives, lifeline, joins)))
+
+    supervisor.run(settings.processes, task, ready)
 
 
 def _announcing(settings: Settings) -> Callable[[], None]:

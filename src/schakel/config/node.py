@@ -196,8 +196,8 @@ class Settings(BaseSettings):
     connections: int = Field(10, description="database connections of one process", ge=2)
     processes: int = Field(
         1,
-        description="processes that serve the node at the same addresses, each on a core of its own; `connections` and "
-        "what `limits` says of numbers and rates are of each of them (Linux, macOS)",
+        description="processes that serve the node at the same addresses, each on a core of its own; `connections`, the "
+        "numbers and rates in `limits` and what goes on at once with others are of each of them (Linux)",
         ge=1,
         le=64,
     )

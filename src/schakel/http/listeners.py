@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -21,16 +21,19 @@ from schakel.kernel.outcomes import Busy
 
 _BACKLOG = 2048
 
+Shared = Literal["no", "opens", "joins"]
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A port of the settings `host` and `setting`. When it is `shared`, other processes that say the same listen there
-    too, and the system gives each connection to one of them."""
+    """A port of the settings `host` and `setting`. When it is `shared`, other processes listen there too, and the
+    system gives each connection to one of them: who `opens` it has it for itself until then, who `joins` does not
+    mind."""
 
     host: str
     port: int
     setting: str
-    shared: bool = False
+    shared: Shared = "no"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +90,13 @@ def bind(address: Address) -> socket.socket:
     # With the protocol named, asyncio sends without waiting for more (TCP_NODELAY); else each answer takes 40 ms.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if address.shared:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
+        if address.shared == "joins":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind((address.host, address.port))
         sock.listen(_BACKLOG)  # Already here: two sockets that do not listen may have the same port.
+        if address.shared == "opens":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     except OSError as error:
         sock.close()
         taken = error.errno == errno.EADDRINUSE
