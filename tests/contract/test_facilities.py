@@ -18,7 +18,7 @@ import pytest
 from tests.certificates import Authority, client_context, server_context
 from tests.nodes import free_ports
 
-from schakel.facilities import Facility, FacilityAway, FacilityRules
+from schakel.facilities import Facility, FacilityAway, FacilityRules, once_more
 from schakel.kernel import tls
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -196,6 +196,37 @@ async def many_headers(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
 async def test_what_is_no_whole_answer_is_none(behaves: Behaviour) -> None:
     async with other(behaves) as at, Facility.open("Mitz", at.url, rules=RULES) as facility:
         assert await why(facility)
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+async def test_a_question_is_asked_once_more_when_the_connection_was_closed_under_it(closed: int) -> None:
+    left = closed
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal left
+        if left:
+            left -= 1
+            await broken_off(reader, writer)
+        else:
+            await answering()(reader, writer)
+
+    async with other(behave) as at, Facility.open("Mitz", at.url, rules=RULES) as facility:
+        if closed < 2:
+            answer = await once_more(lambda: facility.send("POST", "/x", body=b"?"))
+            assert answer.body == b"yes" and at.came == 1 + closed
+        else:
+            with pytest.raises(FacilityAway, match=r"ClientOSError|ServerDisconnected"):
+                await once_more(lambda: facility.send("POST", "/x", body=b"?"))
+            assert at.came == 2
+        assert not facility.resting
+
+
+@pytest.mark.parametrize("behaves", [half, no_http, silent, answering(500)])
+async def test_what_was_answered_in_part_or_too_late_is_not_asked_again(behaves: Behaviour) -> None:
+    async with other(behaves) as at, Facility.open("Mitz", at.url, rules=HASTY) as facility:
+        with contextlib.suppress(FacilityAway):
+            await once_more(lambda: facility.send("POST", "/x", body=b"?"))
+        assert at.came == 1
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,16 @@ facility means by it is the business of the generic function that asks. `Facilit
 """
 
 from schakel.facilities.breaker import Breaker
-from schakel.facilities.client import Answer, Facility, FacilityAway, FacilityRules, origin
+from schakel.facilities.client import (
+    Answer,
+    ConnectionLost,
+    Facility,
+    FacilityAway,
+    FacilityRules,
+    once_more,
+    origin,
+)
+from schakel.facilities.life import Life, life
 from schakel.facilities.several import Facilities
 from schakel.facilities.tokens import (
     Assertion,
@@ -23,14 +32,18 @@ __all__ = [
     "Assertion",
     "Breaker",
     "ClientCredentials",
+    "ConnectionLost",
     "Facilities",
     "Facility",
     "FacilityAway",
     "FacilityRules",
+    "Life",
     "Organisation",
     "Secret",
     "TokenRefused",
     "TokenSource",
+    "life",
+    "once_more",
     "origin",
     "send_with_token",
 ]

@@ -7,9 +7,11 @@ counts as a failure, any other answer as life: what a facility refuses says noth
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -17,7 +19,10 @@ from yarl import URL
 
 from schakel.facilities.breaker import Breaker
 from schakel.facilities.reach import OutOfReachError, Reach
+from schakel.kernel.clock import now
 from schakel.kernel.outcomes import Upstream
+
+T = TypeVar("T")
 
 
 class FacilityAway(Upstream):
@@ -30,6 +35,20 @@ class FacilityAway(Upstream):
         )
         self.facility = facility
         self.why = why
+
+
+class ConnectionLost(FacilityAway):
+    """The connection ended before any of the answer came, as one does that the other side had kept for long enough. The
+    request may have been done or not."""
+
+
+async def once_more(ask: Callable[[], Awaitable[T]]) -> T:
+    """What `ask` gives, asked again when the connection was lost: for a question, which changes nothing. A connection
+    that is kept for the next question may be closed at the moment in which that is sent."""
+    try:
+        return await ask()
+    except ConnectionLost:
+        return await ask()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +74,8 @@ class Answer:
 
 
 class Facility:
-    """The facility `name` at `base` (no slash at the end)."""
+    """The facility `name` at `base` (no slash at the end). `answered` is when an answer below 500 came last, None when
+    none ever did."""
 
     def __init__(self, name: str, base: str, session: aiohttp.ClientSession, rules: FacilityRules) -> None:
         self.name = name
@@ -63,6 +83,7 @@ class Facility:
         self._session = session
         self._rules = rules
         self._breaker = Breaker(name, rules.failures, rules.pause)
+        self.answered: datetime | None = None
 
     @classmethod
     @asynccontextmanager
@@ -109,8 +130,8 @@ class Facility:
         """The answer to one request; `path` is added to the base, or is an absolute address at the same facility.
 
         Nothing is sent again and no redirect is followed: whether that is safe is known by who asks. Raises
-        `FacilityAway` when no answer came, when it was larger than `most`, when the breaker is open, and for an address
-        that is not of this facility: it would get our certificate and what we ask.
+        `ConnectionLost` when that was all, `FacilityAway` when no answer came, when it was larger than `most`, when the
+        breaker is open, and for an address that is not of this facility: it would get our certificate and what we ask.
         """
         address = path if "://" in path.partition("?")[0] else f"{self.base}{path}"
         if origin(address) != origin(self.base):
@@ -122,7 +143,7 @@ class Facility:
                 answer = await self._sent(method, address, body, headers or {})
             except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError) as error:
                 self._breaker.failed(_word(error))
-                raise FacilityAway(self.name, _word(error)) from error
+                raise self._silence(error) from error
             except FacilityAway as error:
                 self._breaker.failed(error.why)
                 raise
@@ -131,6 +152,18 @@ class Facility:
             else:
                 self._breaker.answered()
             return answer
+
+    async def knock(self) -> Answer:
+        """The answer to a request for the base alone, by which nothing is asked: for who wants to know whether anybody
+        is there. It goes also while the breaker is open, and the breaker does not count it. Raises as `send`."""
+        try:
+            return await self._sent("GET", self.base, b"", {})
+        except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError) as error:
+            raise self._silence(error) from error
+
+    def _silence(self, error: Exception) -> FacilityAway:
+        lost = isinstance(error, _LOST) and not isinstance(error, aiohttp.ClientConnectorError)
+        return (ConnectionLost if lost else FacilityAway)(self.name, _word(error))
 
     async def _sent(self, method: str, address: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         async with self._session.request(
@@ -142,8 +175,13 @@ class Facility:
                 if len(read) > self._rules.most:
                     setting = f": setting {self._rules.setting}" if self._rules.setting else ""
                     raise FacilityAway(self.name, f"an answer that is too large{setting}")
+            if response.status < 500:
+                self.answered = now()
             found = {name.lower(): value for name, value in response.headers.items()}
             return Answer(response.status, found, bytes(read))
+
+
+_LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 
 
 def origin(address: str) -> tuple[str, str, int | None]:

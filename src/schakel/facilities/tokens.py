@@ -27,7 +27,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
-from schakel.facilities.client import Answer, Facility, FacilityAway, FacilityRules
+from schakel.facilities.client import Answer, Facility, FacilityAway, FacilityRules, once_more
 from schakel.kernel.clock import new_id, now
 from schakel.kernel.outcomes import Invalid, Upstream
 
@@ -201,6 +201,11 @@ class ClientCredentials:
             finally:
                 await source.close()
 
+    @property
+    def facility(self) -> Facility:
+        """The token server."""
+        return self._facility
+
     async def token(self, scopes: str) -> str:
         """A token for these scopes, blanks between them; '' asks for none by name.
 
@@ -231,22 +236,26 @@ class ClientCredentials:
 
     async def _fetched(self, scopes: str) -> str:
         try:
-            said = self._form.fields(scopes, self._facility.base, self._audience)
-            fields = {"grant_type": "client_credentials", **_said(scope=scopes), **said}
-            asked = now()
-            answer = await self._facility.send(
-                "POST",
-                body=urlencode(fields).encode(),
-                headers={
-                    "Content-Type": "application/x-www-form-urlencoded",
-                    "Accept": "application/json",
-                },
-            )
-            token, seconds = self._read(answer, scopes, fields)
-            self._kept[scopes] = token, asked + timedelta(seconds=seconds - min(_MARGIN, seconds / 2))
-            return token
+            return await once_more(lambda: self._told(scopes))
         finally:
             del self._asked[scopes]
+
+    async def _told(self, scopes: str) -> str:
+        """A new token; an assertion in the request is a new one too."""
+        said = self._form.fields(scopes, self._facility.base, self._audience)
+        fields = {"grant_type": "client_credentials", **_said(scope=scopes), **said}
+        asked = now()
+        answer = await self._facility.send(
+            "POST",
+            body=urlencode(fields).encode(),
+            headers={
+                "Content-Type": "application/x-www-form-urlencoded",
+                "Accept": "application/json",
+            },
+        )
+        token, seconds = self._read(answer, scopes, fields)
+        self._kept[scopes] = token, asked + timedelta(seconds=seconds - min(_MARGIN, seconds / 2))
+        return token
 
     def _read(self, answer: Answer, scopes: str, fields: Mapping[str, str]) -> tuple[str, float]:
         """The token and its life in seconds (RFC 6749, sections 5.1 and 5.2)."""
@@ -287,14 +296,14 @@ async def send_with_token(
     """
     if source is None:
         answer = await facility.send(method, path, body=body, headers=headers)
-        if answer.status != 400 and _token_fault(answer):
+        if answer.status != 400 and token_fault(answer):
             raise TokenRefused(facility.name, f"it wants a token or a certificate (status {answer.status})")
         return answer
     for last in (False, True):
         token = await source.token(scopes)
         bearing = {**(headers or {}), "Authorization": f"Bearer {token}"}
         answer = await facility.send(method, path, body=body, headers=bearing)
-        why = _token_fault(answer)
+        why = token_fault(answer)
         if not why:
             return answer
         source.forget(token)
@@ -303,7 +312,7 @@ async def send_with_token(
     raise TokenRefused(facility.name, why)
 
 
-def _token_fault(answer: Answer) -> str:
+def token_fault(answer: Answer) -> str:
     """What an answer says of the token or the certificate it came with; '' when it is about something else."""
     if answer.status == 401:
         return "it does not take our token (status 401)"

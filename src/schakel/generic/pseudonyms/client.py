@@ -14,7 +14,7 @@ from typing import Literal
 
 import orjson
 
-from schakel.facilities import Answer, Facility, FacilityAway, TokenRefused, TokenSource, send_with_token
+from schakel.facilities import Answer, Facility, FacilityAway, TokenRefused, TokenSource, once_more, send_with_token
 from schakel.generic.pseudonyms import oprf
 from schakel.generic.pseudonyms.model import PseudonymToken, Recipient
 from schakel.kernel.outcomes import Upstream
@@ -88,14 +88,16 @@ class Pseudonyms:
         """
         scalar, point = oprf.blind(self._recipient.input_of(patient))
         values = urlsafe_b64encode(point).decode(), self.recipient, self._recipient.scope
-        answer = await send_with_token(
-            self._facility,
-            self._tokens,
-            self._scopes,
-            "POST",
-            self._wire.path,
-            body=orjson.dumps(dict(zip(self._wire.members, values, strict=True))),
-            headers={"Content-Type": "application/json", "Accept": "application/json"},
+        answer = await once_more(
+            lambda: send_with_token(
+                self._facility,
+                self._tokens,
+                self._scopes,
+                "POST",
+                self._wire.path,
+                body=orjson.dumps(dict(zip(self._wire.members, values, strict=True))),
+                headers={"Content-Type": "application/json", "Accept": "application/json"},
+            )
         )
         if answer.status != 200:
             raise self._refusal(answer)

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 
 import orjson
 
-from schakel.facilities import Answer, Facility
+from schakel.facilities import Answer, Facility, once_more
 from schakel.generic.consent.mitz import open_question
 from schakel.generic.consent.mitz.answer import Decision, decided
 from schakel.generic.consent.mitz.open_question import OpenQuestion, PermittedHolder
@@ -99,9 +99,8 @@ class Mitz:
         return name, f"urn:uuid:{name}"
 
     async def _answered(self, path: str, name: str, document: bytes) -> bytes:
-        answer = await self._facility.send(
-            "POST", path, body=document, headers={"Content-Type": self._content_type, "X-Request-Id": name}
-        )
+        headers = {"Content-Type": self._content_type, "X-Request-Id": name}
+        answer = await once_more(lambda: self._facility.send("POST", path, body=document, headers=headers))
         if answer.status != 200:
             raise AnswerUnusable(self._facility.name, f"it answered {answer.status}")
         return answer.body
