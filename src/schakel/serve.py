@@ -133,6 +133,7 @@ async def serve(settings: Settings, ready: Callable[[], None], among: Among | No
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
+        gc.enable()
         ready()
         if among is not None:
             await _among(among, stop)

@@ -6,6 +6,7 @@ in one sentence on stderr, never in a stack trace.
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -75,6 +76,7 @@ def serve(
     ] = "info",
 ) -> int:
     """Run a node on a PostgreSQL named by URL, until Ctrl-C."""
+    gc.disable()  # Of what is loaded nothing is garbage; the node enables it when it answers.
     from schakel.commands.serve import serve
     from schakel.technical_log import LEVELS
 
