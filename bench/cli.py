@@ -28,6 +28,7 @@ from bench import (
     reading,
     report,
     searching,
+    start,
     steps,
 )
 from bench.generator import Measured
@@ -49,6 +50,7 @@ SCENARIOS = (
     "lastn",
     "mp9",
     "portal",
+    "demo",
     "directory",
     "question",
 )
@@ -172,6 +174,9 @@ async def _run(only: str | None, patients: int, resources: int, events: int, org
         if only in (None, "memory"):
             figures += _memory(nodes, idle)
         figures += await _width(nodes, only, resources)
+    if only in (None, "demo"):
+        _say("the start of the demo")
+        figures += await start.starts()
     if only in (None, "directory"):
         _say(f"a directory of {organisations:,} organisations")
         figures += await directory.at_size(organisations)

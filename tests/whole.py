@@ -120,7 +120,7 @@ async def signed_only(country: Nation) -> None:
 
 def presented(requester: Requester, audience: str, scope: str = "bgz") -> Presentation:
     """What the requester presents for a scope, to the authorisation server with issuer `audience`."""
-    beside = [dezi_credential(requester.statement)]
+    beside = [dezi_credential(requester.statement, requester.wallet.did)]
     return requester.wallet.present(Definitions.load().of([scope]), audience=audience, beside=beside)
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 import asyncpg
+import structlog
 
 from schakel import (
     certifying,
@@ -35,7 +36,7 @@ from schakel.gateway import Gateway, prepare
 from schakel.generic.addressing import Directories
 from schakel.generic.addressing.medmij_lists import MedmijLists
 from schakel.generic.authorisation import Policy, policy_with
-from schakel.generic.consent import ConsentOffice, Grounds
+from schakel.generic.consent import Candidates, ConsentOffice, Grounds
 from schakel.generic.consent.mitz import Mitz
 from schakel.generic.identity import (
     AssertionSigner,
@@ -58,6 +59,7 @@ from schakel.http.node import (
 )
 from schakel.http.rates import Rated, Rates
 from schakel.kernel.outcomes import Invalid
+from schakel.kernel.values import taking_test_numbers
 from schakel.network import (
     Finder,
     HolderRules,
@@ -81,6 +83,8 @@ from schakel.store.resources import Limits, Store
 from schakel.store.tenants import tenant_of
 from schakel.store.writing import RidBlocks
 
+_log = structlog.get_logger("schakel.node")
+
 VERSIONS: tuple[Version, ...] = ("stu3", "r4")
 
 
@@ -95,6 +99,9 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
     )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(disconnect, pool)
+        stack.enter_context(taking_test_numbers(settings.test_bsns))
+        if settings.test_bsns:
+            _log.warning("test-numbers-are-taken", number=len(settings.test_bsns), setting="test_bsns")
         verdicts = await stack.enter_async_context(certifying.verdicts(settings))
         dezi = await stack.enter_async_context(professionals.dezi(settings))
         trust = dezi.trust if dezi else None
@@ -132,6 +139,7 @@ async def node(settings: Settings) -> AsyncIterator[Node]:
         worker = Worker(pool, parameters, Reindexing(parameters).kinds())
         await stack.enter_async_context(worker.working())
         logs = {slug: one.log for slug, one in composed.organisations.items()}
+        await stack.enter_async_context(consenting.reviewed(settings.organisations, offices, logs))
         await stack.enter_async_context(keeping.kept(settings, pool, logs))
         await stack.enter_async_context(publishing.publishing(settings, pool))
         await stack.enter_async_context(finding.kept_in_step(settings, pool))
@@ -211,6 +219,10 @@ async def _compose(
             log_page=own_doors.log_page,
             localiser=index.localiser(organisation.slug),
             registrations=index.office(organisation, tenant, consent.objections, log),
+            facilities={
+                "localisation": index.facilities.get(organisation.slug, {}),
+                "consent": {"mitz": mitz.facility} if mitz else {},
+            },
         )
     telling = publishing.Telling(settings, pool, rids, _store_limits(limits), _search_limits(limits), served)
     told = await telling.told()
@@ -319,7 +331,7 @@ def _organisation(
         server=Rated(server, rates, lambda grant: grant.requester),
         policy=policy,
         consent=consent.desk,
-        recorded=grounds,
+        candidates=Candidates(pool, tenant),
         log=log,
         addresses=directory,
         most_entries=settings.limits.guarded_entries,

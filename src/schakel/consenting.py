@@ -3,11 +3,13 @@ organisation decided about acute care and emergencies."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 
 import asyncpg
+import structlog
 
 from schakel.config import Organisation, Settings
 from schakel.facilities import Facility, FacilityRules
@@ -20,6 +22,7 @@ from schakel.generic.consent import (
     ConsentOffice,
     ConsentQuestion,
     Emergencies,
+    EmergencyAccess,
     EmergencyPolicy,
     Grounds,
     NotifyClients,
@@ -35,7 +38,14 @@ from schakel.generic.consent.once import Once
 from schakel.generic.logging import AuditLog, Event
 from schakel.generic.logging.events import LoggedPerson
 from schakel.kernel import tls
+from schakel.kernel.background import beside, repeated
 from schakel.kernel.outcomes import Invalid
+from schakel.store.connection import Connection
+
+_log = structlog.get_logger("schakel.consent")
+
+_LOOK_SECONDS = 30.0
+"""Between two looks for emergencies that are past their term."""
 
 
 @asynccontextmanager
@@ -137,8 +147,50 @@ def _emergency(organisation: Organisation) -> EmergencyPolicy | None:
     if given is None:
         return None
     return EmergencyPolicy(
-        given.document, given.dated, given.review_hours, frozenset(given.levels), given.overrides_objection
+        given.document,
+        given.dated,
+        given.review_hours,
+        frozenset(given.levels),
+        given.overrides_objection,
+        given.rejected_days,
     )
+
+
+@asynccontextmanager
+async def reviewed(
+    organisations: Sequence[Organisation], offices: Mapping[str, ConsentOffice], logs: Mapping[str, AuditLog]
+) -> AsyncIterator[None]:
+    """Writes down which emergencies have gone past their term without a second look, until the end of the block."""
+
+    async def turn() -> bool:
+        for one in organisations:
+            telling = partial(_tell_overdue, one, logs[one.slug])
+            if cases := await offices[one.slug].emergencies.find_overdue(telling):
+                _log.warning("break-glass-overdue", organisation=one.slug, cases=cases)
+        return False
+
+    async with beside(repeated(turn, _LOOK_SECONDS, _log, "break-glass-not-reviewed")):
+        yield
+
+
+async def _tell_overdue(
+    organisation: Organisation, log: AuditLog, connection: Connection, case: EmergencyAccess
+) -> None:
+    event = Event(
+        subtype="break-glass-review",
+        action="R",
+        outcome="0",
+        requester=case.requester,
+        holder=organisation.ura,
+        holder_name=organisation.name,
+        patient=case.patient,
+        ground=case.id,
+        ground_kind="break-glass",
+        token=case.token,
+        reason="overdue",
+        explanation=f"nobody looked at it by {case.due:%Y-%m-%d %H:%M} UTC",
+    )
+    await log.write_within(connection, event)
 
 
 def _witness(organisation: Organisation, log: AuditLog) -> Witness:

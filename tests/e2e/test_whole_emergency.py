@@ -3,6 +3,7 @@ holder decided otherwise, and never unseen."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -27,6 +28,7 @@ from tests.whole import (
     stored,
 )
 
+from schakel import consenting
 from schakel.store.embedded import EmbeddedServer
 
 WHY = {"X-Emergency-Reason": "bewusteloos binnengebracht"}
@@ -109,7 +111,7 @@ async def test_without_a_policy_nobody_gets_anything_in_an_emergency(
 
 
 async def test_an_emergency_is_a_case_that_an_officer_judges_and_the_patient_reads(
-    country: Nation, node: RunningNode, capsys: pytest.CaptureFixture[str]
+    country: Nation, node: RunningNode, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asker = await Asker.presenting(country, node)
     assert await reason(node, await asker.search(ALLOWS)) == "no-ground"
@@ -130,11 +132,27 @@ async def test_an_emergency_is_a_case_that_an_officer_judges_and_the_patient_rea
     await node.node.pool.execute("UPDATE emergency_access SET due = now() - interval '1 minute'")
     [late] = await cases(node)
     assert late["overdue"]
+    monkeypatch.setattr("schakel.consenting._LOOK_SECONDS", 0.01)
+    organisation = node.node.organisations["a"]
+    offices, logs = {"a": organisation.consent}, {"a": organisation.log}
+    async with consenting.reviewed(node.settings.organisations, offices, logs):
+        async with asyncio.timeout(30):
+            while "niet op tijd gebeurd" not in await page(node, ALLOWS):  # noqa: ASYNC110 # no door tells when
+                await asyncio.sleep(0.05)
+    assert kinds(await events(node, patient__identifier=ALLOWS)).count("break-glass-review") == 1
 
     judgement = {"accepted": False, "by": "A. Bakker", "note": "not an emergency"}
     assert (await own(node, "POST", f"emergencies/{case['id']}", judgement))["accepted"] is False
     assert (await cases(node), [one["id"] for one in await cases(node, judged=True)]) == ([], [case["id"]])
     assert await reason(node, await asker.search(ALLOWS, **WHY)) == "break-glass-rejected"
+    again = await Asker.presenting(country, node)
+    assert await reason(node, await again.search(ALLOWS, **WHY)) == "break-glass-rejected"
+    assert keys(await again.search(ALSO_ALLOWS, **WHY)) == {"Condition/also"}
+    await node.node.pool.execute(
+        "UPDATE emergency_access SET judged = now() - interval '31 days' WHERE NOT accepted"
+    )
+    later = await Asker.presenting(country, node)
+    assert keys(await later.search(ALLOWS, **WHY)) == {"Condition/allows"}
     assert "break-glass-review" in kinds(await events(node, patient__identifier=ALLOWS))
     text = await page(node, ALLOWS)
     assert "Het was niet terecht." in text and WHY["X-Emergency-Reason"] in text

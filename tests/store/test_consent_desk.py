@@ -37,9 +37,10 @@ from tests.nodes import databases
 
 from schakel.facilities import FacilityAway
 from schakel.generic.consent import (
+    EmergencyAccess,
     Permission,
 )
-from schakel.kernel.outcomes import Conflict, Invalid, NotFound
+from schakel.kernel.outcomes import Busy, Conflict, Invalid, NotFound
 from schakel.store.database import connect
 from schakel.store.embedded import EmbeddedServer
 
@@ -445,6 +446,52 @@ async def test_a_case_that_was_not_accepted_gives_no_more_access(opened: Open) -
         await here.emergencies.judge(permission.id, accepted=False, by="F. Gaard")
     await here.emergencies.judge(permission.id, accepted=False, by="F. Gaard", note="no emergency")
     assert await here.refused(IN_EMERGENCY) == "break-glass-rejected"
+
+
+@pytest.mark.parametrize(
+    ("change", "days", "let_in"),
+    [
+        ({}, 29, False),
+        ({"emergency": "another one"}, 0, False),
+        ({}, 31, True),
+        ({"user_id": "900000099"}, 0, True),
+        ({"patient": OTHER_BSN}, 0, True),
+        ({"requester": "90000099"}, 0, True),
+    ],
+)
+async def test_who_was_not_accepted_has_no_other_emergency_with_that_patient_for_a_while(
+    opened: Open, pool: asyncpg.Pool, change: dict[str, Any], days: int, let_in: bool
+) -> None:
+    here = await opened(emergency=POLICY)
+    permission = await here.desk.permit(IN_EMERGENCY)
+    await here.emergencies.judge(permission.id, accepted=False, by="F. Gaard", note="no emergency")
+    await pool.execute("UPDATE emergency_access SET judged = judged - $1 * interval '1 day'", days)
+    again = replace(IN_EMERGENCY, token="another token", **change)
+    if let_in:
+        assert (await here.desk.permit(again)).kind == "break-glass"
+    else:
+        assert await here.refused(again) == "break-glass-rejected"
+
+
+async def test_that_nobody_looked_in_time_is_told_once_or_not_at_all(
+    opened: Open, pool: asyncpg.Pool
+) -> None:
+    here = await opened(emergency=POLICY)
+    permission = await here.desk.permit(IN_EMERGENCY)
+    told: list[str] = []
+
+    async def telling(_: object, case: EmergencyAccess) -> None:
+        told.append(case.id)
+
+    async def away(_: object, case: EmergencyAccess) -> None:
+        raise ConnectionError(case.id)
+
+    assert await here.emergencies.find_overdue(telling) == 0
+    await pool.execute("UPDATE emergency_access SET due = now() - interval '1 second' WHERE tenant = 1")
+    with pytest.raises(Busy):
+        await here.emergencies.find_overdue(away)
+    assert [await here.emergencies.find_overdue(telling) for _ in range(2)] == [1, 0]
+    assert told == [permission.id]
 
 
 async def test_a_case_past_its_term_is_overdue(opened: Open, pool: asyncpg.Pool) -> None:

@@ -24,6 +24,13 @@ async def test_only_what_has_expired_of_these_tenants_is_removed(fresh_database:
         elsewhere = await other.open(PATIENT, str(uuid.uuid4()))
         away, waits = await own.begin("nl"), await own.begin("nl")
         async with pool.acquire() as connection:
+            await connection.executemany(
+                "INSERT INTO token_patient (tenant, token, patient, expires) VALUES ($1, $2, $3, now() + $4)",
+                [
+                    (tenant, token, PATIENT, timedelta(minutes=minutes))
+                    for tenant, token, minutes in ((1, "over", -1), (1, "lives", 9), (2, "elsewhere", -1))
+                ],
+            )
             for table, column, value in (
                 ("page_session", "subject", PATIENT),
                 ("page_login", "id", uuid.UUID(away.id)),
@@ -37,15 +44,18 @@ async def test_only_what_has_expired_of_these_tenants_is_removed(fresh_database:
                 stays.encode(),
             )
             async with expiring.expiring(pool, [1]):
+                # The last of the tables.
                 for _ in range(100):
-                    if await connection.fetchval("SELECT count(*) FROM page_session") == 2:
+                    if await connection.fetchval("SELECT count(*) FROM token_patient") == 2:
                         break
                     await asyncio.sleep(0.05)
             kept = await connection.fetch(
                 "SELECT tenant, secret = sha256($1) AS stays FROM page_session", stays.encode()
             )
             logins = await connection.fetchval("SELECT count(*) FROM page_login")
+            given = await connection.fetch("SELECT token FROM token_patient ORDER BY token")
         assert {(row["tenant"], row["stays"]) for row in kept} == {(1, True), (2, False)} and logins == 1
+        assert [row["token"] for row in given] == ["elsewhere", "lives"]
         assert await own.find(over) is None and await other.find(elsewhere) is None
         found = await own.find(stays)
         assert found is not None and found.subject == PATIENT

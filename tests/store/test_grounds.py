@@ -71,6 +71,20 @@ async def write(grounds: Kept, **changes: Any) -> Ground:
     return await grounds.write(members.pop("requester"), members.pop("patient"), **members)
 
 
+async def test_a_ground_of_which_the_log_cannot_be_told_is_none_and_one_stays_as_it_is(grounds: Kept) -> None:
+    async def away(_: object, ground: Ground) -> None:
+        raise Busy(f"the log is away: {ground.reason}")
+
+    with pytest.raises(Busy):
+        await write(grounds, told=away)
+    assert await grounds.list(patient=PATIENT) == []
+    kept = await write(grounds)
+    with pytest.raises(Busy):
+        await grounds.end(kept.id, away)
+    [still] = await grounds.list(patient=PATIENT)
+    assert still == kept and still.ended is None
+
+
 async def test_a_ground_permits_what_it_says(grounds: Kept) -> None:
     written = await write(grounds)
     assert (written.exchange, written.queries, written.reason) == ("bgz", (), "referral")
@@ -110,7 +124,6 @@ async def test_a_ground_of_a_neighbour_permits_nothing(grounds: Kept, pool: asyn
     neighbour = Kept(pool, 2)
     assert await neighbour.permits(REQUESTER, PATIENT, "bgz") is None
     assert await neighbour.list() == []
-    assert await neighbour.patients(REQUESTER, "bgz") == []
     with pytest.raises(NotFound):
         await neighbour.end(written.id)
     assert await grounds.permits(REQUESTER, PATIENT, "bgz") == written
@@ -138,18 +151,6 @@ async def test_ending_a_ground_leaves_the_other_in_force(grounds: Kept) -> None:
     assert await grounds.permits(REQUESTER, PATIENT, "bgz") == first
     await grounds.end(first.id)
     assert await grounds.permits(REQUESTER, PATIENT, "bgz") == second
-
-
-async def test_patients_are_those_with_a_ground_in_force(grounds: Kept) -> None:
-    await write(grounds)
-    await write(grounds, until=now() + timedelta(days=2))
-    ended = await write(grounds, patient=OTHER)
-    assert await grounds.patients(REQUESTER, "bgz") == [PATIENT, OTHER]
-    await grounds.end(ended.id)
-    assert await grounds.patients(REQUESTER, "bgz") == [PATIENT]
-    assert await grounds.patients(STRANGER, "bgz") == []
-    await write(grounds, patient=OTHER, exchange="", queries=(QUERY,))
-    assert await grounds.patients(REQUESTER, "") == []
 
 
 async def test_grounds_are_listed_by_patient_requester_and_whether_they_stand(grounds: Kept) -> None:

@@ -39,6 +39,13 @@ class BreakGlass(Section):
         description="levels of assurance (URIs) at which the user must have proved who they are",
         min_length=1,
     )
+    rejected_days: int = Field(
+        30,
+        description="days in which a professional of whom an emergency was not accepted has no other with the same "
+        "patient",
+        ge=0,
+        le=3650,
+    )
     overrides_objection: bool = Field(
         False,
         description="the written policy names the case of a patient who objected; risk: a recorded objection no longer "

@@ -15,9 +15,11 @@ import orjson
 
 from schakel.fhir.search import encode
 from schakel.gateway.minimise import Minimised
+from schakel.gateway.naming import only_bsn, parameters
+from schakel.gateway.parts import Call
 from schakel.generic.authorisation import Facts, Row, Verdict
 from schakel.generic.consent import Permission
-from schakel.generic.identity import Caller, Grant
+from schakel.generic.identity import Caller, Grant, TokenElsewhereError
 from schakel.generic.logging import Event
 from schakel.generic.logging.events import Action
 from schakel.generic.logging.events import Outcome as LogOutcome
@@ -70,6 +72,12 @@ class Decision:
     checks: list[tuple[str, float]] = field(default_factory=list)
     since: float = field(default_factory=time.perf_counter)
 
+    @property
+    def about(self) -> str:
+        """The BSN of the patient in whose log it stands: of the one whose data are asked or, while that is not settled,
+        of the one whom the request names. What the caller is told depends on `patient` alone."""
+        return self.patient or only_bsn(self.request, self.interaction)
+
     def check(self, name: str) -> None:
         """Writes down that a check was made, and the milliseconds since the one before."""
         moment = time.perf_counter()
@@ -93,7 +101,7 @@ class Decision:
             "holder": {"ura": self.holder.ura, "name": self.holder.name},
             "requester": self._requester(),
             "asked": self._asked(),
-            "patient": self.patient,
+            "patient": self.about,
             "row": self._row(),
             "facts": self.facts,
             "ground": self._ground(),
@@ -130,7 +138,7 @@ class Decision:
             assurance=grant.assurance,
             purpose=self.facts.purpose if self.facts else grant.purpose,
             treatment_relation=grant.treatment_relation,
-            patient=self.patient,
+            patient=self.about,
             query=request_line(self.request),
             request_id=self.caller.request_id,
             token=grant.jti,
@@ -212,6 +220,31 @@ class Decision:
         }
 
 
+def token_refused(holder: Holder, call: Call, base: str, refused: TokenElsewhereError) -> Event:
+    """A token that was shown by somebody who did not prove that it is theirs, as an event: whose it is and how it was
+    shown. Whom the request names does not stand in it, since nobody knows who named them."""
+    grant, asked = refused.grant, trace.current()
+    return Event(
+        subtype="token",
+        action="E",
+        outcome="4",
+        reason=refused.kind,
+        explanation=refused.message,
+        requester=grant.requester,
+        requester_name=grant.requester_name,
+        holder=holder.ura,
+        holder_name=holder.name,
+        patient=grant.patient,
+        query=request_line(replace(call.request, query="", body=b"")),
+        request_id=call.caller.request_id,
+        token=grant.jti,
+        network_address=call.caller.network_address,
+        holder_address=base,
+        trace=asked.parent if asked else "",
+        correlation=asked.correlation if asked else "",
+    )
+
+
 def _subtype(interaction: Interaction | None) -> str:
     """The kind of an interaction as the log names it."""
     match interaction.kind if interaction else "":
@@ -227,7 +260,6 @@ def _subtype(interaction: Interaction | None) -> str:
 
 def request_line(request: Request) -> str:
     """The request as it was made; the form of a search is shown as the query it stands for."""
-    form = request.body.decode("utf-8", "replace") if request.path.endswith("/_search") else ""
-    text = "&".join(part for part in (request.query, form) if part)
+    text = parameters(request)
     line = f"{request.method} {request.path}?{text}" if text else f"{request.method} {request.path}"
     return line if len(line) <= MOST_LOGGED else f"{line[:MOST_LOGGED]}..."

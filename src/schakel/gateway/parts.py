@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from schakel.fhir.definitions import Version
@@ -38,7 +39,7 @@ class Identification(Protocol):
     """Who asks: the authorisation server."""
 
     async def identify(self, caller: Caller) -> Grant:
-        """What the caller's token says. Raises `Unauthenticated`."""
+        """What the caller's token says. Raises `Unauthenticated`; `TokenElsewhereError` when it is somebody else's."""
         ...
 
 
@@ -91,11 +92,15 @@ class Consent(Protocol):
         ...
 
 
-class Recorded(Protocol):
-    """The grounds that the organisation wrote down."""
+class Candidates(Protocol):
+    """Among whose data a resource that names no patient is looked for. To be among them permits nothing."""
 
-    async def patients(self, requester: str, exchange: str) -> list[str]:
-        """The BSNs of which this requester may have this exchange."""
+    async def given(self, token: str, patient: str, expires: datetime) -> None:
+        """Keeps that data of this patient (BSN) is given under this token. Raises `Busy`."""
+        ...
+
+    async def of(self, requester: str, exchange: str, token: str) -> list[str]:
+        """The BSNs, those of this token first. Raises `Busy`."""
         ...
 
 

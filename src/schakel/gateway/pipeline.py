@@ -18,7 +18,7 @@ from typing import Literal
 from schakel.facilities import FacilityAway
 from schakel.gateway.acts import Acts
 from schakel.gateway.batch import Batch, read_bundle
-from schakel.gateway.decision import Decision, Holder
+from schakel.gateway.decision import Decision, Holder, token_refused
 from schakel.gateway.delivery import Delivery
 from schakel.gateway.emergency import reason_of
 from schakel.gateway.notifications import Notifications
@@ -27,15 +27,15 @@ from schakel.gateway.parts import (
     Addresses,
     Authorisation,
     Call,
+    Candidates,
     Consent,
     Identification,
     Log,
-    Recorded,
 )
 from schakel.gateway.targets import Refused, Target, Targets
 from schakel.generic.authorisation import Facts, GroundKind
 from schakel.generic.consent import ConsentQuestion, Permission
-from schakel.generic.identity import Grant
+from schakel.generic.identity import Grant, TokenElsewhereError
 from schakel.generic.logging.events import Outcome as LogOutcome
 from schakel.kernel.outcomes import Busy, Forbidden, NotSupported, Outcome
 from schakel.server import Answer, FhirService, Interaction, Request, capabilities
@@ -59,7 +59,7 @@ class Gateway:
         server: Identification,
         policy: Authorisation,
         consent: Consent,
-        recorded: Recorded,
+        candidates: Candidates,
         log: Log,
         addresses: Addresses,
         most_entries: int,
@@ -71,7 +71,8 @@ class Gateway:
         self._policy = policy
         self._consent = consent
         self._log = log
-        self._targets = Targets(service, policy, recorded)
+        self._candidates = candidates
+        self._targets = Targets(service, policy, candidates)
         self._acts = Acts(service, self._targets, Notifications(ura, service, addresses))
 
     @property
@@ -86,10 +87,18 @@ class Gateway:
             possible = self._policy.possible(request.version)
             return Answer(200, capabilities.statement(request.version, base, possible))
         began = time.perf_counter()
-        grant = await self._server.identify(call.caller)
+        grant = await self._identified(call, base)
         if not request.path and request.method == "POST" and request.body:
             return await self._bundle(call, grant, base, began)
         return await self._one(request, call, grant, base, began)
+
+    async def _identified(self, call: Call, base: str) -> Grant:
+        """Who asks. That a token was shown by somebody else than it was given to is written down before it is told."""
+        try:
+            return await self._server.identify(call.caller)
+        except TokenElsewhereError as refused:
+            await self._log.write(token_refused(self._holder, call, base, refused))
+            raise
 
     async def _one(
         self, request: Request, call: Call, grant: Grant, base: str, began: float | None = None
@@ -150,9 +159,9 @@ class Gateway:
             act = await self._acts.delivered(target, delivery, request, grant, decision.base)
         decision.kept(act.kept, act.written)
         decision.check("minimised")
-        await self._log.write(decision.event("0"), decision.json("0"))
         if decision.patient:
-            self._targets.permitted(grant.jti, decision.patient)
+            await self._candidates.given(grant.jti, decision.patient, grant.expires)
+        await self._log.write(decision.event("0"), decision.json("0"))
         return _with_decision(await act.finish(), decision)
 
     # -- the steps, where they need more than a line -------------------------------------------------------

@@ -6,7 +6,6 @@ looked up here, and one that is not here is refused like one that may not be see
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from dataclasses import dataclass, replace
 from schakel.fhir.definitions import Version
 from schakel.gateway.disclosure import Disclosure
 from schakel.gateway.minimise import Item, Subject, about, foreign
-from schakel.gateway.parts import Authorisation, Recorded
+from schakel.gateway.parts import Authorisation, Candidates
 from schakel.gateway.tasks import Task, Tasks
 from schakel.generic.authorisation import ANY, Judgement, PatientNamed, Row, listed_form
 from schakel.generic.authorisation.model import Tie
@@ -23,9 +22,6 @@ from schakel.kernel.outcomes import Gone, NotFound, Outcome
 from schakel.server import FhirService, Interaction, Request
 from schakel.server.answer import search_path
 from schakel.sources import Stored
-
-_MOST_TOKENS = 10_000
-_MOST_EACH = 200
 
 
 class Refused(Exception):
@@ -68,25 +64,14 @@ class Targets:
         self,
         service: FhirService,
         policy: Authorisation,
-        recorded: Recorded,
+        candidates: Candidates,
     ) -> None:
         self._service = service
         self._policy = policy
-        self._recorded = recorded
+        self._candidates = candidates
         self._facts = Disclosure(service, ())
         self._disclosures: dict[str, Disclosure] = {}
         self._tasks = Tasks(service)
-        self._permitted: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
-
-    def permitted(self, token: str, patient: str) -> None:
-        """Remembers that data of this patient (BSN) was given under this token: a resource that names no patient may
-        then be looked for among theirs. It permits nothing."""
-        patients = self._permitted.setdefault(token, OrderedDict())
-        patients[patient] = None
-        if len(patients) > _MOST_EACH:
-            patients.popitem(last=False)
-        if len(self._permitted) > _MOST_TOKENS:
-            self._permitted.popitem(last=False)
 
     async def target(self, grant: Grant, asked: Interaction, judgement: Judgement) -> Target:
         """The target of a judged request. `asked` has the query that was judged: of a page the one that made it.
@@ -149,8 +134,7 @@ class Targets:
             places = await self._of_tasks(grant, version, named or "", patients)
         else:
             if named is None:
-                recorded = await self._recorded.patients(grant.requester, row.exchange)
-                patients = list(dict.fromkeys((*self._permitted.get(grant.jti, ()), *recorded)))
+                patients = await self._candidates.of(grant.requester, row.exchange, grant.jti)
             places = [_Place(self.disclosure(row.exchange), patients, ())]
         for place in places:
             found = await place.disclosure.release(version, item, place.patients, whose)

@@ -51,9 +51,10 @@ class ConsentRoutes:
             exchanges=exchanges,
             reason=text_in(table, "reason", needed=False),
             by=text_in(table, "by"),
+            told=lambda connection, made: organisation.log.write_within(
+                connection, _objection_event(organisation, made, "C", made.made_by)
+            ),
         )
-        # Were this not written down, the objection stands all the same: that refuses, it gives nothing away.
-        await organisation.log.write(_objection_event(organisation, objection, "C", objection.made_by))
         return as_json(_objection(objection), 201)
 
     async def find_objections(self, request: Request) -> Response:
@@ -73,10 +74,14 @@ class ConsentRoutes:
         organisation = self._node.own(request)
         table = await asked(request, ("by",), ())
         name, by = request.path_params["id"], text_in(table, "by")
-        objections = organisation.consent.objections
-        # Written down first: from then on more may be given.
-        await organisation.log.write(_objection_event(organisation, await objections.get(name), "U", by))
-        return as_json(_objection(await objections.end(name, by=by)))
+        ended = await organisation.consent.objections.end(
+            name,
+            by=by,
+            told=lambda connection, gone: organisation.log.write_within(
+                connection, _objection_event(organisation, gone, "U", by)
+            ),
+        )
+        return as_json(_objection(ended))
 
     async def emergencies(self, request: Request) -> Response:
         """Access in emergencies that waits for a second look (GET); with `judged=true` what was looked at."""
@@ -104,22 +109,26 @@ class ConsentRoutes:
             accepted=accepted,
             by=text_in(table, "by"),
             note=text_in(table, "note", needed=False),
-        )
-        await organisation.log.write(
-            own_event(
-                organisation,
-                "break-glass-review",
-                "U",
-                requester=case.requester,
-                patient=case.patient,
-                ground=case.id,
-                ground_kind="break-glass",
-                token=case.token,
-                reason="accepted" if accepted else "not-accepted",
-                explanation=f"by {case.judge}" + (f": {case.note}" if case.note else ""),
-            )
+            told=lambda connection, case: organisation.log.write_within(
+                connection, _review_event(organisation, case)
+            ),
         )
         return as_json(_emergency(case))
+
+
+def _review_event(organisation: OrganisationServices, case: EmergencyAccess) -> Event:
+    return own_event(
+        organisation,
+        "break-glass-review",
+        "U",
+        requester=case.requester,
+        patient=case.patient,
+        ground=case.id,
+        ground_kind="break-glass",
+        token=case.token,
+        reason="accepted" if case.accepted else "not-accepted",
+        explanation=f"by {case.judge}" + (f": {case.note}" if case.note else ""),
+    )
 
 
 def own_event(

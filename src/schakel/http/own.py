@@ -15,14 +15,16 @@ from schakel.fhir.search import pairs_of
 from schakel.generic.authorisation import listed_form
 from schakel.generic.consent import Ground
 from schakel.generic.consent.grounds import MAX_QUERIES
+from schakel.generic.consent.telling import Told
 from schakel.generic.logging import Event
 from schakel.http.node import Node, OrganisationServices
 from schakel.http.professionals import logged_in
 from schakel.http.reading import as_json, json_object, read_limited
 from schakel.http.streaming import as_events, wants_events
 from schakel.kernel.clock import instant, new_id
-from schakel.kernel.outcomes import Busy, Invalid, naming
+from schakel.kernel.outcomes import Invalid, naming
 from schakel.kernel.values import Bsn, Ura
+from schakel.store.connection import Connection
 
 _GROUND = {"requester", "patient", "exchange", "queries", "until", "reason", "kind", "task"}
 
@@ -102,19 +104,14 @@ class Own:
             reason=table["reason"],
             kind=kind,
             task=task,
+            told=_telling(organisation, "C"),
         )
-        try:
-            await organisation.log.write(_ground_event(organisation, ground, "C"))
-        except Busy:
-            await organisation.grounds.end(ground.id)  # What is not written down permits nothing.
-            raise
         return as_json(_ground(ground), 201)
 
     async def end_ground(self, request: Request) -> Response:
         """Ends a ground."""
         organisation = self._node.own(request)
-        ground = await organisation.grounds.end(request.path_params["id"])
-        await organisation.log.write(_ground_event(organisation, ground, "U"))
+        ground = await organisation.grounds.end(request.path_params["id"], _telling(organisation, "U"))
         return as_json(_ground(ground))
 
 
@@ -137,6 +134,15 @@ def _ground(ground: Ground) -> dict[str, Any]:
         "made": instant(ground.made),
         "ended": instant(ground.ended) if ground.ended else None,
     }
+
+
+def _telling(organisation: OrganisationServices, action: Literal["C", "U"]) -> Told[Ground]:
+    """Writes a ground down in the log, in the transaction that changes it."""
+
+    async def told(connection: Connection, ground: Ground) -> None:
+        await organisation.log.write_within(connection, _ground_event(organisation, ground, action))
+
+    return told
 
 
 def _ground_event(organisation: OrganisationServices, ground: Ground, action: Literal["C", "U"]) -> Event:

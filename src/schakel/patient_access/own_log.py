@@ -53,6 +53,8 @@ look, and what came of that look."""
 
 EMERGENCY = "break-glass"
 REVIEW = "break-glass-review"
+OVERDUE = "overdue"
+"""Why there is a line about a second look that was not given: its term has passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,8 @@ def questions(
     """What the log of one organisation has of the questions about the patient with this BSN, each the newest event
     first; one with `most` events has more than that. `reviews` are the second looks at emergencies of this patient."""
     masked = text_mask(bsn)
-    judged = {one.event.ground: one.event.reason for one in reversed(list(reviews))}
+    looks = [one.event for one in reversed(list(reviews))]
+    judged = {look.ground: look.reason for look in looks if look.reason != OVERDUE}
     return [_question(group, masked, judged, most) for group in found]
 
 
@@ -196,7 +199,7 @@ def _readable(logged: Logged, masked: Callable[[str], str]) -> Resource:
 
 def _is_bare_bsn(text: str) -> bool:
     """Whether what a caller sent as an id of its own is a BSN by its looks."""
-    return len(text) == 9 and text.isascii() and text.isdigit() and Bsn.passes(text)
+    return Bsn.fits(text)
 
 
 def _narrative(event: Resource) -> str:

@@ -12,14 +12,14 @@ from schakel.kernel.background import beside, repeated
 from schakel.store.connection import acquire
 
 _SECONDS = 30.0
-_TABLES = ("dezi_login", "page_login", "page_session")
+_TABLES = ("dezi_login", "page_login", "page_session", "token_patient")
 _log = structlog.get_logger("schakel.store")
 
 
 @asynccontextmanager
 async def expiring(pool: asyncpg.Pool, tenants: Collection[int]) -> AsyncIterator[None]:
-    """Removes the logins and sessions of these tenants that have ended, with what they say of a person, until the end
-    of the block."""
+    """Removes what has expired of these tenants, with what it says of a person, until the end of the block: logins,
+    sessions, and of whom data was given under a token."""
 
     async def clean() -> bool:
         async with acquire(pool) as connection:

@@ -3,11 +3,12 @@
 `ConsentDesk.permit` answers a `ConsentQuestion` with a `Permission`, or raises `ConsentRefused`; read `desk` first, its
 order is the rule. Behind it: `Grounds` and `Objections` that the organisation recorded, `mitz` (the closed question,
 subscriptions, notifications), `Choices` that Mitz told us of, and `Emergencies` with their second look. `ConsentOffice`
-is all of it for one organisation.
+is all of it for one organisation. `Candidates` says for whom to ask when a resource names no patient.
 
 Standard: Mitz, handbook "Open en gesloten autorisatievraag" 3.8.2.
 """
 
+from schakel.generic.consent.candidates import Candidates
 from schakel.generic.consent.choices import Choice, Choices, Notice
 from schakel.generic.consent.desk import AcutePolicy, ConsentDesk
 from schakel.generic.consent.emergency import Emergencies, EmergencyAccess, EmergencyPolicy
@@ -26,6 +27,7 @@ from schakel.generic.consent.subscriptions import (
 
 __all__ = [
     "AcutePolicy",
+    "Candidates",
     "Categories",
     "CategoryRow",
     "Choice",

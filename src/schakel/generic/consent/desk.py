@@ -133,11 +133,6 @@ class ConsentDesk:
             return await self._in_emergency(question, refusal, "no in Mitz")
         return await self._in_emergency(question, await self._why_not(question, said), "", said)
 
-    async def patients(self, requester: str, exchange: str) -> list[str]:
-        """The BSNs of which this requester may have this exchange by a recorded ground, objections left aside: `permit`
-        must be asked for each."""
-        return await self._grounds.patients(requester, exchange)
-
     def _known_categories(self) -> tuple[str, ...]:
         """The categories of data of this holder, none when its type has no row: then Mitz cannot be asked either."""
         try:
@@ -266,8 +261,11 @@ class ConsentDesk:
                 raise away
             if said is not None and said.refusal is not None and said.refusal.reason != "mitz-off":
                 raise said.refusal
-        case = await self._emergencies.open(question, reason, policy, objection)
-        if case.accepted is False:
+        rejected = await self._emergencies.rejected(question, policy)
+        if (
+            rejected
+            or (case := await self._emergencies.open(question, reason, policy, objection)).accepted is False
+        ):
             raise ConsentRefused("break-glass-rejected", "the holder's officer did not accept this emergency")
         return Permission(
             "break-glass",

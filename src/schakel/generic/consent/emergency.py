@@ -9,6 +9,7 @@ import asyncpg
 
 from schakel.generic.consent.model import ConsentQuestion
 from schakel.generic.consent.objections import checked_text, key_of
+from schakel.generic.consent.telling import Told, told_of
 from schakel.kernel.clock import now
 from schakel.kernel.outcomes import Conflict, NotFound
 from schakel.store.connection import acquire
@@ -26,7 +27,8 @@ class EmergencyPolicy:
     """What the holder decided, in a written policy: `document` names it, `dated` is its date.
 
     `hours` is the term of the second look, `levels` are the levels of assurance (URIs) that count as high.
-    `overrides_objection` is whether the policy names the case of a patient who objected.
+    `overrides_objection` is whether the policy names the case of a patient who objected. `rejected_days` is how long a
+    professional of whom an emergency was not accepted has no other with the same patient.
     """
 
     document: str
@@ -34,6 +36,7 @@ class EmergencyPolicy:
     hours: int
     levels: frozenset[str] = frozenset({HIGH})
     overrides_objection: bool = False
+    rejected_days: int = 30
 
     @property
     def named(self) -> str:
@@ -107,6 +110,33 @@ class Emergencies:
             )
         return _case(row)
 
+    async def rejected(self, question: ConsentQuestion, policy: EmergencyPolicy) -> bool:
+        """Whether an emergency of this professional with this patient was not accepted, in the days that count."""
+        async with acquire(self._pool) as connection:
+            found: bool = await connection.fetchval(
+                "SELECT EXISTS (SELECT FROM emergency_access WHERE tenant = $1 AND patient = $2 AND NOT accepted "
+                "AND requester = $3 AND user_id = $4 AND judged > now() - $5::interval)",
+                self._tenant,
+                question.patient,
+                question.requester,
+                question.user_id,
+                timedelta(days=policy.rejected_days),
+            )
+        return found
+
+    async def find_overdue(self, told: Told[EmergencyAccess]) -> int:
+        """How many cases have gone past their term without a second look since this was asked last; `told` is called
+        for each in the transaction that marks them."""
+        async with acquire(self._pool) as connection, connection.transaction():
+            rows = await connection.fetch(
+                "UPDATE emergency_access SET overdue_told = now() WHERE tenant = $1 AND judged IS NULL "
+                f"AND due < now() AND overdue_told IS NULL RETURNING {_COLUMNS}",
+                self._tenant,
+            )
+            for row in rows:
+                await told(connection, _case(row))
+        return len(rows)
+
     async def list(self, *, judged: bool = False) -> list[EmergencyAccess]:
         """The cases that wait for a second look, those that are due first; with `judged` the others, newest first."""
         async with acquire(self._pool) as connection:
@@ -134,12 +164,21 @@ class Emergencies:
             raise NotFound(_UNKNOWN, code="review-unknown")
         return _case(row)
 
-    async def judge(self, name: str, *, accepted: bool, by: str, note: str = "") -> EmergencyAccess:
-        """The second look, given once. Raises `NotFound`, `Conflict` when it was given, `Invalid`.
+    async def judge(
+        self,
+        name: str,
+        *,
+        accepted: bool,
+        by: str,
+        note: str = "",
+        told: Told[EmergencyAccess] | None = None,
+    ) -> EmergencyAccess:
+        """The second look, given once; `told` is called in its transaction. Raises `NotFound`, `Conflict` when it was
+        given, `Invalid`.
 
         A case that is not accepted needs a note.
         """
-        async with acquire(self._pool) as connection:
+        async with acquire(self._pool) as connection, connection.transaction():
             row = await connection.fetchrow(
                 "UPDATE emergency_access SET judged = now(), accepted = $3, judge = $4, note = $5 "
                 f"WHERE tenant = $1 AND id = $2 AND judged IS NULL RETURNING {_COLUMNS}",
@@ -149,13 +188,13 @@ class Emergencies:
                 checked_text(by, "by"),
                 checked_text(note, "note", needed=not accepted),
             )
-        if row is None:
-            before = await self.get(name)
-            raise Conflict(
-                f"this case was judged before, by {before.judge}; a judgement is given once",
-                code="review-given",
-            )
-        return _case(row)
+            if row is not None:
+                return await told_of(connection, _case(row), told)
+        before = await self.get(name)
+        raise Conflict(
+            f"this case was judged before, by {before.judge}; a judgement is given once",
+            code="review-given",
+        )
 
 
 _UNKNOWN = "no case has this id"

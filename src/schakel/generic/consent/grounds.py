@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import asyncpg
 
 from schakel.generic.consent.model import RECORDED, RecordedKind
+from schakel.generic.consent.telling import Told, told_of
 from schakel.kernel.clock import now
 from schakel.kernel.outcomes import Invalid, NotFound, TooCostly
 from schakel.kernel.values import Bsn, Ura
@@ -71,8 +72,9 @@ class Grounds:
         reason: str,
         kind: str = "recorded",
         task: str = "",
+        told: Told[Ground] | None = None,
     ) -> Ground:
-        """A new ground, kept. Raises `Invalid` naming the member that is wrong."""
+        """A new ground, kept; `told` is called in its transaction. Raises `Invalid` naming the member that is wrong."""
         row = (
             str(Ura(requester)),
             str(Bsn(patient)),
@@ -81,7 +83,7 @@ class Grounds:
             _checked_reason(reason),
             *_checked_kind(kind, task),
         )
-        async with acquire(self._pool) as connection:
+        async with acquire(self._pool) as connection, connection.transaction():
             written = await connection.fetchrow(
                 "INSERT INTO disclosure_ground "
                 "(tenant, requester, patient, exchange, queries, until, reason, kind, task) "
@@ -89,25 +91,25 @@ class Grounds:
                 self._tenant,
                 *row,
             )
-        return ground_of(written)
+            return await told_of(connection, ground_of(written), told)
 
-    async def end(self, ground_id: str) -> Ground:
-        """Withdraw a ground from this moment; one that was withdrawn before keeps its moment. Raises
-        `NotFound`."""
+    async def end(self, ground_id: str, told: Told[Ground] | None = None) -> Ground:
+        """Withdraw a ground from this moment; one that was withdrawn before keeps its moment. `told` is called in the
+        transaction. Raises `NotFound`."""
         try:
             key = uuid.UUID(ground_id)
         except ValueError:
             raise _unknown() from None
-        async with acquire(self._pool) as connection:
+        async with acquire(self._pool) as connection, connection.transaction():
             row = await connection.fetchrow(
                 "UPDATE disclosure_ground SET ended = coalesce(ended, now()) WHERE tenant = $1 AND id = $2 "
                 f"RETURNING {COLUMNS}",
                 self._tenant,
                 key,
             )
-        if row is None:
-            raise _unknown()
-        return ground_of(row)
+            if row is None:
+                raise _unknown()
+            return await told_of(connection, ground_of(row), told)
 
     async def explain(self, requester: str, patient: str, exchange: str, query: str = "") -> str:
         """Why no ground permits this: `no-ground`, `ground-ended` or `ground-expired`, by the last one
@@ -127,18 +129,6 @@ class Grounds:
         if ended is None:
             return "no-ground"
         return "ground-ended" if ended else "ground-expired"
-
-    async def patients(self, requester: str, exchange: str) -> list[str]:
-        """The BSNs of which this requester may have this exchange now."""
-        async with acquire(self._pool) as connection:
-            rows = await connection.fetch(
-                "SELECT DISTINCT patient FROM disclosure_ground WHERE tenant = $1 AND requester = $2 "
-                f"AND exchange <> '' AND exchange = $3 AND {ACTIVE} ORDER BY patient",
-                self._tenant,
-                requester,
-                exchange,
-            )
-        return [row["patient"] for row in rows]
 
     async def list(
         self, *, patient: str | None = None, requester: str | None = None, active: bool = False

@@ -11,6 +11,7 @@ from datetime import datetime
 import asyncpg
 
 from schakel.generic.consent.organisations import PROVIDER_CATEGORY
+from schakel.generic.consent.telling import Told, told_of
 from schakel.kernel.outcomes import Invalid, NotFound, TooCostly, naming
 from schakel.kernel.values import Bsn, Ura
 from schakel.store import outbox
@@ -65,8 +66,10 @@ class Objections:
         exchanges: Sequence[str] = (),
         reason: str = "",
         by: str,
+        told: Told[Objection] | None = None,
     ) -> Objection:
-        """A new objection, kept; it counts from now on. Raises `Invalid` naming the member that is wrong."""
+        """A new objection, kept; it counts from now on. `told` is called in its transaction. Raises `Invalid` naming
+        the member that is wrong."""
         with naming("patient"):
             bsn = str(Bsn(patient))
         for name, members in (
@@ -99,7 +102,7 @@ class Objections:
                 checked_text(by, "by"),
             )
             await outbox.tell(connection, self._tenant, outbox.OBJECTION, bsn)
-        return _objection(row)
+            return await told_of(connection, _objection(row), told)
 
     async def get(self, name: str) -> Objection:
         """Raises `NotFound`."""
@@ -113,8 +116,9 @@ class Objections:
             raise NotFound(_UNKNOWN, code="objection-unknown")
         return _objection(row)
 
-    async def end(self, name: str, *, by: str) -> Objection:
-        """The patient takes it back; one that ended before keeps its moment. Raises `NotFound`."""
+    async def end(self, name: str, *, by: str, told: Told[Objection] | None = None) -> Objection:
+        """The patient takes it back; one that ended before keeps its moment. `told` is called in the transaction.
+        Raises `NotFound`."""
         async with acquire(self._pool) as connection, connection.transaction():
             await outbox.enter(connection, self._tenant)
             row = await connection.fetchrow(
@@ -127,7 +131,7 @@ class Objections:
             if row is None:
                 raise NotFound(_UNKNOWN, code="objection-unknown")
             await outbox.tell(connection, self._tenant, outbox.OBJECTION, row["patient"])
-        return _objection(row)
+            return await told_of(connection, _objection(row), told)
 
     async def stands(self, connection: Connection, patient: str, exchange: str) -> bool:
         """Whether the patient objects to `exchange` as such: not to certain requesters alone."""

@@ -10,7 +10,7 @@ from schakel.generic.logging.events import Event
 from schakel.generic.logging.stored import EPOCH, Logged, logged
 from schakel.generic.logging.writer import AuditWriter
 from schakel.kernel.outcomes import Invalid, NotFound
-from schakel.store.connection import acquire
+from schakel.store.connection import Connection, acquire
 from schakel.store.database import pack, unpack
 
 
@@ -77,6 +77,11 @@ class AuditLog:
         Raises `Busy`: then do not do what was to be logged.
         """
         return await self._writer.write(self.tenant, event, decision)
+
+    async def write_within(self, connection: Connection, event: Event) -> str:
+        """The id of `event`, written in the transaction of `connection`, for an act that is itself a change in this
+        database: both are there or neither is."""
+        return await self._writer.write_within(connection, self.tenant, event)
 
     async def search(self, wanted: Wanted, count: int = 100) -> list[Logged]:
         """The first `count` events that are wanted, the newest first."""

@@ -23,7 +23,7 @@ from schakel.generic.logging.stored import to_json
 from schakel.kernel import trace
 from schakel.kernel.clock import now
 from schakel.kernel.outcomes import Busy, Fault, Outcome
-from schakel.store.connection import acquire
+from schakel.store.connection import Connection, acquire
 from schakel.store.database import pack
 
 _MAX_GROUP = 500
@@ -86,6 +86,18 @@ class AuditWriter:
         await done
         return str(key)
 
+    async def write_within(self, connection: Connection, tenant: int, event: Event) -> str:
+        """The id of `event`, written in the transaction of `connection`: it is in the log when that is committed, and
+        never was when it is not. Raises `Busy` when it could not be written, and `Fault` for an event that is no
+        event."""
+        key = _new_key()
+        row = _row(tenant, key, event, b"")
+        try:
+            await connection.execute(_INSERT, *([one] for one in row), timeout=_COMMIT_SECONDS)
+        except Exception as error:  # Its text may hold the event.
+            raise _unwritable(type(error).__name__) from None
+        return str(key)
+
     async def _work(self) -> None:
         """Commit groups until nobody waits."""
         try:
@@ -120,9 +132,11 @@ class AuditWriter:
 def _refuse(group: list[_Waiting], cause: str) -> None:
     for one in group:
         if not one.done.done():
-            one.done.set_exception(
-                Busy("the log cannot be written; try again later", code="log-unavailable", cause=cause)
-            )
+            one.done.set_exception(_unwritable(cause))
+
+
+def _unwritable(cause: str) -> Busy:
+    return Busy("the log cannot be written; try again later", code="log-unavailable", cause=cause)
 
 
 def _row(tenant: int, key: uuid.UUID, event: Event, decided: bytes) -> _Row:

@@ -78,6 +78,11 @@ class Mitz:
         self._content_type = content_type
         self._identify = identify
 
+    @property
+    def facility(self) -> Facility:
+        """How Mitz is reached."""
+        return self._facility
+
     async def ask(self, question: ClosedQuestion) -> ClosedAnswer:
         """What Mitz says now. Raises `FacilityAway`, and its kind `AnswerUnusable` for an answer that is none."""
         name, message = self._named()

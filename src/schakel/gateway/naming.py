@@ -1,0 +1,55 @@
+"""Whom a request names by BSN, whatever else is wrong with it.
+
+The log needs it: who is named in a request that is refused before it is judged may read of that too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote_plus
+
+from schakel.kernel.values import BSN_OID, BSN_SYSTEM, Bsn
+from schakel.server import Interaction, Request
+
+_SYSTEMS = (BSN_SYSTEM, BSN_OID)
+_NUMBER = re.compile(rf"(?:{'|'.join(map(re.escape, _SYSTEMS))})\|([0-9]{{9}})(?![0-9])")
+
+
+def parameters(request: Request) -> str:
+    """The parameters of a request: its query and, of a search by POST, its form."""
+    form = request.body.decode("utf-8", "replace") if request.path.endswith("/_search") else ""
+    return "&".join(part for part in (request.query, form) if part)
+
+
+def only_bsn(request: Request, judged: Interaction | None) -> str:
+    """The one BSN that stands in the parameters of a request, in the search whose page it asks (`judged`), or in the
+    Patients of the Bundle that it brings; '' when none or several do.
+
+    A number counts with its system only: nine digits that are something else may pass the 11-proef too.
+    """
+    texts = [unquote_plus(parameters(request))]
+    if judged is not None and judged.query is not None:
+        texts += [value for _, value in judged.query.raw]
+    found = {number for text in texts for number in _NUMBER.findall(text)}
+    found |= set(_of_patients(request.resource))
+    numbers = [number for number in found if Bsn.fits(number)]
+    return numbers[0] if len(numbers) == 1 else ""
+
+
+def _of_patients(bundle: object) -> Iterator[str]:
+    """The values of BSN identifiers of the Patients in a Bundle. Nothing was checked of it yet."""
+    for entry in _objects(bundle, "entry"):
+        resource = entry.get("resource")
+        if isinstance(resource, dict) and resource.get("resourceType") == "Patient":
+            for identifier in _objects(resource, "identifier"):
+                value = identifier.get("value")
+                if identifier.get("system") in _SYSTEMS and isinstance(value, str):
+                    yield value
+
+
+def _objects(resource: object, member: str) -> list[dict[str, Any]]:
+    """The objects in a list that is a member of `resource`."""
+    listed = resource.get(member) if isinstance(resource, dict) else None
+    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
