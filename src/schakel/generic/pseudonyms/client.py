@@ -14,7 +14,15 @@ from typing import Literal
 
 import orjson
 
-from schakel.facilities import Answer, Facility, FacilityAway, TokenRefused, TokenSource, once_more, send_with_token
+from schakel.facilities import (
+    Answer,
+    Facility,
+    FacilityAway,
+    TokenRefused,
+    TokenSource,
+    once_more,
+    send_with_token,
+)
 from schakel.generic.pseudonyms import oprf
 from schakel.generic.pseudonyms.model import PseudonymToken, Recipient
 from schakel.kernel.outcomes import Upstream
