@@ -18,6 +18,7 @@ from aiohttp import web
 from tests.nodes import RunningOrganisation, free_ports
 
 from schakel.roadmap.evidence import Finding, Run
+from schakel.roadmap.facts import called
 from schakel.roadmap.model import Roadmap
 from schakel.roadmap.reading import shipped
 from schakel.roadmap.region import Region
@@ -49,7 +50,15 @@ def roadmap() -> Roadmap:
 
 async def run_of(check: str, *organisations: Mapping[str, Any], **defaults: Any) -> Run:
     """A run of one check."""
-    return await measure(region(*organisations, defaults=defaults), roadmap(), only=(check,))
+    return told(await measure(region(*organisations, defaults=defaults), roadmap(), only=(check,)))
+
+
+def told(run: Run) -> Run:
+    """The run, in which every figure has a word for people."""
+    findings = [one.finding for one in run.measured]
+    bare = [(one.check, name) for one in findings for name in one.facts if called(one.check, name) is None]
+    assert bare == [], f"{bare} have no word in roadmap/facts.py"
+    return run
 
 
 async def measured(check: str, defaults: Mapping[str, Any] | None = None, **organisation: Any) -> Finding:
@@ -59,9 +68,8 @@ async def measured(check: str, defaults: Mapping[str, Any] | None = None, **orga
     async with saying() as other:
         other.says("/fhir/metadata", capabilities("r4"))
         beside = {"ura": "90000999", "fhir": {"r4": f"{other.url}/fhir"}, "issuer": other.url}
-        run = await measure(
-            region(organisation, beside, defaults=defaults), roadmap(), only=(check, "fhir-metadata")
-        )
+        both = region(organisation, beside, defaults=defaults)
+        run = told(await measure(both, roadmap(), only=(check, "fhir-metadata")))
     [found] = [one.finding for one in run.measured if one.ura == URA and one.finding.check == check]
     return found
 

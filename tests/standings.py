@@ -29,9 +29,9 @@ def item(id: str, *steps: Step, sectors: tuple[str, ...] = ()) -> Item:
     )
 
 
-def step(id: str, *checks: str) -> Step:
-    """A step that these checks measure."""
-    return Step(id, text(id), checks)
+def step(id: str, *checks: str, unseen: str = "") -> Step:
+    """A step that these checks measure; `unseen` is what of it they do not see."""
+    return Step(id, text(id), checks, text(unseen) if unseen else None)
 
 
 def roadmap(*items: Item, version: str = "1") -> Roadmap:

@@ -13,11 +13,11 @@ import httpx
 import pytest
 import pytest_asyncio
 from lxml import html
-from tests.boards import DISPUTED, MEMBERS, RUNS, filled, past
+from tests.boards import DISPUTED, MEMBERS, OWN_ONLY, RUNS, filled, past
 from tests.nodes import MakeDatabase, databases, running_node
 
 from schakel.kernel.clock import now
-from schakel.roadmap.board import Board
+from schakel.roadmap.board import Board, Overview
 from schakel.roadmap.checks import CHECKS
 from schakel.roadmap.evidence import Finding, Measured, Run
 from schakel.roadmap.model import Language, Text
@@ -195,6 +195,53 @@ async def test_a_cell_shows_what_a_keeper_found_and_what_the_organisation_says_o
     [check] = [one for step in item["steps"] for one in step["checks"] if one["beside"]]
     assert (check["verdict"], check["own"]) == ("fails", False)
     assert (check["beside"]["verdict"], check["beside"]["own"]) == ("holds", True)
+
+
+@pytest.mark.parametrize("language", ["nl", "en"])
+async def test_what_an_organisation_measured_by_itself_is_told_as_that_everywhere(
+    door: Door, language: Language
+) -> None:
+    look, ura = STATES["self-measured"], DISPUTED.ura
+    cell = (await door.board.overview()).cells[ura, "ET-4"]
+    assert cell.state == "self-measured" and cell.steps[0].evidence[0].finding.check == OWN_ONLY
+    whose = {"nl": "Door de organisatie zelf gemeten", "en": "Measured by the organisation itself"}[language]
+    place = f"/items/ET-4/{ura}"
+    tree, words = await door.page(place, language)
+    assert look.word.of(language) in words and whose in words
+    assert {"nl": "Dit vond de organisatie zelf.", "en": "The organisation found this itself."}[
+        language
+    ] in words
+    tree, words = await door.page("/", language)
+    [link] = tree.xpath(f"//td[@class='state-self-measured']/a[@href='/portal{place}']")
+    assert link.text_content() == f"{look.sign}{DISPUTED.name}: {look.word.of(language)}"
+    assert look.meaning.of(language) in words
+    for page in ("/items/ET-4", f"/organisations/{ura}"):
+        assert whose in (await door.page(page, language))[1]
+    report = (await door.http.get("/export.html", params={"lang": language})).text
+    assert whose in report and look.word.of(language) in report
+    itself = {"nl": "de organisatie zelf", "en": "the organisation itself"}[language]
+    assert f"({DISPUTED.name}), {itself}" in report
+    lines = (await door.http.get("/export.csv")).text.replace(";", ",").splitlines()
+    [line] = [one for one in lines if one.removeprefix("\ufeff").startswith(ura) and ",ET-4," in one]
+    assert ",self-measured," in line and whose in line
+    told = (await door.http.get("/export.json")).json()["cells"]
+    assert [one["state"] for one in told if (one["ura"], one["item"]) == (ura, "ET-4")] == ["self-measured"]
+
+
+async def test_an_item_that_is_named_for_other_sectors_says_so_and_can_be_declared_on(door: Door) -> None:
+    overview = await door.board.overview()
+    unnamed = [cell for cell in overview.cells.values() if cell.state == "not-named"]
+    assert unnamed and not any(cell.item.is_for(sector_of(overview, cell.ura)) for cell in unnamed)
+    cell = unnamed[0]
+    tree, words = await door.page(f"/items/{cell.item.id}/{cell.ura}")
+    assert STATES["not-named"].word.nl in words and "deze organisatie is van" in words
+    assert len(tree.xpath("//section[@class='step']")) == len(cell.item.steps)
+
+
+def sector_of(overview: Overview, ura: str) -> str:
+    member = overview.member(ura)
+    assert member is not None
+    return member.sector
 
 
 async def test_a_cell_shows_its_declarations_those_that_were_withdrawn_too(door: Door) -> None:

@@ -13,12 +13,15 @@ import pytest
 import pytest_asyncio
 from starlette.routing import Route
 from tests.boards import MEMBERS, filled
+from tests.measuring import region as measured_region
+from tests.measuring import roadmap
 from tests.nodes import databases
 from tests.staff import Member, Region, portal_node
 
 from schakel.http import routes
 from schakel.kernel.clock import now
 from schakel.roadmap.report import MEDIA
+from schakel.roadmap.run import measure
 from schakel.store.embedded import EmbeddedServer
 
 OURS, THEIRS = MEMBERS[0].ura, MEMBERS[1].ura
@@ -37,6 +40,21 @@ TOLD: dict[str, set[str]] = {
     "programme": {OURS, THEIRS},
 }
 """Of which of the two organisations each is told."""
+SILENCE = "http://127.0.0.1:9/ehr-internal/noord"
+"""An internal door that nobody opens: nothing listens there."""
+UNHEARD = {
+    "ura": OURS,
+    "name": MEMBERS[0].name,
+    "internal": SILENCE,
+    "internal_key": "k",
+    "directory": f"{SILENCE}/directory/fhir/r4",
+    "exchange": {
+        "patient": "999990019",
+        "user": {"id": "1", "name": "N", "role": "01.015"},
+        "purpose": "TREAT",
+    },
+}
+"""An organisation of which everything that is measured is asked at that door."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -49,6 +67,9 @@ async def region(cluster: EmbeddedServer) -> AsyncIterator[Region]:
     ):
         assert found.node.node.board is not None
         await filled(found.node.node.board)
+        run = await measure(measured_region(UNHEARD), roadmap())
+        assert len(run.measured) > 5 and {one.finding.verdict for one in run.measured} == {"unknown"}
+        await found.node.node.board.add(run, whole=False)
         yield found
 
 
@@ -114,7 +135,7 @@ async def test_what_was_seen_on_the_wire_is_told_to_who_works_on_it_alone(region
             answer = await member.http.get(f"{region.portal}{path}")
             said = text(answer.content)
             for ura, places in told.items():
-                if f"https://{ura}.example" in said:
+                if f"https://{ura}.example" in said or (ura == OURS and SILENCE in said):
                     places.add(path)
     assert {ura for ura, places in told.items() if places} == TOLD[who]
     for ura in TOLD[who]:

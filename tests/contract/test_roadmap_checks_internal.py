@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -68,10 +69,21 @@ async def until(check: str, node: RunningNode, verdict: str) -> Finding:
     return found
 
 
+def lives(part: str, *names: str, **away: str) -> dict[str, Any]:
+    """What the internal door says of facilities: these answer, and why the others do not."""
+    answered = {"answers": True, "away": None, "answered": instant(now())}
+    silent = {"answers": False, "answered": None}
+    return {
+        part: [{"id": name, **answered} for name in names]
+        + [{"id": name, **silent, "away": why} for name, why in away.items()]
+    }
+
+
 async def told(check: str, path: str, body: object, status: int = 200) -> Finding:
-    """What the check finds when the internal door says this."""
+    """What the check finds when the internal door says this, and that all facilities answer."""
     async with saying() as peer:
         peer.says(f"/a/{path}", body, status)
+        peer.says("/a/facilities", lives("localisation", "nvi") | lives("consent", "mitz"))
         return await measured(check, internal=f"{peer.url}/a", internal_key="k")
 
 
@@ -279,18 +291,136 @@ async def test_an_exchange_that_brings_everything_holds_and_one_that_is_refused_
         assert node["a"].ura in found.reason.en
 
 
-async def test_an_exchange_in_which_nobody_has_data_says_nothing() -> None:
-    body = {"id": "x", "status": "complete", "localised": [], "holders": []}
+def asked(by: str, status: str = "answered", reason: str = "") -> dict[str, str]:
+    """A facility that was asked who has data."""
+    return {"by": by, "status": status, "reason": reason}
+
+
+def holder(status: str, *requests: str, **more: Any) -> dict[str, Any]:
+    """A holder, and how each of its requests ended."""
+    return {"ura": "90000002", "status": status, "requests": [{"status": one} for one in requests], **more}
+
+
+WHOLE, LATE = holder("complete", "complete", "complete"), holder("late", "late", "late")
+REFUSED = holder("refused", "refused", "refused")
+
+
+@pytest.mark.parametrize(
+    ("status", "localised", "holders", "verdict", "said"),
+    [
+        pytest.param("complete", [], [], "unknown", "Nobody was found", id="nobody"),
+        pytest.param("complete", [asked("nvi")], [WHOLE], "holds", "holders: 1", id="whole"),
+        pytest.param(
+            "incomplete", [asked("nvi", "failed", "slow")], [], "unknown", "nvi (failed)", id="index-away"
+        ),
+        pytest.param(
+            "incomplete",
+            [asked("nvi", "failed", "slow")],
+            [WHOLE],
+            "unknown",
+            "nvi (failed)",
+            id="index-away-and-whole",
+        ),
+        pytest.param(
+            "incomplete", [asked("nvi", reason="unreadable")], [WHOLE], "unknown", "nvi", id="unreadable"
+        ),
+        pytest.param("late", [], [LATE], "unknown", "90000002 (late)", id="holder-late"),
+        pytest.param(
+            "failed", [], [holder("failed", "failed")], "unknown", "90000002 (failed)", id="holder-failed"
+        ),
+        pytest.param(
+            "incomplete",
+            [],
+            [holder("incomplete", "complete", "late")],
+            "unknown",
+            "90000002 (incomplete)",
+            id="silent-on-one",
+        ),
+        pytest.param("refused", [], [REFUSED], "fails", "90000002 (refused)", id="refused"),
+        pytest.param(
+            "incomplete",
+            [asked("nvi", "failed", "slow")],
+            [LATE, {**REFUSED, "ura": "90000003"}],
+            "fails",
+            "not complete: 90000003 (refused).",
+            id="refused-beside-silence",
+        ),
+        pytest.param(
+            "incomplete",
+            [],
+            [holder("incomplete", "complete", "incomplete")],
+            "fails",
+            "90000002 (incomplete)",
+            id="short",
+        ),
+        pytest.param(
+            "incomplete",
+            [],
+            [holder("incomplete", "complete", "failed", missing=["Labuitslag"])],
+            "fails",
+            "90000002 (incomplete)",
+            id="no-endpoint-for-a-part",
+        ),
+    ],
+)
+async def test_only_who_refuses_or_answers_short_makes_an_exchange_fail(
+    status: str, localised: list[dict[str, str]], holders: list[dict[str, Any]], verdict: str, said: str
+) -> None:
     user = {"id": DOCTOR.id, "name": DOCTOR.name, "role": DOCTOR.role}
     async with saying() as peer:
+        body = {"id": "x", "status": status, "localised": localised, "holders": holders}
         peer.says("/a/exchanges/bgz", body)
         given: dict[str, Any] = {"internal": f"{peer.url}/a", "internal_key": "k"}
         found = await measured("exchange-bgz", **given, exchange={"patient": BSN, "user": user})
-        assert found.verdict == "unknown"
-        away = {"by": "nvi", "status": "failed", "reason": "too slow"}
-        peer.says("/a/exchanges/bgz", {**body, "status": "incomplete", "localised": [away]})
-        found = await measured("exchange-bgz", **given, exchange={"patient": BSN, "user": user})
-        assert (found.verdict, "nvi (failed)" in found.reason.en) == ("fails", True)
+    assert (found.verdict, said in found.reason.en) == (verdict, True), found
+
+
+# -- facilities that are away --------------------------------------------------------------------------------
+
+DEPENDS = {
+    "nvi-registration": ("localisation", ("nvi", "nvi-tokens", "prs", "prs-tokens")),
+    "mitz-subscription": ("consent", ("mitz",)),
+}
+
+
+async def test_a_node_tells_which_of_its_facilities_answer_at_this_moment(connected: RunningNode) -> None:
+    a = connected["a"]
+    answer = await a.internal.get(f"{a.internal_root}/a/facilities")
+    assert answer.status_code == 200, answer.text
+    for part, names in DEPENDS.values():
+        found = {one["id"]: one for one in answer.json()[part]}
+        assert set(found) == set(names)
+        assert all(one["answers"] and one["away"] is None and one["answered"] for one in found.values()), (
+            found
+        )
+    assert answer.json()["addressing"] == []
+
+
+@pytest.mark.parametrize(
+    ("check", "name"), [(check, one) for check, (_, all) in DEPENDS.items() for one in all]
+)
+async def test_what_an_organisation_keeps_of_a_facility_that_is_away_says_nothing(
+    check: str, name: str
+) -> None:
+    part, names = DEPENDS[check]
+    rows = {"subscriptions": [{"id": "1", "state": "active"}]}
+    async with saying() as peer:
+        peer.says("/a/localisation/status", WELL)
+        peer.says("/a/consent/subscriptions", rows)
+        peer.says("/a/facilities", lives(part, *names))
+        given: dict[str, Any] = {"internal": f"{peer.url}/a", "internal_key": "k"}
+        assert (await measured(check, **given)).verdict == "holds"
+        others = [one for one in names if one != name]
+        peer.says("/a/facilities", lives(part, *others, **{name: "at https://secret.example"}))
+        found = await measured(check, **given)
+        assert (found.verdict, "there is no answer of" in found.reason.en) == ("unknown", True), found
+        assert "secret" not in str(found.reason) and "secret" in found.detail
+        # What failed meanwhile failed by that.
+        peer.says("/a/localisation/status", {**WELL, "failing": 3})
+        peer.says("/a/consent/subscriptions", {"subscriptions": []})
+        assert (await measured(check, **given)).verdict == "unknown"
+        peer.says("/a/facilities", {}, 500)
+        assert (await measured(check, **given)).verdict == "unknown"
 
 
 # -- a door that says nothing of it --------------------------------------------------------------------------
@@ -301,7 +431,11 @@ async def test_an_internal_door_that_is_silent_refuses_or_is_in_trouble_says_not
     check: str, plain: RunningNode
 ) -> None:
     key: dict[str, Any] = {"internal_key": "k"}
-    assert (await measured(check, internal=f"{silent()}/a", **key)).verdict == "unknown"
+    address = silent()
+    found = await measured(check, internal=f"{address}/a", **key)
+    assert found.verdict == "unknown"
+    assert "The internal door gave no answer" in found.reason.en
+    assert urlsplit(address).netloc not in str(found.reason) and address in found.detail
     wrong = {**internal(plain["a"]), "internal_key": "another-key"}
     found = await measured(check, **wrong)
     assert (found.verdict, "does not take the key" in found.reason.en) == ("unknown", True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.measuring import Peer, capabilities, internal, measured, saying, sile
 from tests.medmij import Network, medmij_node
 from tests.nodes import MakeDatabase, running_node
 
+from schakel.kernel.clock import instant, now
 from schakel.roadmap.evidence import Finding
 
 URA = "90000001"
@@ -105,6 +107,52 @@ async def test_an_address_that_is_silent_or_inside_is_not_judged(peer: Peer) -> 
     found = await found_in(peer, http_on_loopback=False)
     assert (found.verdict, "no address that we may ask" in found.reason.en) == ("unknown", True)
     assert "GET /here" not in peer.asked
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "verdict"),
+    [
+        (200, None, "holds"),
+        (404, {}, "fails"),
+        (410, {}, "fails"),
+        (503, {}, "unknown"),
+        (401, {}, "unknown"),
+        (200, {"resourceType": "OperationOutcome"}, "unknown"),
+    ],
+)
+async def test_an_address_that_the_directory_does_not_give_is_missing_only_when_it_says_so(
+    peer: Peer, status: int, body: dict[str, Any] | None, verdict: str
+) -> None:
+    listed(peer, ENTRY)
+    if body is not None:
+        peer.says("/fhir/Endpoint/e", body, status)
+    found = await found_in(peer)
+    assert found.verdict == verdict, found
+    assert verdict != "unknown" or "directory does not give an address" in found.reason.en
+
+
+LRZA = {"id": "lrza", "answers": True, "away": None}
+
+
+@pytest.mark.parametrize(
+    ("changed", "age", "verdict"),
+    [
+        ({}, timedelta(hours=23), "fails"),
+        ({}, timedelta(hours=25), "unknown"),
+        ({}, None, "unknown"),
+        ({"answers": False, "away": "not reachable"}, timedelta(0), "unknown"),
+    ],
+)
+async def test_the_copy_of_an_own_node_counts_while_the_node_follows_the_directory(
+    peer: Peer, changed: dict[str, Any], age: timedelta | None, verdict: str
+) -> None:
+    answered = instant(now() - age) if age is not None else None
+    peer.says("/a/facilities", {"addressing": [{**LRZA, "answered": answered, **changed}]})
+    peer.says("/a/directory/Organization", {"resourceType": "Bundle", "type": "searchset"})
+    given: dict[str, Any] = {"internal": f"{peer.url}/a", "internal_key": "k"}
+    found = await measured("directory-entry", directory=f"{peer.url}/a/directory", **given)
+    assert found.verdict == verdict, found
+    assert ("no answer of the directory lrza" in found.reason.en) == (verdict == "unknown")
 
 
 async def test_a_directory_that_is_silent_or_in_trouble_says_nothing(peer: Peer) -> None:

@@ -130,18 +130,42 @@ async def answering(port: int, context: ssl.SSLContext) -> AsyncIterator[None]:
         await runner.cleanup()
 
 
-def test_a_facility_that_is_down_leaves_what_it_knows_unknown_and_not_wrong(demo: Demo) -> None:
-    measured(demo, "--only", "medmij-list")
-    before = standing(demo, SOUTH, "PGO-1.S3")
-    assert before["state"] == "proved"
-    with away(demo, "medmij-lists"):
-        measured(demo, "--only", "medmij-list")
-    turned = standing(demo, SOUTH, "PGO-1.S3")
-    assert turned["state"] == "unknown" and turned["last_true"] == before["last_true"]
-    said = page(demo, "PGO-1", SOUTH)
+FACILITIES = {
+    "nvi": ("nvi-registration", "GF-5.S1"),
+    "prs": ("nvi-registration", "GF-5.S1"),
+    "minvws-oauth": ("nvi-registration", "GF-5.S1"),
+    "mitz": ("mitz-subscription", "GF-3.S2"),
+    "lrza": ("directory-entry", "GF-6.S3"),
+    "medmij-lists": ("medmij-list", "PGO-1.S3"),
+}
+"""By stand-in the check that depends on it, and a step that this check measures."""
+
+
+def found(demo: Demo, check: str, step: str, wanted: str) -> dict[str, Any]:
+    """How the step stands at the hospital in the south, once a run of the check finds what is wanted there. Work that
+    goes on meanwhile has its time."""
+    deadline = time.monotonic() + 240
+    while True:
+        measured(demo, "--only", check, "--organisation", SOUTH)
+        stands = standing(demo, SOUTH, step)
+        [told] = [one for one in stands["checks"] if one["check"] == check]
+        if told["verdict"] == wanted:
+            return stands
+        assert time.monotonic() < deadline, (told, stands["reason"])
+        time.sleep(1)
+
+
+@pytest.mark.parametrize("name", FACILITIES)
+def test_a_facility_that_is_down_leaves_what_it_knows_unknown_and_not_wrong(demo: Demo, name: str) -> None:
+    check, step = FACILITIES[name]
+    before = found(demo, check, step, "holds")
+    with away(demo, name):
+        turned = found(demo, check, step, "unknown")
+        said = page(demo, step.partition(".")[0], SOUTH)
+    assert turned["state"] == "unknown"
+    assert turned["last_true"] is None or turned["last_true"] >= (before["last_true"] or "")
     assert turned["reason"]["nl"] in said and "niet te controleren" in said
-    measured(demo, "--only", "medmij-list")
-    assert standing(demo, SOUTH, "PGO-1.S3")["state"] == "proved"
+    assert found(demo, check, step, "holds")["state"] == before["state"]
 
 
 def test_a_node_that_answers_nobody_is_not_in_service_and_the_rest_is_unknown(demo: Demo) -> None:
@@ -172,17 +196,17 @@ async def test_a_certificate_that_has_expired_fails_with_its_day(demo: Demo, tmp
 
 def test_an_organisation_that_withdraws_its_endpoints_is_not_found_any_more(demo: Demo) -> None:
     measured(demo, "--only", "directory-entry", "--organisation", SOUTH)
-    before = standing(demo, SOUTH, "GF-6.S3")
-    assert before["state"] == "proved"
+    # Measured; nobody declared what the directory does not show.
+    assert standing(demo, SOUTH, "GF-6.S3")["state"] == "partly"
     withdrawn(demo, "ziekenhuis-zuid")
     deadline = time.monotonic() + 60
-    while (turned := standing(demo, SOUTH, "GF-6.S3"))["state"] == "proved":
+    while (turned := standing(demo, SOUTH, "GF-6.S3"))["state"] == "partly":
         assert time.monotonic() < deadline, "the directories never told it"
         time.sleep(1)
         measured(demo, "--only", "directory-entry", "--organisation", SOUTH)
-    assert turned["state"] == "fails" and turned["last_true"] >= before["last_true"]
+    assert turned["state"] == "fails"
     assert "adres" in turned["reason"]["nl"] and turned["reason"]["nl"] in page(demo, "GF-6", SOUTH)
-    assert standing(demo, "99000101", "GF-6.S3")["state"] == "proved"
+    assert standing(demo, "99000101", "GF-6.S3")["state"] == "partly"
 
 
 def test_what_a_check_of_one_endpoint_finds_is_on_the_board_too(demo: Demo) -> None:

@@ -195,7 +195,7 @@ CASES: dict[str, tuple[str, str, State, str, str]] = {
     "not applying takes away nothing": ("holds", "not-applicable", "proved", "keeper-1", "own-2"),
     "it may say that it fails": ("holds", "fails", "fails", "own-2", "keeper-1"),
     "it may say that it could not be checked": ("holds", "unknown", "unknown", "own-2", "keeper-1"),
-    "both find the same": ("holds", "holds", "proved", "own-2", ""),
+    "both find the same": ("holds", "holds", "proved", "keeper-1", ""),
     "both find the same that is wrong": ("fails", "fails", "fails", "own-2", ""),
 }
 
@@ -245,7 +245,22 @@ async def test_where_no_keeper_measured_the_word_of_the_organisation_counts_and_
     await itself(board, "holds", 1)
     found = await step(board)
     [one] = found.evidence
-    assert (found.state, one.own, one.by) == ("proved", True, f"tester ({HOSPITAL.name})")
+    assert (found.state, one.own, one.by) == ("self-measured", True, f"tester ({HOSPITAL.name})")
+
+
+async def test_the_word_of_an_organisation_does_not_keep_fresh_what_a_keeper_found(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await keeper(board, "holds", 1)
+    await itself(board, "holds", 2)
+    assert (await step(board)).state == "proved"
+    aged = _at(1) + TERMS["log-seals"]
+    for module in ("board", "runs"):
+        monkeypatch.setattr(f"schakel.roadmap.board.{module}.now", lambda: aged)
+    found = await step(board)
+    assert (found.state, [one.run for one in found.evidence]) == ("self-measured", ["own-2"])
+    monkeypatch.setattr("schakel.roadmap.board.board.now", lambda: aged + timedelta(hours=1))
+    assert (await step(board)).state == "stale"
 
 
 async def test_when_it_last_held_is_known_up_to_what_counts(board: Board) -> None:

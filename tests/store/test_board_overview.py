@@ -40,7 +40,7 @@ async def test_everybody_stands_somewhere_on_every_item(board: Board) -> None:
     assert (state(overview, "GF-1"), state(overview, "GF-2")) == ("partly", "proved")
     assert (state(overview, "GF-1", PRACTICE.ura), state(overview, "GF-2", PRACTICE.ura)) == (
         "not-declared",
-        "not-applicable",
+        "not-named",
     )
     assert overview.member(HOSPITAL.ura) == HOSPITAL
     assert overview.member("90000009") is None

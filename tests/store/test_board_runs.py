@@ -193,5 +193,5 @@ async def test_each_run_about_the_region_leaves_a_snapshot_of_that_moment(board:
     stood = {(one.run, one.item, one.sector): (one.state, one.number) for one in found}
     assert stood["first", "GF-2", "MSZ"] == ("fails", 1)
     assert stood["second", "GF-2", "MSZ"] == ("proved", 1)
-    assert stood["second", "GF-2", "HA"] == ("not-applicable", 1)
+    assert stood["second", "GF-2", "HA"] == ("not-named", 1)
     assert {one.run for one in await board.trend(1)} == {"second"}

@@ -55,6 +55,10 @@ EDITS: dict[str, tuple[Edit, str, str, str]] = {
     "a step that is measured otherwise": (
         lambda d: d["items"][0]["steps"][0].update(checks=[]),
         "LDN-1", "LDN-1: stap LDN-1.S1 gewijzigd: metingen", "LDN-1: step LDN-1.S1 changed: checks"),
+    "a step of which the checks do not see a part": (
+        lambda d: d["items"][0]["steps"][0].update(unseen=ANOTHER),
+        "LDN-1", "LDN-1: stap LDN-1.S1 gewijzigd: wat de metingen niet zien",
+        "LDN-1: step LDN-1.S1 changed: what the checks do not see"),
     "a date that slipped": (
         lambda d: d["items"][0]["dates"][0].update(
             when={"nl": "2026", "en": "2026"}, first="2026-01-01", last="2026-12-31", certainty="expected"),

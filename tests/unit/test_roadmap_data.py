@@ -89,6 +89,22 @@ def test_what_a_machine_cannot_prove_has_no_check() -> None:
     assert [bool(step.checks) for step in shipped().by_id["WEG-4"].steps] == [False, True]
 
 
+def test_a_check_that_sees_a_part_of_a_step_says_what_it_does_not_see() -> None:
+    """No check looks into a contract, a source register or an approval; one at such a step says so."""
+    steps = {step.id: step for item in shipped().items for step in item.steps}
+    assert not steps["GF-6.S2"].checks and not steps["IBP-2.S6"].checks
+    in_part = {name for name, step in steps.items() if step.unseen is not None}
+    assert {"GF-3.S2", "GF-6.S3", "PGO-1.S3", "WEG-1.S5"} <= in_part
+    assert all(steps[name].checks for name in in_part)
+
+
+def test_where_the_outcome_is_measured_instead_of_the_step_the_item_says_so() -> None:
+    """These steps ask to follow, discuss, know or map; a check at them measures what should come of it."""
+    for name in ("LDN-2", "GF-5", "ET-3", "ET-4", "WEG-1", "WEG-3"):
+        said = [text for text in shipped().by_id[name].open if "measurement" in text.en]
+        assert said and all("meting" in text.nl for text in said), name
+
+
 def test_a_date_that_changed_later_stands_beside_the_old_one() -> None:
     by_id = shipped().by_id
     assert [(one.first, one.certainty) for one in by_id["IBP-4"].dates[:2]] == [

@@ -113,6 +113,12 @@ WRONG: dict[str, tuple[Break, str, str]] = {
     "a check that is no name": (
         lambda d: d["items"][0]["steps"][0].update(checks=["t ls"]), "$.items[0].steps[0].checks[0]",
         "letters, digits"),
+    "what checks do not see, without checks": (
+        lambda d: d["items"][1]["steps"][0].update(unseen={"nl": "Iets", "en": "It"}),
+        "$.items[1].steps[0].unseen", "the step has none"),
+    "what checks do not see, in one language": (
+        lambda d: d["items"][0]["steps"][0].update(unseen={"nl": "Iets"}),
+        "$.items[0].steps[0].unseen.en", "is missing"),
     "a category that is not there": (
         lambda d: d["items"][0].update(category="X"), "$.items[0].category", "not in $.categories"),
     "a sector that is not there": (

@@ -172,6 +172,16 @@ def test_an_organisation_without_a_name_that_can_be_seen_is_called_by_its_number
     assert HOSPITAL.ura in pdf_words(make("pdf", source, "nl"))
 
 
+@pytest.mark.parametrize(
+    ("language", "told"),
+    [("nl", "dagen tot het einde: 61; novel: 2"), ("en", "days until the end: 61; novel: 2")],
+)
+def test_figures_have_words_in_the_workbook_and_else_their_names(language: Language, told: str) -> None:
+    source = of_run(run((HOSPITAL.ura, finding("certificate", facts={"days": 61, "novel": 2}))), SMALL)
+    rows = sheets(make("xlsx", source, language))[HEADINGS["evidence"].of(language)]
+    assert [told in row for row in rows[1:]] == [True]
+
+
 def test_a_check_that_this_program_does_not_know_is_told_as_such() -> None:
     other = run((HOSPITAL.ura, finding("from-elsewhere", "fails")))
     assert f"from-elsewhere {TEXTS['no_check'].nl}" in words(of_run(other, SMALL))
@@ -233,6 +243,7 @@ def test_what_was_found_otherwise_is_told_to_all_and_what_was_seen_on_the_wire_t
         rows = sheets(make("xlsx", of_board("Regio", overview, details=details), "nl"))["Bewijs"]
         told = {row[0] for row in rows[1:] if row[-1].startswith("https://")}
         assert told == set(details)
+        assert [row[4] for row in rows[1:] if "tester, de organisatie zelf" in row] == ["het is zo"]
 
 
 def test_a_region_without_organisations_can_be_written_down() -> None:

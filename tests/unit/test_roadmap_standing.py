@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.standings import (
     DAY,
@@ -23,9 +23,9 @@ from tests.standings import (
     step,
 )
 
-from schakel.roadmap.evidence import Declaration, Evidence
+from schakel.roadmap.evidence import Declaration, Evidence, Verdict
+from schakel.roadmap.model import Roadmap
 from schakel.roadmap.standing import (
-    TERM,
     Cell,
     State,
     StepStanding,
@@ -34,9 +34,10 @@ from schakel.roadmap.standing import (
     next_changes,
     step_standing,
 )
-from schakel.roadmap.weighing import weighed
+from schakel.roadmap.weighing import TERM, weighed
 
 MEASURED, DECLARED = step("S1", "tls", "certificate"), step("S2")
+PART = step("S1", "tls", "certificate", unseen="contracts")
 BOTH = {"tls": evidence("tls"), "certificate": evidence("certificate")}
 
 
@@ -100,10 +101,126 @@ def test_evidence_of_a_check_without_a_term_of_its_own_grows_old_too() -> None:
         assert step_standing(one, found, {}, {}, MOMENT).state == state
 
 
+def test_a_check_that_only_a_newer_program_has_leaves_its_step_to_a_declaration() -> None:
+    newer = item("X", step("X.S1", "brand-new"), step("X.S2", "tls", "brand-new"))
+    said = {"X.S1": declaration("X.S1")}
+
+    def states(found: dict[str, Evidence], declared: dict[str, Declaration]) -> list[State]:
+        return [one.state for one in cell(newer, HOSPITAL, found, declared, TERMS, MOMENT).steps]
+
+    assert states({}, {}) == ["not-declared", "not-checked"]
+    assert states({}, said) == ["declared", "not-checked"]
+    assert states({"tls": evidence("tls")}, said) == ["declared", "partly"]
+    both = {**said, "X.S2": declaration("X.S2")}
+    assert states({"tls": evidence("tls")}, both) == ["declared", "declared"]
+    assert states({"tls": evidence("tls", "fails")}, both) == ["declared", "fails"]
+    # What somebody else's newer program found counts all the same.
+    found = {"tls": evidence("tls"), "brand-new": evidence("brand-new", "fails")}
+    assert states(found, said) == ["fails", "fails"]
+
+
 def test_what_no_check_applies_to_is_not_applicable_and_one_that_does_not_apply_is_left_out() -> None:
     none = [evidence(check, "not-applicable") for check in ("tls", "certificate")]
     assert measured(*none).state == "not-applicable"
     assert measured(none[0]).state == "proved"
+
+
+# -- what an organisation measured itself ------------------------------------------------------------------------------
+
+OWN: dict[str, tuple[tuple[Evidence, ...], State]] = {
+    "one check": ((evidence("tls", own=True),), "self-measured"),
+    "all checks": ((evidence("tls", own=True), evidence("certificate", own=True)), "self-measured"),
+    "that a check does not apply": ((evidence("tls", "not-applicable", own=True),), "self-measured"),
+    "that it fails": ((evidence("tls", "fails", own=True),), "fails"),
+    "that it could not be checked": ((evidence("tls", "unknown", own=True),), "unknown"),
+    "too long ago": ((evidence("tls", own=True, at=MOMENT - 7 * DAY),), "stale"),
+}
+
+
+@pytest.mark.parametrize("case", OWN)
+def test_what_rests_on_the_word_of_the_organisation_alone_says_so(case: str) -> None:
+    found, state = OWN[case]
+    stands = measured(*found)
+    assert stands.state == state
+    assert "by the organisation itself" in stands.reason.en and "de organisatie zelf" in stands.reason.nl
+    assert "itself" not in measured().reason.en and "zelf" not in measured().reason.nl
+
+
+def test_a_step_that_was_measured_itself_is_not_never_checked_and_not_proved() -> None:
+    found = step_standing(MEASURED, {"tls": evidence("tls", own=True)}, {}, TERMS, MOMENT)
+    assert found.state == "not-checked"
+    assert measured(evidence("tls", own=True)).last_true == MOMENT - DAY / 2
+
+
+WORD = MOMENT - DAY
+WEIGHED: dict[str, tuple[Evidence, Evidence, bool, str]] = {
+    "a keeper's fresh finding counts beside the same word": (
+        evidence(at=MOMENT - 2 * DAY), evidence(own=True, at=WORD), False, "proved"),
+    "the same word does not keep a keeper's finding fresh": (
+        evidence(at=MOMENT - 7 * DAY), evidence(own=True, at=WORD), True, "self-measured"),
+    "nor one that is known to have ended": (
+        evidence(at=MOMENT - 2 * DAY, until=MOMENT), evidence(own=True, at=WORD), True, "self-measured"),
+    "an older word does nothing": (
+        evidence(at=MOMENT - 7 * DAY), evidence(own=True, at=MOMENT - 8 * DAY), False, "stale"),
+    "another word does not keep it fresh either": (
+        evidence(at=MOMENT - 7 * DAY), evidence(verdict="not-applicable", own=True, at=WORD), False, "stale"),
+    "what a keeper found broken stays so": (
+        evidence(verdict="fails", at=MOMENT - 9 * DAY), evidence(own=True, at=WORD), False, "fails"),
+    "what both find broken has the newer date": (
+        evidence(verdict="fails", at=MOMENT - 2 * DAY), evidence(verdict="fails", own=True, at=WORD), True, "fails"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WEIGHED)
+def test_the_word_of_an_organisation_beside_what_a_keeper_found(case: str) -> None:
+    kept, own, counts, state = WEIGHED[case]
+    for both in ([kept, own], [own, kept]):
+        found = weighed(both, TERMS, MOMENT)[HOSPITAL.ura]
+        assert found["tls"].own is counts
+        assert step_standing(step("S", "tls"), found, {}, TERMS, MOMENT).state == state
+
+
+# -- what checks see in part -------------------------------------------------------------------------------------------
+
+RESTS: dict[str, tuple[Declaration | None, State]] = {
+    "not declared": (None, "partly"),
+    "declared": (declaration("S1"), "declared"),
+    "declared without a second reader": (declaration("S1", seen_by="", seen_at=None), "partly"),
+    "declared, and past": (declaration("S1", until=date(2026, 3, 4)), "partly"),
+    "declared as not done": (declaration("S1", "not-done"), "fails"),
+    "declared as not applicable": (declaration("S1", "not-applicable"), "not-applicable"),
+}
+
+
+def in_part(*found: Evidence, said: Declaration | None = None) -> StepStanding:
+    by_check = {**BOTH, **{one.finding.check: one for one in found}}
+    return step_standing(PART, by_check, {} if said is None else {"S1": said}, TERMS, MOMENT)
+
+
+@pytest.mark.parametrize("case", RESTS)
+def test_what_checks_do_not_see_of_a_step_takes_a_declaration(case: str) -> None:
+    said, state = RESTS[case]
+    found = in_part(said=said)
+    assert found.state == state
+    if state == "partly":
+        assert "contracts (en)" in found.reason.en and "tls holds (en)" in found.reason.en
+        assert found.last_true == (MOMENT - 4 * DAY if "past" in case else None)
+    if state == "declared":
+        assert "tls holds (en)" in found.reason.en and "plan.pdf" in found.reason.en
+        assert found.last_true == MOMENT - 4 * DAY
+
+
+@pytest.mark.parametrize("case", ONE_OFF)
+def test_a_declaration_about_the_rest_never_makes_good_what_was_measured(case: str) -> None:
+    found, state = ONE_OFF[case]
+    assert in_part(found, said=declaration("S1")).state == state
+
+
+def test_what_was_measured_itself_stays_that_whatever_is_declared_about_the_rest() -> None:
+    word = evidence("tls", own=True)
+    assert in_part(word).state == in_part(word, said=declaration("S1")).state == "self-measured"
+    assert "contracts (en)" in in_part(word).reason.en
+    assert in_part(word, said=declaration("S1", "not-done")).state == "fails"
 
 
 # -- declarations ------------------------------------------------------------------------------------------------------
@@ -187,6 +304,11 @@ SUMS: dict[tuple[State, ...], State] = {
     ("not-checked", "not-declared"): "not-declared",
     ("stale", "unconfirmed"): "unconfirmed",
     ("not-applicable", "stale"): "stale",
+    ("self-measured",): "self-measured",
+    ("self-measured", "self-measured"): "self-measured",
+    ("proved", "self-measured"): "partly",
+    ("self-measured", "stale"): "stale",
+    ("self-measured", "fails"): "fails",
 }
 
 VERDICTS: dict[str, Any] = {
@@ -208,8 +330,10 @@ def standing_so(states: tuple[State, ...]) -> Cell:
             declared[name] = declaration(name, **({} if state == "declared" else {"seen_by": ""}))
         elif not by_declaration and state != "not-checked":
             age = 60 * DAY if state == "stale" else DAY
-            found[check] = evidence(check, VERDICTS.get(state, "holds"), at=MOMENT - age)
-    made = cell(item("X", *steps), HOSPITAL, found, declared, {}, MOMENT)
+            own = state == "self-measured"
+            found[check] = evidence(check, VERDICTS.get(state, "holds"), at=MOMENT - age, own=own)
+    terms = {f"check-{number}": TERM for number in range(len(states))}
+    made = cell(item("X", *steps), HOSPITAL, found, declared, terms, MOMENT)
     assert tuple(one.state for one in made.steps) == states
     return made
 
@@ -232,13 +356,36 @@ def test_an_item_was_last_true_when_all_its_steps_were() -> None:
     assert standing_so(("proved", "not-checked")).last_true is None
 
 
-def test_an_item_for_other_sectors_is_not_applicable_and_says_for_whom_it_is() -> None:
+def test_an_item_that_is_named_for_other_sectors_stands_apart_and_says_for_whom_it_is() -> None:
     found = cells(SMALL, (HOSPITAL, PRACTICE), (), (), TERMS, MOMENT)
     assert set(found) == {(one.ura, name) for one in (HOSPITAL, PRACTICE) for name in ("GF-1", "GF-2")}
     assert found[HOSPITAL.ura, "GF-2"].state == "not-checked"
     other = found[PRACTICE.ura, "GF-2"]
-    assert (other.state, other.steps) == ("not-applicable", ())
+    assert (other.state, [one.state for one in other.steps]) == ("not-named", ["not-named"])
     assert "hospitals (en)" in other.reason.en and "practices (en)" in other.reason.en
+
+
+UNNAMED = item("X", step("X.S1", "tls"), step("X.S2"), sectors=("HA",))
+KNOWN_ANYWAY: dict[str, tuple[list[Evidence], list[Declaration], list[State]]] = {
+    "nothing": ([], [], ["not-named", "not-named", "not-named"]),
+    "that it holds": ([evidence()], [], ["partly", "proved", "not-named"]),
+    "that it fails": ([evidence(verdict="fails")], [], ["fails", "fails", "not-named"]),
+    "that it could not be checked": ([evidence(verdict="unknown")], [], ["unknown", "unknown", "not-named"]),
+    "what it says itself": ([evidence(own=True)], [], ["self-measured", "self-measured", "not-named"]),
+    "that it is declared": ([], [declaration("X.S2")], ["partly", "not-named", "declared"]),
+    "that it is not done": ([], [declaration("X.S2", "not-done")], ["fails", "not-named", "fails"]),
+    "that it does not apply": (
+        [], [declaration("X.S2", "not-applicable")], ["not-named", "not-named", "not-applicable"]),
+    "all of it": ([evidence()], [declaration("X.S2")], ["declared", "proved", "declared"]),
+    "of another check": ([evidence("log-seals", "fails")], [], ["not-named", "not-named", "not-named"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", KNOWN_ANYWAY)
+def test_what_is_known_where_an_item_is_not_named_counts_as_anywhere(case: str) -> None:
+    found, said, states = KNOWN_ANYWAY[case]
+    made = cells(roadmap(UNNAMED), [HOSPITAL], found, said, TERMS, MOMENT)[HOSPITAL.ura, "X"]
+    assert [made.state, *(one.state for one in made.steps)] == states
 
 
 def test_the_last_evidence_and_the_last_declaration_that_stands_count() -> None:
@@ -256,11 +403,24 @@ def test_the_last_evidence_and_the_last_declaration_that_stands_count() -> None:
 
 # -- laws --------------------------------------------------------------------------------------------------------------
 
-RANK: dict[State, int] = {"not-applicable": 3, "proved": 3, "declared": 2, "partly": 1}
-"""How good a state is; what does not apply asks nothing, and all others are open."""
+RANK: dict[State, int] = {
+    "not-applicable": 4,
+    "not-named": 4,
+    "proved": 4,
+    "declared": 3,
+    "partly": 2,
+    "self-measured": 1,
+}
+"""How good a state is; what does not apply or is not named asks nothing, and all others are open."""
 
 CHECKS = ("tls", "certificate", "log-seals")
-ITEM = item("X", step("X.S1", *CHECKS[:2]), step("X.S2", CHECKS[2]), step("X.S3"), step("X.S4"))
+ITEM = item(
+    "X",
+    *(step("X.S1", *CHECKS[:2]), step("X.S2", CHECKS[2]), step("X.S3"), step("X.S4")),
+    step("X.S5", CHECKS[0], unseen="contracts"),
+)
+ANYWHERE, ELSEWHERE = roadmap(ITEM), roadmap(replace(ITEM, sectors=("HA",)))
+"""The item where it is for everyone, and where it is named for others."""
 _ages = st.timedeltas(timedelta(0), 20 * DAY)
 _evidence = st.builds(
     lambda check, verdict, age, until, own: evidence(
@@ -284,10 +444,16 @@ _declarations = st.builds(
 )
 _known = st.lists(_evidence, max_size=6)
 _said = st.lists(_declarations, max_size=5)
+_roadmaps = st.sampled_from([ANYWHERE, ELSEWHERE])
 
 
-def stands(found: list[Evidence], declared: list[Declaration], moment: datetime = MOMENT) -> Cell:
-    return cells(roadmap(ITEM), [HOSPITAL], found, declared, TERMS, moment)[HOSPITAL.ura, "X"]
+def stands(
+    found: list[Evidence],
+    declared: list[Declaration],
+    moment: datetime = MOMENT,
+    within: Roadmap = ANYWHERE,
+) -> Cell:
+    return cells(within, [HOSPITAL], found, declared, TERMS, moment)[HOSPITAL.ura, "X"]
 
 
 def rank(made: Cell) -> list[int]:
@@ -303,14 +469,16 @@ def test_nothing_is_proved_or_declared_without_fresh_evidence(
     made = stands(found, declared, moment)
     for one in made.steps:
         if one.state == "proved":
+            assert one.step.unseen is None
+        if one.state == "proved" or (one.state == "declared" and one.step.checks):
             assert {known.finding.check for known in one.evidence} == {*one.step.checks}
             for known in one.evidence:
-                assert known.finding.verdict in ("holds", "not-applicable")
+                assert known.finding.verdict in ("holds", "not-applicable") and not known.own
                 assert moment < known.at + TERMS[known.finding.check]
                 assert known.finding.until is None or moment < known.finding.until
             assert any(known.finding.verdict == "holds" for known in one.evidence)
         if one.state == "declared":
-            assert one.declaration is not None and not one.step.checks
+            assert one.declaration is not None and (not one.step.checks or one.step.unseen is not None)
             assert one.declaration.seen_by == "Bert" and one.declaration.claim == "done"
             assert moment.date() <= one.declaration.until + DAY
         if one.state in ("proved", "declared"):
@@ -319,31 +487,49 @@ def test_nothing_is_proved_or_declared_without_fresh_evidence(
         assert {one.state for one in made.steps} <= {"proved", "declared", "not-applicable"}
 
 
-@given(_known, _said, st.sampled_from(CHECKS), st.booleans())
+@given(_known, _said, st.sampled_from(CHECKS), st.booleans(), _roadmaps)
 def test_a_finding_that_fails_makes_nothing_better(
-    found: list[Evidence], declared: list[Declaration], check: str, own: bool
+    found: list[Evidence], declared: list[Declaration], check: str, own: bool, within: Roadmap
 ) -> None:
     failing = evidence(check, "fails", at=MOMENT, own=own)
-    before, after = stands(found, declared), stands([*found, failing], declared)
+    before = stands(found, declared, within=within)
+    after = stands([*found, failing], declared, within=within)
     assert all(new <= old for old, new in zip(rank(before), rank(after), strict=True))
 
 
-@given(_known, _said, _evidence)
+@given(st.lists(_evidence, min_size=1, max_size=6), _said, _ages, st.integers(0, 2), _roadmaps)
 def test_what_an_organisation_says_of_itself_makes_nothing_better_than_a_keeper_found(
-    found: list[Evidence], declared: list[Declaration], word: Evidence
+    found: list[Evidence], declared: list[Declaration], age: timedelta, other: int, within: Roadmap
 ) -> None:
-    kept = [one for one in found if not one.own]
-    last = weighed(kept).get(HOSPITAL.ura, {}).get(word.finding.check)
-    assume(last is not None and last.finding.verdict != word.finding.verdict)
-    before, after = stands(kept, declared), stands([*kept, replace(word, own=True)], declared)
+    kept = [replace(one, own=False) for one in found]
+    check = kept[0].finding.check
+    last = weighed(kept, TERMS, MOMENT)[HOSPITAL.ura][check].finding.verdict
+    said = [one for one in get_args(Verdict) if one != last][other]
+    before = stands(kept, declared, within=within)
+    after = stands([*kept, evidence(check, said, at=MOMENT - age, own=True)], declared, within=within)
     assert all(new <= old for old, new in zip(rank(before), rank(after), strict=True))
 
 
 @given(_known, _said, _ages)
-def test_time_alone_makes_nothing_better(
+def test_nothing_is_proved_by_what_organisations_say_of_themselves(
     found: list[Evidence], declared: list[Declaration], later: timedelta
 ) -> None:
-    before, after = stands(found, declared), stands(found, declared, MOMENT + later)
+    moment = MOMENT + later
+    alone = stands([one for one in found if not one.own], declared, moment)
+    together = stands(found, declared, moment)
+    for before, after in zip(alone.steps, together.steps, strict=True):
+        if after.step.checks and after.state in ("proved", "declared", "partly"):
+            assert before.state == after.state
+        if after.state == "self-measured":
+            assert any(one.own for one in after.evidence)
+
+
+@given(_known, _said, _ages, _roadmaps)
+def test_time_alone_makes_nothing_better(
+    found: list[Evidence], declared: list[Declaration], later: timedelta, within: Roadmap
+) -> None:
+    before = stands(found, declared, within=within)
+    after = stands(found, declared, MOMENT + later, within)
     assert all(new <= old for old, new in zip(rank(before), rank(after), strict=True))
 
 

@@ -9,7 +9,8 @@ from datetime import datetime
 from schakel.portal.item import Measure
 from schakel.roadmap.checks import Check
 from schakel.roadmap.evidence import Declaration, Evidence, Member
-from schakel.roadmap.standing import TERM, Cell, StepStanding
+from schakel.roadmap.standing import Cell, StepStanding
+from schakel.roadmap.weighing import counts_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,5 +81,4 @@ def _probe(
 def ages(found: Evidence, check: Check | None) -> datetime:
     """When what was found no longer counts: after the term of its check, or when it is known to end, whichever comes
     first."""
-    term = found.at + (check.fresh if check else TERM)
-    return min(term, found.finding.until or term)
+    return counts_until(found, {check.id: check.fresh} if check else {})

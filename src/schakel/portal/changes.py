@@ -20,7 +20,7 @@ _ORDER: Final[Mapping[Verdict, int]] = {"fails": 0, "unknown": 1, "holds": 2, "n
 @dataclass(frozen=True, slots=True)
 class Change:
     """A check that found `now` what is other than `before`. `member` is None for who has left the region; `items` are
-    those of the roadmap of now with a step that it measures, and that are for this organisation."""
+    those of the roadmap of now with a step that it measures."""
 
     ura: str
     member: Member | None
@@ -43,9 +43,7 @@ def changes(overview: Overview, turns: Iterable[Turn], checks: Mapping[str, Chec
     for turn in turns:
         ura, check = turn.now.ura, turn.now.finding.check
         member = members.get(ura)
-        items = tuple(
-            item for item in measured.get(check, ()) if member is not None and item.is_for(member.sector)
-        )
+        items = tuple(measured.get(check, ())) if member is not None else ()
         found.append(
             Change(
                 ura, member, Measure(check, checks.get(check)), items, turn.before, turn.before_at, turn.now

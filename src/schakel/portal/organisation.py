@@ -12,7 +12,7 @@ from schakel.roadmap.evidence import Member
 from schakel.roadmap.model import Category, Dated, Item, Roadmap, Text
 from schakel.roadmap.overview import Overview
 from schakel.roadmap.standing import Cell
-from schakel.roadmap.words import STATES
+from schakel.roadmap.words import STATES, settled
 
 When = Literal["behind", "ahead", "unknown"]
 """Where a date lies seen from today: it has passed or is in force; it is to come, or may be; nobody can say."""
@@ -71,7 +71,7 @@ def organisation(overview: Overview, member: Member, today: date) -> Organisatio
         waiting=tuple(
             one
             for cell in own.values()
-            if not _settled(cell) and ((one := _waiting(roadmap, cell, own)).on or one.by)
+            if not settled(cell) and ((one := _waiting(roadmap, cell, own)).on or one.by)
         ),
         themes=tuple(
             Theme(category, found)
@@ -89,7 +89,7 @@ def duties(cells: Iterable[Cell], today: date) -> tuple[tuple[When, tuple[Duty, 
     oldest first; what is ahead, nearest first; what has no date that is known. Empty groups are left out."""
     groups: dict[When, list[Duty]] = {"behind": [], "ahead": [], "unknown": []}
     for cell in cells:
-        if _settled(cell):
+        if settled(cell):
             continue
         dates = [dated for dated in cell.item.dates if dated.certainty != "done"]
         for dated in dates:
@@ -117,12 +117,8 @@ def _day(duty: Duty) -> date:
     return known or date.min
 
 
-def _settled(cell: Cell) -> bool:
-    return STATES[cell.state].settled
-
-
 def _waiting(roadmap: Roadmap, cell: Cell, own: dict[str, Cell]) -> Waiting:
     def unsettled(ids: Iterable[str]) -> tuple[Cell, ...]:
-        return tuple(own[one] for one in ids if not _settled(own[one]))
+        return tuple(own[one] for one in ids if not settled(own[one]))
 
     return Waiting(cell, unsettled(cell.item.depends_on), unsettled(roadmap.waiting[cell.item.id]))

@@ -15,7 +15,7 @@ from schakel.portal.agenda import Row, plan_years, row
 from schakel.roadmap.board import Action
 from schakel.roadmap.model import Dated, Item
 from schakel.roadmap.overview import Overview
-from schakel.roadmap.words import STATES
+from schakel.roadmap.words import settled
 
 FIRST, LAST = 2000, 2099
 """The years that can be asked for."""
@@ -96,6 +96,7 @@ def plan(overview: Overview, actions: Sequence[Action], year: int, today: date) 
 
 
 _BINDING: Final = frozenset({"law", "expected-law", "agreement", "insurer-policy"})
+_NOT_ASKED: Final = frozenset({"not-applicable", "not-named"})
 
 
 def _dues(overview: Overview, actions: Iterable[Action]) -> Iterable[Due]:
@@ -105,12 +106,11 @@ def _dues(overview: Overview, actions: Iterable[Action]) -> Iterable[Due]:
     for one in actions:
         by_item.setdefault(one.item, []).append(one)
     for item in overview.roadmap.items:
-        looks = [STATES[cell.state] for cell in overview.of_item(item.id)]
-        asked = [look for look in looks if look.state != "not-applicable"]
+        asked = [cell for cell in overview.of_item(item.id) if cell.state not in _NOT_ASKED]
+        there = sum(settled(cell) for cell in asked)
         for dated in item.dates:
             if dated.legal in _BINDING and dated.certainty != "done":
-                settled = sum(look.settled for look in asked)
-                yield Due(item, dated, settled, len(asked), tuple(by_item.get(item.id, ())))
+                yield Due(item, dated, there, len(asked), tuple(by_item.get(item.id, ())))
 
 
 def _day(dated: Dated) -> date | None:

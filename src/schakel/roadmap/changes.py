@@ -58,6 +58,7 @@ _FIELDS: Final[Mapping[str, Text]] = {
     "text": Text("tekst", "text"),
     "title": Text("titel", "title"),
     "unit": Text("eenheid", "unit"),
+    "unseen": Text("wat de metingen niet zien", "what the checks do not see"),
 }
 """What the fields are called."""
 

@@ -53,12 +53,14 @@ class Step:
     """One step of an item. `id` is that of the item with `.S` and a number.
 
     `checks` are the ids of the checks that together measure it (`roadmap.checks.CHECKS`); without any it is known by a
-    declaration alone.
+    declaration alone. `unseen` says what of the step those checks do not see, None when they see all of it: for that
+    part a declaration is needed.
     """
 
     id: str
     text: Text
     checks: tuple[str, ...] = ()
+    unseen: Text | None = None
 
 
 @dataclass(frozen=True, slots=True)

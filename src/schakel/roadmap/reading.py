@@ -1,9 +1,9 @@
 """A roadmap as JSON: read, written, and the one that comes with the program.
 
 The form is that of `roadmap.model`: each value an object with a member for each of its fields, each day as YYYY-MM-DD.
-Only `checks` of a step, and `certainty`, `unit` and `sectors` of a target may be left out. Reading is strict, since a
-slip in a file may not quietly take an item off the board: each thing that is wrong is an error that names its place in
-the file and what to do.
+Only `checks` and `unseen` of a step, and `certainty`, `unit` and `sectors` of a target may be left out. Reading is
+strict, since a slip in a file may not quietly take an item off the board: each thing that is wrong is an error that
+names its place in the file and what to do.
 """
 
 from __future__ import annotations
@@ -184,6 +184,8 @@ def _names(roadmap: Roadmap, limits: RoadmapLimits) -> None:
             if not re.fullmatch(rf"{re.escape(item.id)}\.S[1-9][0-9]*", step.id, re.ASCII):
                 _refuse(f"{path}[{place}].id", f"must be {item.id}.S and a number, such as {item.id}.S1")
             _ids(f"{path}[{place}].checks", step.checks, "")
+            if step.unseen is not None and not step.checks:
+                _refuse(f"{path}[{place}].unseen", "is about checks, and the step has none: leave it out")
 
 
 def _name(path: str, name: str) -> None:

@@ -17,6 +17,8 @@ NOT_DECLARED = Text(
     "No check can measure this, and nobody has declared anything about it.",
 )
 
+NOT_DECLARED_REST = Text("Niemand heeft daar iets over verklaard.", "Nobody has declared anything about it.")
+
 
 @lru_cache(maxsize=4096)
 def day(of: date) -> Text:
@@ -40,20 +42,64 @@ def proved(one: Evidence, number: int) -> Text:
     )
 
 
+def self_measured(one: Evidence) -> Text:
+    """What the organisation itself found counts, and a keeper of the board did not find it as well."""
+    on, said = day_of(one.at), one.finding.reason
+    if one.finding.verdict == "not-applicable":
+        nl, en = f"Niet van toepassing, vond de organisatie zelf op {on.nl}", "Not applicable, found"
+    else:
+        nl, en = f"Door de organisatie zelf gemeten op {on.nl}", "Measured"
+    return Text(
+        f"{nl}: {said.nl} Wie het bord bijhoudt heeft dit niet gemeten, of te lang geleden.",
+        f"{en} by the organisation itself on {on.en}: {said.en} Who keeps the board did not measure this, or too long "
+        "ago.",
+    )
+
+
+def with_rest(measured: Text, declared: Text) -> Text:
+    """What was measured of a step, and what was declared about the rest."""
+    return Text(f"{measured.nl} De rest: {declared.nl}", f"{measured.en} The rest: {declared.en}")
+
+
+def without_rest(measured: Text, unseen: Text, why: Text) -> Text:
+    """What was measured of a step, what the checks do not see, and why that is still open."""
+    return Text(
+        f"{measured.nl} Niet gemeten: {unseen.nl} {why.nl}",
+        f"{measured.en} Not measured: {unseen.en} {why.en}",
+    )
+
+
+def of_newer_checks(checks: tuple[str, ...]) -> Text:
+    """What checks see that this program does not have."""
+    names = ", ".join(checks)
+    return Text(
+        f"Wat {names} zou zien; deze versie van het programma heeft dat niet.",
+        f"What {names} would see, which this version of the program does not have.",
+    )
+
+
 def fails(one: Evidence) -> Text:
     """A check that fails."""
     on, said = day_of(one.at), one.finding.reason
-    return _and_beside(Text(f"Gemeten op {on.nl}: {said.nl}", f"Measured on {on.en}: {said.en}"), one)
+    whose = _by_itself(one)
+    reason = Text(f"Gemeten{whose.nl} op {on.nl}: {said.nl}", f"Measured{whose.en} on {on.en}: {said.en}")
+    return _and_beside(reason, one)
 
 
 def unknown(one: Evidence) -> Text:
     """A check that could not be done."""
     on, said = day_of(one.at), one.finding.reason
+    whose = _by_itself(one)
     reason = Text(
-        f"Kon op {on.nl} niet worden gecontroleerd: {said.nl}",
-        f"Could not be checked on {on.en}: {said.en}",
+        f"Kon{whose.nl} op {on.nl} niet worden gecontroleerd: {said.nl}",
+        f"Could not be checked{whose.en} on {on.en}: {said.en}",
     )
     return _and_beside(reason, one)
+
+
+def _by_itself(one: Evidence) -> Text:
+    """Words, with a space before them, that say so when the organisation itself looked; none otherwise."""
+    return Text(" door de organisatie zelf", " by the organisation itself") if one.own else Text("", "")
 
 
 def _and_beside(reason: Text, one: Evidence) -> Text:
@@ -74,10 +120,10 @@ def _and_beside(reason: Text, one: Evidence) -> Text:
 
 def old(one: Evidence) -> Text:
     """Evidence older than the term of its check."""
-    on = day_of(one.at)
+    on, whose = day_of(one.at), _by_itself(one)
     return _with_last_true(
-        f"De laatste meting is van {on.nl} en dus te oud.",
-        f"The last measurement is of {on.en}, which is too long ago.",
+        f"De laatste meting{whose.nl} is van {on.nl} en dus te oud.",
+        f"The last measurement{whose.en} is of {on.en}, which is too long ago.",
         one.last_true,
     )
 
@@ -85,10 +131,10 @@ def old(one: Evidence) -> Text:
 def ended(one: Evidence) -> Text:
     """What was found was known to end, and it has."""
     assert one.finding.until is not None
-    end = day_of(one.finding.until)
+    end, whose = day_of(one.finding.until), _by_itself(one)
     return _with_last_true(
-        f"Wat toen is gemeten, gold tot {end.nl}.",
-        f"What was measured then was good until {end.en}.",
+        f"Wat toen{whose.nl} is gemeten, gold tot {end.nl}.",
+        f"What was measured then{whose.en} was good until {end.en}.",
         one.last_true,
     )
 
@@ -180,8 +226,10 @@ def other_sectors(item: Item, member: Member, sectors: Mapping[str, Text]) -> Te
 @lru_cache(maxsize=1024)
 def _other_sectors(named: tuple[Text, ...], own: Text) -> Text:
     return Text(
-        f"De routekaart noemt dit voor {', '.join(one.nl for one in named)}; deze organisatie is van {own.nl}.",
-        f"The roadmap names this for {', '.join(one.en for one in named)}; this organisation is of {own.en}.",
+        f"De routekaart noemt dit voor {', '.join(one.nl for one in named)}; deze organisatie is van {own.nl}. Of het "
+        "ook voor haar is, staat er niet.",
+        f"The roadmap names this for {', '.join(one.en for one in named)}; this organisation is of {own.en}. Whether "
+        "it is meant for it too, it does not say.",
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from schakel.roadmap.model import Certainty, Legal, Text
-from schakel.roadmap.standing import State
+from schakel.roadmap.standing import Cell, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,20 @@ STATES: Final[Mapping[State, Look]] = {
             "partly",
             Text("deels", "partly"),
             Text(
-                "Een deel van de stappen is aangetoond of verklaard, een ander deel niet.",
-                "Some of the steps are proved or declared, others are not.",
+                "Een deel is aangetoond of verklaard, een ander deel niet.",
+                "A part is proved or declared, another part is not.",
             ),
             "◐",
+        ),
+        Look(
+            "self-measured",
+            Text("zelf gemeten", "measured by itself"),
+            Text(
+                "De organisatie heeft het zelf gemeten. Wie het bord bijhoudt heeft dat niet gedaan, of te lang "
+                "geleden.",
+                "The organisation measured it itself. Who keeps the board did not, or too long ago.",
+            ),
+            "△",
         ),
         Look(
             "stale",
@@ -114,6 +124,18 @@ STATES: Final[Mapping[State, Look]] = {
             "✕",
         ),
         Look(
+            "not-named",
+            Text("niet genoemd", "not named"),
+            Text(
+                "De bronnen noemen dit voor andere sectoren. Of het hier geldt staat er niet, en er is hier niets over "
+                "bekend.",
+                "The sources name this for other sectors. Whether it holds here they do not say, and nothing is known "
+                "of it here.",
+            ),
+            "…",
+            settled=True,
+        ),
+        Look(
             "not-applicable",
             Text("niet van toepassing", "not applicable"),
             Text(
@@ -125,6 +147,15 @@ STATES: Final[Mapping[State, Look]] = {
         ),
     )
 }
+
+
+def settled(cell: Cell) -> bool:
+    """Whether nothing more is asked of an organisation on an item, as long as it stays so: neither of the item as a
+    whole nor of any of its steps."""
+    return STATES[cell.state].settled or (
+        bool(cell.steps) and all(STATES[one.state].settled for one in cell.steps)
+    )
+
 
 LEGALS: Final[Mapping[Legal, Text]] = {
     "law": Text("wet", "law"),

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.boards import DISPUTED, MEMBERS
+from tests.boards import DISPUTED, LAST_RUN, MEMBERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ PAGES: list[PortalPage] = [
     PortalPage("/items/GF-1", "item"),
     PortalPage(f"/items/GF-1/{MEMBERS[0].ura}", "cell"),
     PortalPage(f"/items/LDN-1/{MEMBERS[1].ura}", again=True),
+    PortalPage(f"/items/GF-5/{MEMBERS[0].ura}", again=True),
     PortalPage(f"/items/LDN-2/{DISPUTED.ura}"),
     PortalPage("/agenda", "agenda"),
     PortalPage("/agenda?progress=running&owner=Werkgroep+2&item=x", again=True),
@@ -45,6 +47,7 @@ PAGES: list[PortalPage] = [
     PortalPage("/scans"),
     PortalPage("/scans?done=12", again=True),
     PortalPage("/runs"),
+    PortalPage(f"/runs/{LAST_RUN}"),
     PortalPage("/versions"),
     PortalPage("/?theme=GF&legal=law&state=not-checked", again=True),
     PortalPage("/hybrid", "hybrid", begins="figures-heading"),
@@ -60,3 +63,13 @@ PAGES: list[PortalPage] = [
     PortalPage("/nothing", status=404),
     PortalPage("/organisations/0", status=404, again=True),
 ]
+
+ELSEWHERE: Mapping[str, str] = {
+    "/portal/callback": "leads on, and has no page",
+    "/portal/scans/example": "a file",
+    "/portal/export.{form}": "files; the web page among them is in test_report_file",
+    "/portal/agenda/new": "a form for who is logged in: test_forms",
+    "/portal/agenda/actions/{id}": "has another address each time: test_forms",
+    "/portal/trail": "for who is logged in: test_forms",
+}
+"""What of the portal can be asked and is not in `PAGES`, with the reason and where it is looked at."""

@@ -19,11 +19,17 @@ import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match, Route
+from tests.boards import MEMBERS
 from tests.browser.portal.looking import looking
 from tests.browser.portal.measuring import FOCUSED, LOCALES, SMALLER, STOPS, UNPRINTED, clean
-from tests.browser.portal.pages import PAGES, PortalPage
+from tests.browser.portal.pages import ELSEWHERE, PAGES, PortalPage
 from tests.browser.test_looks import CONTRAST, RULES
 from tests.browser.walking import heading, language, width_beyond
+
+from schakel.http.portal.rights import RIGHTS
 
 DOCS = Path(__file__).parents[3] / "docs/images/portal"
 MOST_BYTES = 150_000
@@ -33,6 +39,18 @@ pages = pytest.mark.parametrize("wanted", ALL, ids=str)
 languages = pytest.mark.parametrize("spoken", LOCALES)
 
 
+def test_every_address_of_the_portal_is_looked_at_or_is_named_with_a_reason() -> None:
+    asked = [Route(path, ok) for method, path in map(str.split, RIGHTS) if method == "GET"]
+    found = set()
+    for wanted in PAGES:
+        scope = {"type": "http", "method": "GET", "path": f"/portal{urlsplit(wanted.path).path}"}
+        match = next((one for one in asked if one.matches(scope)[0] is Match.FULL), None)
+        if match is not None and wanted.status == 200:
+            found.add(match.path)
+    assert found & set(ELSEWHERE) == set()
+    assert found | set(ELSEWHERE) == {one.path for one in asked}
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="session", params=ALL, ids=str)
 async def page(chromium: Browser, portal: str, request: pytest.FixtureRequest) -> AsyncIterator[Page]:
     """A page in Dutch, opened once for all tests that ask for it. Each of these puts it into the window it needs."""
@@ -40,6 +58,11 @@ async def page(chromium: Browser, portal: str, request: pytest.FixtureRequest) -
     async with looking(chromium, portal, status=wanted.status) as found:
         await opened(found, portal, wanted)
         yield found
+
+
+async def ok(_: Request) -> Response:
+    """A route has a handler."""
+    return Response()
 
 
 async def opened(page: Page, portal: str, wanted: PortalPage) -> None:
@@ -202,6 +225,19 @@ async def test_the_other_language_is_one_click_away_and_stays(
         assert await language(page) == other
         await page.goto(f"{portal}/about?lang={spoken}")
         assert await language(page) == spoken
+
+
+@pytest.mark.parametrize(
+    ("spoken", "word"), [("nl", "patiënten zonder BSN"), ("en", "patients without a BSN")]
+)
+async def test_the_figures_of_a_finding_have_words(
+    chromium: Browser, portal: str, spoken: str, word: str
+) -> None:
+    async with looking(chromium, portal, locale=LOCALES[spoken]) as page:
+        await page.goto(f"{portal}/items/GF-5/{MEMBERS[0].ura}")
+        figures = await page.locator(".facts div").all_inner_texts()
+        assert [one.split() for one in figures if word in one] == [[*word.split(), "3"]]
+        assert await page.locator("dt[lang]").count() == 0
 
 
 async def test_the_menu_says_where_one_is(chromium: Browser, portal: str) -> None:

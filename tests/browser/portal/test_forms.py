@@ -9,16 +9,19 @@ from datetime import timedelta
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page
-from tests.boards import filled
+from playwright.async_api import Browser, FilePayload, Page
+from tests.boards import MEMBERS, filled
 from tests.browser.portal.looking import looking
 from tests.browser.portal.measuring import SMALLER, clean
 from tests.browser.test_looks import RULES
 from tests.browser.walking import width_beyond
+from tests.hybrid_care import inventoried
 from tests.nodes import databases
 from tests.staff import Member, Region, portal_node
 
 from schakel.kernel.clock import AMSTERDAM, now
+from schakel.portal.scans import example
+from schakel.roadmap.reading import shipped
 from schakel.store.embedded import EmbeddedServer
 
 ROADMAP = {"roadmap": {"region": "Regio Zonnestreek", "keepers": ["a"]}}
@@ -30,7 +33,9 @@ TODAY = now().astimezone(AMSTERDAM).date()
 async def region(cluster: EmbeddedServer) -> AsyncIterator[Region]:
     async with databases(cluster, "portal_forms") as make, portal_node(make, node_settings=ROADMAP) as found:
         assert found.node.node.board is not None
+        assert found.node.node.inventory is not None
         await filled(found.node.node.board)
+        await inventoried(found.node.node.inventory)
         yield found
 
 
@@ -106,6 +111,80 @@ async def test_a_step_is_declared_and_withdrawn(chromium: Browser, region: Regio
             await readable(page)
         await said.get_by_role("button", name="Deze verklaring intrekken").press("Enter")
         assert "ingetrokken" in await page.locator("h4:target").inner_text()
+
+
+def csv(body: bytes) -> FilePayload:
+    """A file as a person chooses it."""
+    return {"name": "zelfscan.csv", "mimeType": "text/csv", "buffer": body}
+
+
+@pytest.mark.parametrize("script", [True, False])
+async def test_a_self_scan_is_looked_at_first_told_what_is_wrong_and_then_imported(
+    chromium: Browser, region: Region, script: bool
+) -> None:
+    whole = example(shipped(), MEMBERS[3].ura, TODAY)
+    spoilt = whole.replace(MEMBERS[3].ura.encode(), b"90000999", 1)
+
+    async def look_at(page: Page, body: bytes) -> None:
+        await page.get_by_label("Kies een bestand").set_input_files(csv(body))
+        await page.get_by_role("button", name="Bekijk wat erin staat").press("Enter")
+
+    async with at_work(chromium, region, script=script, status=400) as page:
+        await page.goto(f"{region.portal}/scans")
+        await look_at(page, b"\x00\x01")
+        alert = page.get_by_role("alert")
+        assert "Er is niets ingevoerd." in await alert.inner_text()
+        await look_at(page, spoilt)
+        assert "Er is niets ingevoerd: 1 ding klopt niet." in await alert.inner_text()
+        table = page.get_by_role("table", name="Wat niet klopt")
+        assert "organisation" in await table.inner_text()
+        if script:
+            await readable(page)
+        await look_at(page, whole)
+        assert "Er is nog niets ingevoerd." in await page.locator("main").inner_text()
+        assert await page.get_by_role("rowheader", name=MEMBERS[3].name).count() > 1
+        if script:
+            await readable(page)
+        await page.get_by_role("button", name="Dit alles verklaren").press("Enter")
+        assert "verklaringen zijn ingevoerd" in await page.get_by_role("status").inner_text()
+        if script:
+            await readable(page)
+
+
+@pytest.mark.parametrize("script", [True, False])
+async def test_whether_a_pathway_suits_is_decided_and_what_is_wrong_is_told(
+    chromium: Browser, region: Region, script: bool
+) -> None:
+    async with at_work(chromium, region, script=script, status=400) as page:
+        await page.goto(f"{region.portal}/hybrid/{MEMBERS[0].ura}/copd")
+        form = page.get_by_role("form", name="Leg een besluit vast")
+        await form.get_by_label("Wie besloot dit, of bij wie ligt het?").fill("Vakgroep longziekten")
+        await form.get_by_label("Waarom?").fill("Te weinig mensen doen mee.")
+        await form.get_by_label("Op welke dag, of sinds wanneer?").fill(TODAY.isoformat())
+        await form.get_by_role("button", name="Vastleggen").press("Enter")
+        alert = page.get_by_role("alert")
+        assert await alert.get_by_role("link").count() == 1
+        assert await form.get_by_label("Waarom?").input_value() == "Te weinig mensen doen mee."
+        if script:
+            await readable(page)
+        await form.get_by_role("radio", name="Niet geschikt").check()
+        await form.get_by_role("button", name="Vastleggen").press("Enter")
+        assert await page.get_by_role("alert").count() == 0
+        newest = page.get_by_role("row").filter(has_text="Vakgroep longziekten").first
+        assert "Niet geschikt" in await newest.inner_text() and "Jo programme" in await newest.inner_text()
+        if script:
+            await readable(page)
+
+
+async def test_an_action_is_there_for_who_is_not_logged_in(chromium: Browser, portal: str) -> None:
+    async with looking(chromium, portal) as page:
+        await page.goto(f"{portal}/agenda")
+        link = page.locator("main a[href*='/agenda/actions/']").first
+        name = await link.inner_text()
+        await link.press("Enter")
+        assert await page.locator("h1").inner_text() == name
+        assert await page.locator("main form").count() == 0
+        await readable(page)
 
 
 @pytest.mark.parametrize("script", [True, False])

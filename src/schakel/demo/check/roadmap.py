@@ -17,6 +17,7 @@ from schakel.roadmap.run import measure
 
 _LIST = "medmij-list"
 _STEP = "PGO-1.S3"
+"""Its link is measured, its contracts are declared (`demo.roadmap.agenda`)."""
 
 
 async def measured(trial: Trial) -> str:
@@ -47,15 +48,15 @@ async def measured(trial: Trial) -> str:
 async def unknown(trial: Trial) -> str:
     """The lists of MedMij are away: what they would tell is not known, and last known to be so before."""
     before = await _step(trial)
-    prove_equal(before["state"], "proved", "the step before")
+    prove_equal(before["state"], "declared", "the step before")
     async with trial.without("medmij-lists"):
         await _run(trial, _LIST)
         turned = await _step(trial)
     prove_equal(turned["state"], "unknown", "the step without the lists")
     prove_equal(turned["last_true"], before["last_true"], "when it was last true")
     await _run(trial, _LIST)
-    prove_equal((await _step(trial))["state"], "proved", "the step afterwards")
-    return f"{_STEP}: {turned['reason']['en']} Last true at {turned['last_true']}; proved again afterwards"
+    prove_equal((await _step(trial))["state"], "declared", "the step afterwards")
+    return f"{_STEP}: {turned['reason']['en']} Last true at {turned['last_true']}; good again afterwards"
 
 
 async def _run(trial: Trial, *only: str) -> Run:

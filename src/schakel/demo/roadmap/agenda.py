@@ -94,6 +94,7 @@ _SAID: Mapping[int, Sequence[_Said]] = {
         _Said("GF-6.S1", _DONE, "Inventarisatie adresgegevens", "Applicatiebeheer", -30, 335, False),
         _Said("GF-7.S1", _DONE, "Overzicht van de logging per systeem", "Security officer", -355, 6, True),
         _Said("IBP-2.S1", _DONE, "Zelfbeoordeling NEN 7510", "Security officer", -200, 165, True),
+        _Said("PGO-1.S3", _DONE, "Contract met de DVA, zonder einddatum", "Informatiemanager", -60, 305, True),
         _Said("IBP-3.S1", _DONE, "Bevestiging van Z-CERT", "Security officer", -120, 245, True),
         _Said("IBP-1.S1", _NOT_DONE, "Twee poliklinieken faxen nog met het verpleeghuis.", "Facilitair manager", -10,
               120, True),

@@ -22,8 +22,9 @@ from starlette.responses import Response
 
 from schakel.kernel.outcomes import NotFound
 from schakel.portal.pages.cells import badge, board_cells
-from schakel.portal.pages.numbers import number, percentage
+from schakel.portal.pages.numbers import figure, number, percentage
 from schakel.portal.pages.times import day, moment
+from schakel.roadmap.facts import called
 from schakel.roadmap.words import CERTAINTIES, LEGALS, STATES
 
 LANGUAGES = ("nl", "en")
@@ -159,6 +160,7 @@ def environment(language: str, styles: tuple[str, ...] = (), icon: str = "") -> 
         "states": STATES,
         "legals": LEGALS,
         "certainties": CERTAINTIES,
+        "called": called,
     }
     made.filters |= {
         "strong": _strong,
@@ -166,6 +168,7 @@ def environment(language: str, styles: tuple[str, ...] = (), icon: str = "") -> 
         "board_cells": partial(board_cells, language=language),
         "day": partial(day, language=language),
         "moment": partial(moment, language=language),
+        "figure": partial(figure, language=language),
         "number": partial(number, language=language),
         "percentage": partial(percentage, language=language),
     }

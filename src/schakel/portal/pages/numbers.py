@@ -14,6 +14,11 @@ def number(value: float | Decimal, language: str) -> str:
     return format_decimal(value, "#,##0.#", locale=LOCALES[language])
 
 
+def figure(value: str | float, language: str) -> str:
+    """A figure of a finding: a number with at most four decimals, its thousands apart; a text as it is."""
+    return value if isinstance(value, str) else format_decimal(value, "#,##0.####", locale=LOCALES[language])
+
+
 def percentage(value: float | Decimal, language: str) -> str:
     """A share of 1 in whole percents. What is not nothing is never 0%, what is not all never 100%."""
     percents = round(value * 100)

@@ -1,7 +1,8 @@
 """`directory-entry`: the organisation stands in the query directory, once, with its type and where it is reached.
 
 Whether an address answers is asked without a key, and without more than the directory says. That no address answers is
-no fault of the directory: then it could not be checked whether the addresses are right.
+no fault of the directory: then it could not be checked whether the addresses are right. Neither is a directory in
+trouble a fault of the organisation, nor one that its own node follows and could not ask any more.
 
 Source: the ministry's guide on generic functions, addressing (IHE mCSD 3.8, ITI-90): Organization with the URA as
 identifier, a type, and Endpoints.
@@ -14,10 +15,12 @@ from datetime import timedelta
 from typing import Any
 
 from schakel.kernel.values import URA_SYSTEM
+from schakel.roadmap.checks.internal import need_facilities
 from schakel.roadmap.checks.model import Check, Silent, Target, Unclear, found
 from schakel.roadmap.checks.tools import Answer, Tools
 from schakel.roadmap.evidence import Finding
 from schakel.roadmap.model import Text
+from schakel.roadmap.region import Organisation
 
 ID = "directory-entry"
 
@@ -26,6 +29,8 @@ _MOST_ENDPOINTS = 50
 
 async def _measure(target: Target, tools: Tools) -> Finding:
     organisation = target.organisation
+    if _at_its_own_door(organisation):
+        await need_facilities(target, tools, "addressing")
     query = (("identifier", f"{URA_SYSTEM}|{organisation.ura}"),)
     entries = [
         one for one in await _searched(target, tools, "Organization", query) if one.get("active") is not False
@@ -100,8 +105,18 @@ async def _endpoints(target: Target, tools: Tools, entry: Mapping[str, Any]) -> 
         kind, _, name = str(reference.get("reference", "")).rpartition("/")
         if kind.rpartition("/")[2] == "Endpoint" and name not in made:
             answer = await _got(target, tools, f"Endpoint/{name}")
-            if answer.status == 200 and (table := answer.table()) is not None:
-                made[name] = table
+            if answer.status in (404, 410):
+                continue
+            table = answer.table()
+            if answer.status != 200 or table is None or table.get("resourceType") != "Endpoint":
+                raise Unclear(
+                    Text(
+                        f"Het adresboek geeft een adres van de organisatie niet (status {answer.status}).",
+                        f"The directory does not give an address of the organisation (status {answer.status}).",
+                    ),
+                    answer.address,
+                )
+            made[name] = table
     return list(made.values())
 
 
@@ -128,10 +143,15 @@ async def _searched(
 async def _got(target: Target, tools: Tools, path: str, query: tuple[tuple[str, str], ...] = ()) -> Answer:
     organisation = target.organisation
     address = f"{organisation.directory}/{path}"
-    if organisation.internal and address.startswith(f"{organisation.internal}/"):
+    if _at_its_own_door(organisation):
         return await tools.internal(organisation, address, params=query)
     headers = {"Accept": "application/fhir+json"}
     return await tools.send("GET", address, params=query, headers=headers)
+
+
+def _at_its_own_door(organisation: Organisation) -> bool:
+    """Whether the directory is the copy that the organisation's own node keeps."""
+    return bool(organisation.internal) and organisation.directory.startswith(f"{organisation.internal}/")
 
 
 def _fails(reason: Text, facts: Mapping[str, int] | None = None) -> Finding:

@@ -1,12 +1,14 @@
 """`exchange-bgz`: the BgZ of a test patient comes in whole, as the EHR would ask it.
 
-It is a real exchange, at real holders, that stands in their logs. Of what comes nothing is kept.
+It is a real exchange, at real holders, that stands in their logs. Of what comes nothing is kept. Who refuses or gives
+only a part has answered; a holder or a facility that is silent says nothing of who asks.
 
 Source: BgZ-MSZ 2.0, request list.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -56,13 +58,39 @@ async def _measure(target: Target, tools: Tools) -> Finding:
             f"The BgZ came in whole; holders: {len(holders)}.",
         )
         return found(ID, "holds", reason, exchange, facts)
-    short = [one for one in holders if one.get("status") != "complete"]
-    told = [f"{one.get('ura')} ({one.get('status')})" for one in short]
+    if short := [f"{one.get('ura')} ({one.get('status')})" for one in holders if _answered_short(one)]:
+        shown = ", ".join(short)
+        reason = Text(f"De BgZ is niet volledig: {shown}.", f"The BgZ is not complete: {shown}.")
+        return found(ID, "fails", reason, exchange, facts)
     asked = [one for one in table.get("localised") or () if isinstance(one, dict)]
-    told += [f"{one.get('by')} ({one.get('status')})" for one in asked if one.get("status") != "answered"]
-    shown = ", ".join(told) or str(table.get("status"))
-    reason = Text(f"De BgZ is niet volledig: {shown}.", f"The BgZ is not complete: {shown}.")
-    return found(ID, "fails", reason, exchange, facts)
+    silent = [
+        f"{one.get('by')} ({one.get('status')})"
+        for one in asked
+        if one.get("status") != "answered" or one.get("reason")
+    ]
+    silent += [
+        f"{one.get('ura')} ({one.get('status')})" for one in holders if one.get("status") != "complete"
+    ]
+    shown = ", ".join(silent) or str(table.get("status"))
+    return found(
+        ID,
+        "unknown",
+        Text(
+            f"Of de BgZ volledig binnenkomt is nu niet te controleren: geen bruikbaar antwoord van {shown}.",
+            f"Whether the BgZ comes in whole cannot be checked at the moment: no usable answer of {shown}.",
+        ),
+        exchange,
+        facts,
+    )
+
+
+def _answered_short(holder: Mapping[str, Any]) -> bool:
+    """Whether a holder refused, gave a part, or has no endpoint for a part: not when all that is missing is what it was
+    silent on."""
+    if holder.get("missing"):
+        return True
+    asked: list[Mapping[str, Any]] = [one for one in holder.get("requests") or () if isinstance(one, dict)]
+    return any(one.get("status") in ("refused", "incomplete") for one in asked or (holder,))
 
 
 CHECK = Check(

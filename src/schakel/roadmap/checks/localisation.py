@@ -1,5 +1,7 @@
 """`nvi-registration`: the national index knows who has data here, and nothing that should be there failed.
 
+The numbers are what the organisation was told; while the index, the PRS or a token server is away they say nothing.
+
 Source: the ministry's guide on generic functions, localisation (NVI); the numbers are those of the internal door,
 `localisation/status`.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from schakel.roadmap.checks.internal import code_of, counted, refused
+from schakel.roadmap.checks.internal import code_of, counted, need_facilities, refused
 from schakel.roadmap.checks.model import Check, Target, found, judged
 from schakel.roadmap.checks.tools import Tools
 from schakel.roadmap.evidence import Finding
@@ -27,6 +29,7 @@ async def _measure(target: Target, tools: Tools) -> Finding:
     table = answer.table()
     if answer.status != 200 or table is None:
         raise refused(answer)
+    await need_facilities(target, tools, "localisation")
     states = table.get("states")
     states = states if isinstance(states, dict) else {}
     active, refusals = counted(states.get("active")), counted(states.get("refused"))

@@ -1,6 +1,7 @@
 """`mitz-subscription`: Mitz tells the organisation of choices of its patients.
 
-Of the subscriptions only their states are looked at, at the internal door; nothing of a patient is kept.
+Of the subscriptions only their states are looked at, at the internal door; nothing of a patient is kept. They are what
+Mitz said before: while it is away they say nothing.
 
 Source: pages of Mitz on subscriptions.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from schakel.roadmap.checks.internal import code_of, counted, refused
+from schakel.roadmap.checks.internal import code_of, counted, need_facilities, refused
 from schakel.roadmap.checks.model import Check, Target, found, judged
 from schakel.roadmap.checks.tools import Tools
 from schakel.roadmap.evidence import Finding
@@ -34,6 +35,8 @@ async def _measure(target: Target, tools: Tools) -> Finding:
                 "The organisation has no subscriptions at Mitz set up.",
             )
             return found(ID, "fails", reason)
+        if not after:
+            await need_facilities(target, tools, "consent")
         for one in page:
             state = str(one.get("state"))
             if state in numbers:

@@ -20,6 +20,7 @@ from schakel.roadmap.model import Text
 
 ID = "professional-login"
 
+_PAGE = Text("de pagina waar de login begint", "the page where the login begins")
 _PATH = "professionals/logins"
 
 
@@ -52,7 +53,7 @@ def _origin(address: str) -> tuple[str, str]:
 async def _opened(tools: Tools, address: str, *, led: bool) -> Finding:
     """What becomes of a browser that opens the address of a login; we are `led` to it when it is at no door of the
     organisation that the file names."""
-    page = await tools.get(address, accept="text/html", led=led)
+    page = await tools.get(address, accept="text/html", led=led, called=_PAGE)
     there = page.headers.get("location", "")
     shown = address.partition("?")[0]
     if page.status != 303 or not there:

@@ -38,6 +38,9 @@ AT_ONCE = 4
 _LARGEST = 50_000_000
 """Bytes of an answer."""
 
+_INTERNAL = Text("de interne deur", "the internal door")
+"""What stands in a reason in place of its address: everybody may read reasons."""
+
 _OURS = {errno.ENETUNREACH, errno.ENETDOWN, errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL}
 """Errors that are of this machine or its network."""
 
@@ -117,8 +120,10 @@ class Tools:
         body: bytes | None = None,
         led: bool = False,
         seconds: float | None = None,
+        called: Text | None = None,
     ) -> Answer:
-        """The answer to a request, whatever its status. An address that was `led` to came from a directory or a list.
+        """The answer to a request, whatever its status. An address that was `led` to came from a directory or a list;
+        of one that is `called` something it is that which a reason names, and only the detail has the address.
 
         Raises `Silent` when none came, and `Unclear` when that is by this machine or its settings.
         """
@@ -147,18 +152,26 @@ class Tools:
                     if len(read) > _LARGEST:
                         raise Unclear(
                             Text(
-                                f"Het antwoord van {address} is groter dan {_LARGEST} bytes.",
-                                f"The answer of {address} is larger than {_LARGEST} bytes.",
-                            )
+                                f"Het antwoord van {called.nl if called else address} is groter dan {_LARGEST} bytes.",
+                                f"The answer of {called.en if called else address} is larger than {_LARGEST} bytes.",
+                            ),
+                            address,
                         )
                 found = {name.lower(): value for name, value in response.headers.items()}
                 return Answer(address, response.status, found, bytes(read))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise self.silence(address, error) from error
+            raise self.silence(address, error, called) from error
 
-    async def get(self, address: str, *, accept: str = "application/json", led: bool = False) -> Answer:
+    async def get(
+        self,
+        address: str,
+        *,
+        accept: str = "application/json",
+        led: bool = False,
+        called: Text | None = None,
+    ) -> Answer:
         """`send` for what is read without a key."""
-        return await self.send("GET", address, headers={"Accept": accept}, led=led)
+        return await self.send("GET", address, headers={"Accept": accept}, led=led, called=called)
 
     async def internal(
         self,
@@ -177,7 +190,9 @@ class Tools:
         if json is not None:
             body, headers["Content-Type"] = orjson.dumps(json), "application/json"
         address = path if path.startswith(f"{organisation.internal}/") else f"{organisation.internal}/{path}"
-        answer = await self.send(method, address, params=params, headers=headers, body=body, seconds=seconds)
+        answer = await self.send(
+            method, address, params=params, headers=headers, body=body, seconds=seconds, called=_INTERNAL
+        )
         if answer.status in (401, 403):
             raise Unclear(
                 Text(
@@ -188,10 +203,11 @@ class Tools:
             )
         return answer
 
-    def silence(self, address: str, error: Exception) -> Unclear:
+    def silence(self, address: str, error: Exception, called: Text | None = None) -> Unclear:
         """What an error while asking `address` says: that it is silent, or that we could not ask. What was asked there
-        is not repeated."""
-        address, host = address.partition("?")[0], urlsplit(address).netloc
+        is not repeated; `called` as in `send`."""
+        address, host = address.partition("?")[0], called or _same(urlsplit(address).netloc)
+        whole = _capital(called) if called else _same(address)
         detail = f"{address}: {type(error).__name__}"
         cause: BaseException | None = error
         seen: list[BaseException] = []
@@ -202,8 +218,8 @@ class Tools:
             if isinstance(one, OutOfReachError):
                 return Unclear(
                     Text(
-                        f"{address} is geen adres dat wij mogen vragen (defaults.private).",
-                        f"{address} is no address that we may ask (defaults.private).",
+                        f"{whole.nl} is geen adres dat wij mogen vragen (defaults.private).",
+                        f"{whole.en} is no address that we may ask (defaults.private).",
                     ),
                     f"{detail}: {one.why}",
                 )
@@ -212,17 +228,17 @@ class Tools:
             if isinstance(one, ssl.SSLCertVerificationError):
                 return Silent(
                     Text(
-                        f"Het certificaat van {host} wordt niet vertrouwd.",
-                        f"The certificate of {host} is not trusted.",
+                        f"Het certificaat van {host.nl} wordt niet vertrouwd.",
+                        f"The certificate of {host.en} is not trusted.",
                     ),
                     f"{detail}: {one.verify_message}",
                 )
             if isinstance(one, ssl.SSLError) and self.defaults.certificate is None:
                 return Unclear(
                     Text(
-                        f"Met {host} kwam geen TLS tot stand, en er is geen certificaat van ons om te tonen "
+                        f"Met {host.nl} kwam geen TLS tot stand, en er is geen certificaat van ons om te tonen "
                         "(defaults.certificate).",
-                        f"There was no TLS with {host}, and there is no certificate of ours to show "
+                        f"There was no TLS with {host.en}, and there is no certificate of ours to show "
                         "(defaults.certificate).",
                     ),
                     f"{detail}: {one.reason}",
@@ -230,23 +246,31 @@ class Tools:
             if isinstance(one, socket.gaierror) and one.errno == socket.EAI_AGAIN:
                 return Unclear(
                     Text(
-                        f"De naam {host} kon niet worden opgezocht: de DNS van deze machine antwoordt niet.",
-                        f"The name {host} could not be looked up: the DNS of this machine does not answer.",
+                        f"De naam {host.nl} kon niet worden opgezocht: de DNS van deze machine antwoordt niet.",
+                        f"The name {host.en} could not be looked up: the DNS of this machine does not answer.",
                     ),
                     detail,
                 )
             if isinstance(one, OSError) and one.errno in _OURS:
                 return Unclear(
                     Text(
-                        f"Deze machine heeft geen verbinding met {host}.",
-                        f"This machine has no connection with {host}.",
+                        f"Deze machine heeft geen verbinding met {host.nl}.",
+                        f"This machine has no connection with {host.en}.",
                     ),
                     f"{detail}: {one.strerror}",
                 )
         why = _why(seen)
         return Silent(
-            Text(f"{address} gaf geen antwoord: {why.nl}.", f"{address} gave no answer: {why.en}."), detail
+            Text(f"{whole.nl} gaf geen antwoord: {why.nl}.", f"{whole.en} gave no answer: {why.en}."), detail
         )
+
+
+def _same(name: str) -> Text:
+    return Text(name, name)
+
+
+def _capital(words: Text) -> Text:
+    return Text(words.nl[:1].upper() + words.nl[1:], words.en[:1].upper() + words.en[1:])
 
 
 def _why(seen: Sequence[BaseException]) -> Text:

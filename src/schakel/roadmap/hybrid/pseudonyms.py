@@ -58,6 +58,4 @@ def is_pseudonym(text: str) -> bool:
     """Whether a text may be a pseudonym of the region: 16 to 128 letters, digits, '-' and '_', and not digits alone, so
     that no number of a person passes for one; nor when it stands between '-' and '_'."""
     parts = re.split("[-_]", text)
-    return _PSEUDONYM.fullmatch(text) is not None and not any(
-        len(part) == 9 and part.isdigit() and Bsn.passes(part) for part in parts
-    )
+    return _PSEUDONYM.fullmatch(text) is not None and not any(Bsn.fits(part) for part in parts)

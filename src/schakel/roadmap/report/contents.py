@@ -14,7 +14,7 @@ from schakel.roadmap.evidence import Evidence, Member
 from schakel.roadmap.model import Item, Language, Roadmap, Text
 from schakel.roadmap.reasons import day_of
 from schakel.roadmap.report.source import Source
-from schakel.roadmap.report.texts import TEXTS, VERDICTS, line, moment, said, spoken
+from schakel.roadmap.report.texts import TEXTS, VERDICTS, line, moment, said, spoken, whose
 from schakel.roadmap.standing import Cell, State
 from schakel.roadmap.words import STATES
 
@@ -26,11 +26,13 @@ _TOLD: Final[tuple[State, ...]] = (
     "unknown",
     "stale",
     "unconfirmed",
+    "self-measured",
     "partly",
     "not-checked",
     "not-declared",
     "proved",
     "declared",
+    "not-named",
     "not-applicable",
 )
 """The order in which the items of an organisation are told: what needs attention first."""
@@ -358,7 +360,7 @@ def _found(one: Evidence, language: Language) -> Found:
         Mark(look.like, look.sign, look.word.of(language)),
         said(finding.reason, language),
         _day(one.at, language),
-        line(one.by),
+        whose(one, language),
         None if finding.until is None else _day(finding.until, language),
         None if one.last_true is None else _day(one.last_true, language),
     )

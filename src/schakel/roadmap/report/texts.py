@@ -10,7 +10,7 @@ from typing import Final
 from babel.dates import format_datetime
 
 from schakel.kernel.clock import AMSTERDAM
-from schakel.roadmap.evidence import Verdict
+from schakel.roadmap.evidence import Evidence, Verdict
 from schakel.roadmap.model import Language, Text
 
 TEXTS: Final[Mapping[str, Text]] = {
@@ -29,6 +29,7 @@ TEXTS: Final[Mapping[str, Text]] = {
     "measured": Text("Gemeten", "Measured"),
     "never": Text("nog niet", "not yet"),
     "by": Text("Door", "By"),
+    "itself": Text("de organisatie zelf", "the organisation itself"),
     "until": Text("tot", "until"),
     "stands": Text("De stand van", "As it was on"),
     "roadmap": Text("Routekaart", "Roadmap"),
@@ -140,6 +141,11 @@ def line(text: str) -> str:
 def said(text: Text, language: Language) -> str:
     """A text in a language, on one line."""
     return line(text.of(language))
+
+
+def whose(one: Evidence, language: Language) -> str:
+    """Who found something, and that it was the organisation itself when that is so."""
+    return line(f"{one.by}, {TEXTS['itself'].of(language)}" if one.own else one.by)
 
 
 def moment(of: datetime, language: Language) -> str:

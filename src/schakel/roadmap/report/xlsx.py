@@ -6,7 +6,7 @@ Moments are real ones, as the clock in the Netherlands has them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from io import BytesIO
@@ -18,11 +18,12 @@ from xlsxwriter.worksheet import Worksheet
 
 from schakel.kernel.clock import AMSTERDAM
 from schakel.roadmap.checks import CHECKS
-from schakel.roadmap.evidence import Member
+from schakel.roadmap.evidence import Finding, Member
+from schakel.roadmap.facts import called
 from schakel.roadmap.model import Language
 from schakel.roadmap.report.contents import by_sector, in_order, named_checks, sector_name
 from schakel.roadmap.report.source import Source
-from schakel.roadmap.report.texts import HEADINGS, TEXTS, VERDICTS, line, moment, said
+from schakel.roadmap.report.texts import HEADINGS, TEXTS, VERDICTS, line, moment, said, whose
 from schakel.roadmap.standing import Cell
 from schakel.roadmap.words import STATES
 
@@ -210,8 +211,9 @@ def _evidence(source: Source, members: Sequence[Member], language: Language) -> 
             (
                 *(member.ura, member.name, one.finding.check, _title(one.finding.check, language)),
                 *(VERDICTS[one.finding.verdict].word.of(language), one.finding.reason.of(language)),
-                *(_local(one.at), _local(one.last_true), _local(one.finding.until), one.by, one.run),
-                "; ".join(f"{name}: {value}" for name, value in one.finding.facts.items()),
+                *(_local(one.at), _local(one.last_true), _local(one.finding.until)),
+                *(whose(one, language), one.run),
+                "; ".join(_figures(one.finding, language)),
                 one.finding.detail,
             )
             for member in members
@@ -219,6 +221,13 @@ def _evidence(source: Source, members: Sequence[Member], language: Language) -> 
         ],
         2,
     )
+
+
+def _figures(finding: Finding, language: Language) -> Iterator[str]:
+    """The figures of a finding by what they are called, else by their names in the run."""
+    for name, value in finding.facts.items():
+        word = called(finding.check, name)
+        yield f"{word.of(language) if word else name}: {value}"
 
 
 def _checks(source: Source, language: Language) -> _Sheet:
