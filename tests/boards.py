@@ -6,6 +6,7 @@ every state is there.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from schakel.kernel.clock import new_id, now
@@ -30,7 +31,18 @@ MEMBERS = (
 DISPUTED = MEMBERS[2]
 """Of this one the region found something else than it says of itself."""
 
+OWN_ONLY = "core-data"
+"""The check that this one did by itself, and the region never did there; it measures ET-4."""
+
 RUNS = 5
+LAST_RUN = "5e55a0de-0000-4000-8000-000000000005"
+"""The id of the last run about the whole region."""
+
+_FIGURES: Mapping[str, Mapping[str, float]] = {
+    "certificate": {"days": 61},
+    "nvi-registration": {"active": 1204, "without_bsn": 3},
+    "api-requirements": {"must-fail": 0, "must-could-not-check": 12},
+}
 _BETWEEN = timedelta(days=21)
 _VERDICTS: tuple[Verdict, ...] = ("holds", "holds", "fails", "unknown", "not-applicable", "holds")
 _REASONS = {
@@ -50,7 +62,8 @@ async def past(board: Board, ura: str, check: str, most: int = 50) -> tuple[Evid
 
 async def filled(board: Board) -> None:
     """Measures the region `RUNS` times, once every three weeks until now, and declares some steps. After that one
-    organisation says of itself that something holds, which the last measurement did not find."""
+    organisation says of itself that something holds which the last measurement did not find, and another thing that the
+    region did not measure."""
     moment = now()
     for number in range(RUNS):
         await board.add(_run(board, number, moment - (RUNS - 1 - number) * _BETWEEN))
@@ -65,16 +78,22 @@ def _run(board: Board, number: int, at: datetime) -> Run:
         for column, check in enumerate(CHECKS):
             if (row + column) % 5 == 4:
                 continue  # Never measured.
+            if member == DISPUTED and check == OWN_ONLY:
+                continue
             if (row + column) % 7 == 6 and number == RUNS - 1:
                 continue  # Not measured this time: it grows old.
             # In each run some more is so than in the one before.
             verdict = "holds" if (row * 3 + column) % RUNS < number else _VERDICTS[(row + 2 * column) % 6]
             finding = Finding(
-                check, verdict, _REASONS[verdict], detail=f"https://{member.ura}.example/{check}"
+                check,
+                verdict,
+                _REASONS[verdict],
+                detail=f"https://{member.ura}.example/{check}",
+                facts=_FIGURES.get(check, {}),
             )
             measured.append(Measured(member.ura, finding, at))
     return Run(
-        id=new_id(),
+        id=LAST_RUN if number == RUNS - 1 else new_id(),
         region=board.region,
         roadmap="iza-2025-06",
         by="schakel roadmap run",
@@ -86,13 +105,14 @@ def _run(board: Board, number: int, at: datetime) -> Run:
 
 
 def _own_run(board: Board, at: datetime) -> Run:
-    finding = Finding(
-        "certificate", "holds", _REASONS["holds"], detail=f"https://{DISPUTED.ura}.example/certificate"
-    )
+    found = [
+        Finding(check, "holds", _REASONS["holds"], detail=f"https://{DISPUTED.ura}.example/{check}")
+        for check in ("certificate", OWN_ONLY)
+    ]
     return Run(
         *(new_id(), board.region, "iza-2025-06", "schakel check", at, at),
         (DISPUTED,),
-        (Measured(DISPUTED.ura, finding, at),),
+        tuple(Measured(DISPUTED.ura, one, at) for one in found),
     )
 
 

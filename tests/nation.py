@@ -335,7 +335,7 @@ class Requester:
     async def presentation(self, client: httpx.AsyncClient, issuer: str, seconds: int = 5) -> Presentation:
         """What it presents to the authorisation server `issuer` for the scope bgz."""
         told = await client.get(f"{issuer}/oauth2/presentation_definition", params={"scope": "bgz"})
-        beside = [dezi_credential(self.statement)]
+        beside = [dezi_credential(self.statement, self.wallet.did)]
         definition = Definition.read(told.json())
         return self.wallet.present(definition, audience=issuer, seconds=seconds, beside=beside)
 

@@ -17,13 +17,13 @@ from urllib.parse import quote
 
 import httpx
 import orjson
-import rbcl
 from joserfc import jwe, jwt
 from joserfc.jwk import RSAKey
 from starlette.types import ASGIApp
 from tests.certificates import Authority
 from tests.minvws import CN, OIN, asking, client_certificate, showing
 
+from schakel.kernel import ristretto
 from schakel.kernel.clock import now
 from schakel_national import configuration, nvi
 from schakel_national.nvi.routes import Told, behind
@@ -66,10 +66,10 @@ class SmallPrs:
 
     def evaluated(self, patient: str, **claims: Any) -> Evaluated:
         """A new token of a patient, whose JWE says `claims` beside or instead of what it should."""
-        point = rbcl.crypto_core_ristretto255_from_hash(hashlib.sha512(patient.encode()).digest())
-        factor = rbcl.crypto_core_ristretto255_scalar_random()
-        blinded = rbcl.crypto_scalarmult_ristretto255(factor, point)
-        return Evaluated(self.sealed(rbcl.crypto_scalarmult_ristretto255(_K, blinded), **claims), b64(factor))
+        point = ristretto.point_from(hashlib.sha512(patient.encode()).digest())
+        factor = ristretto.random_scalar()
+        blinded = ristretto.multiplied(point, factor)
+        return Evaluated(self.sealed(ristretto.multiplied(blinded, _K), **claims), b64(factor))
 
     def sealed(self, output: bytes, **claims: Any) -> str:
         """The JWE about an evaluated point."""

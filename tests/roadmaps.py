@@ -165,7 +165,12 @@ def roadmaps(draw: st.DrawFn) -> Roadmap:
             standards=many(_WORDS),
             dates=many(dates()),
             steps=tuple(
-                Step(f"{name}.S{number}", draw(_TEXTS), draw(_some(["tls", "log-seals"])))
+                Step(
+                    f"{name}.S{number}",
+                    draw(_TEXTS),
+                    checks := draw(_some(["tls", "log-seals"])),
+                    draw(st.none() | _TEXTS) if checks else None,
+                )
                 for number in range(1, draw(st.integers(1, 3)))
             ),
             links=many(links),

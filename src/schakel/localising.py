@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, Self
 
 import asyncpg
 import structlog
@@ -32,24 +32,56 @@ from schakel.generic.localisation.telling import Witness
 from schakel.generic.logging import AuditLog, Event
 from schakel.generic.pseudonyms import Pseudonyms, Recipient
 from schakel.kernel import tls
-from schakel.token_sources import token_source
+from schakel.token_sources import NODE, Asker, token_source
 
 _log = structlog.get_logger("schakel.localisation")
 
 
+class _Prs:
+    """The PRS, asked over one connection. Its clients differ in for whom they ask tokens; organisations that ask for
+    the same share one."""
+
+    def __init__(self, stack: AsyncExitStack, given: Prs, facility: Facility) -> None:
+        self._stack = stack
+        self._given = given
+        self._facility = facility
+        self._made: dict[Asker, tuple[Pseudonyms, Mapping[str, Facility]]] = {}
+
+    @classmethod
+    async def open(cls, stack: AsyncExitStack, given: Prs) -> Self | None:
+        """None when this node has none. Raises `Invalid` for a certificate or key."""
+        if given.base is None:
+            return None
+        rules = FacilityRules(timeout=given.seconds)
+        facility = Facility.open("PRS", given.base, _shown(given), rules)
+        return cls(stack, given, await stack.enter_async_context(facility))
+
+    def asker(self, organisation: config.Organisation) -> Asker:
+        """For whom an organisation asks: an assertion tells its URA, and the other form its OIN."""
+        oauth = self._given.oauth
+        if oauth is not None and oauth.form == "assertion":
+            return Asker.by_ura(oauth, organisation)
+        return Asker(organisation.oin)
+
+    async def client(self, asker: Asker) -> tuple[Pseudonyms, Mapping[str, Facility]]:
+        """A client, and the facilities that it asks, by what they are called here. Raises `Invalid` as above."""
+        if asker not in self._made:
+            given = self._given
+            tokens = await self._stack.enter_async_context(token_source(given.oauth, given, "prs.", asker))
+            recipient = Recipient(given.recipient, given.scope, given.person)
+            made = Pseudonyms(self._facility, tokens, recipient, given.style, given.scopes)
+            own = {"prs-tokens": tokens.facility} if tokens else {}
+            self._made[asker] = made, {"prs": self._facility, **own}
+        return self._made[asker]
+
+
 @asynccontextmanager
 async def pseudonyms(settings: Settings) -> AsyncIterator[Pseudonyms | None]:
-    """The client of the PRS, None when this node has none. Raises `Invalid` for a certificate or key."""
-    given = settings.prs
-    if given.base is None:
-        yield None
-        return
-    recipient = Recipient(given.recipient, given.scope, given.person)
-    async with (
-        Facility.open("PRS", given.base, _shown(given), FacilityRules(timeout=given.seconds)) as facility,
-        token_source(given.oauth, given, "prs.") as tokens,
-    ):
-        yield Pseudonyms(facility, tokens, recipient, given.style, given.scopes)
+    """The client of the PRS that asks for whom `prs.oauth` says, None when this node has none. Raises `Invalid` for a
+    certificate or key."""
+    async with AsyncExitStack() as stack:
+        prs = await _Prs.open(stack, settings.prs)
+        yield (await prs.client(NODE))[0] if prs else None
 
 
 def _shown(given: Prs | Nvi) -> ssl.SSLContext:
@@ -61,12 +93,14 @@ def _shown(given: Prs | Nvi) -> ssl.SSLContext:
 @dataclass(frozen=True)
 class Index:
     """The national index as the organisations of a node use it: a client for each (by slug), none of them when this
-    node does not ask it; and the work that registers for those that `office` was called for."""
+    node does not ask it; the work that registers for those that `office` was called for; and the facilities that each
+    depends on for it (by slug, then by what they are called here)."""
 
     pool: asyncpg.Pool
     clients: Mapping[str, NviClient]
     work: RegistrationWork
     registrars: dict[int, Registrar] = field(default_factory=dict)
+    facilities: Mapping[str, Mapping[str, Facility]] = field(default_factory=dict)
 
     def localiser(self, slug: str) -> Localiser | None:
         """Who asks for an organisation; None when this node does not ask the index."""
@@ -94,10 +128,11 @@ async def index(settings: Settings, pool: asyncpg.Pool) -> AsyncIterator[Index]:
     """The clients of the index for the organisations of a node. Raises `Invalid` for a certificate or key."""
     given, clients = settings.nvi, dict[str, NviClient]()
     registrars: dict[int, Registrar] = {}
+    facilities: dict[str, Mapping[str, Facility]] = {}
     work = RegistrationWork(pool, registrars, timedelta(seconds=8 * given.seconds + 5), given.parallel)
     async with AsyncExitStack() as stack:
-        made = await stack.enter_async_context(pseudonyms(settings))
-        if made is not None and given.base is not None:
+        prs = await _Prs.open(stack, settings.prs)
+        if prs is not None and given.base is not None:
             rules = FacilityRules(timeout=given.seconds, most=20_000_000)
             opened = Facility.open("NVI", given.base, _shown(given), rules)
             facility = await stack.enter_async_context(opened)
@@ -110,9 +145,13 @@ async def index(settings: Settings, pool: asyncpg.Pool) -> AsyncIterator[Index]:
             opened = Facility.open("NVI", given.base, _shown(given), patient)
             whole = await stack.enter_async_context(opened)
             for one in settings.organisations:
-                tokens = await stack.enter_async_context(token_source(given.oauth, given, "nvi.", one.ura))
+                made, reached = await prs.client(prs.asker(one))
+                asker = Asker.by_ura(given.oauth, one, one.source_id)
+                tokens = await stack.enter_async_context(token_source(given.oauth, given, "nvi.", asker))
                 clients[one.slug] = NviClient(facility, tokens, made, one.ura, _rules(given), whole)
-        yield Index(pool, clients, work, registrars)
+                own = {"nvi-tokens": tokens.facility} if tokens else {}
+                facilities[one.slug] = {"nvi": facility, **own, **reached}
+        yield Index(pool, clients, work, registrars, facilities)
 
 
 @asynccontextmanager

@@ -34,8 +34,9 @@ from schakel.generic.addressing.own.model import (
 from schakel.generic.addressing.own.offers import ADMINISTRATION, QUERY_DIRECTORY, ROOT, UPDATE_CLIENT
 from schakel.generic.addressing.own.publication import PublicationWork, Publisher
 from schakel.generic.addressing.own.signature import Signing
+from schakel.generic.addressing.received import Received
 from schakel.generic.addressing.receiving import ReceivingStore
-from schakel.http.node import ReceivedDirectory, UpdateClientDoors
+from schakel.http.node import UpdateClientDoors
 from schakel.kernel import tls
 from schakel.kernel.outcomes import Invalid
 from schakel.server import FhirService, Offer
@@ -44,7 +45,7 @@ from schakel.store.parameters import ParameterRules, ParameterSets
 from schakel.store.resources import Limits, Store
 from schakel.store.tenants import DIRECTORY, tenant_of
 from schakel.store.writing import RidBlocks
-from schakel.token_sources import token_source
+from schakel.token_sources import Asker, token_source
 
 ROOT_PART = "/root"
 """What names the tenant that holds the root directory of the node."""
@@ -124,19 +125,25 @@ class Telling:
             replace(self._limits, page=self._limits.page_max),  # That client reads one page of it.
             (f"{self._client_url}/directory/root/fhir/r4",),
         )
-        wanted = {
-            key: entry for one in own for key, entry in entries(serving.root(one, addresses[one.ura])).items()
-        }
-        await Keeper(self._pool, tenant, root).bring(wanted)
+        told = [serving.root(one, addresses[one.ura]) for one in own]
+        wanted = {key: entry for one in told for key, entry in one.items()}
+        await Keeper(self._pool, tenant, root).bring(wanted, [serving.moved(one.ura) for one in own])
         query = None
         if given.writes:
             tenant = await tenant_of(self._pool, "", "", "Query directory", DIRECTORY)
             base = f"{self._client_url}/directory/update-client/fhir/r4"
             store = _store(ReceivingStore, self._pool, tenant, self._rids, self._limits, (base,))
             # One resource of some directory that is not whole would end that client's every run (its recording 14).
-            query = ReceivedDirectory(self._service(store, QUERY_DIRECTORY, "incomplete"), store.in_step)
-        overlap = timedelta(seconds=given.overlap_seconds)
-        return UpdateClientDoors(given.on, tokens, directories, self._service(root, ROOT), query, overlap)
+            query = Received(self._service(store, QUERY_DIRECTORY, "incomplete"), store)
+        return UpdateClientDoors(
+            given.on,
+            tokens,
+            directories,
+            self._service(root, ROOT),
+            query,
+            timedelta(seconds=given.overlap_seconds),
+            given.writers,
+        )
 
     def _service(
         self, store: Store, offer: Offer, check: Literal["lenient", "incomplete"] = "lenient"
@@ -296,12 +303,9 @@ async def _central(settings: Settings, organisation: Organisation) -> AsyncItera
     assert given.base is not None
     setting = "addressing.publication."
     context = tls.client(given.ca, given.certificate, given.key, setting=setting)
-    oauth = given.oauth
-    if oauth is not None and oauth.certificate is None and organisation.uzi_certificate is not None:
-        signs = {"certificate": organisation.uzi_certificate, "key": organisation.uzi_key}
-        oauth = oauth.model_copy(update=signs)
+    asker = Asker.by_ura(given.oauth, organisation)
     async with (
-        token_source(oauth, given, setting, organisation.ura) as tokens,
+        token_source(given.oauth, given, setting, asker) as tokens,
         Facility.open(
             "the central directory", given.base, context, FacilityRules(timeout=given.seconds)
         ) as facility,

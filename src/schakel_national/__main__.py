@@ -14,6 +14,7 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from schakel.kernel.outcomes import Outcome
+from schakel.kernel.values import taking_test_numbers
 from schakel_national import (
     broker,
     credential_issuer,
@@ -85,10 +86,18 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8410, help="port of the first facility")
     parser.add_argument("--only", choices=list(FACILITIES), help="this facility alone, on its own port")
+    parser.add_argument(
+        "--test-bsn",
+        action="append",
+        default=[],
+        metavar="NUMBER",
+        help="a number that is taken for a BSN although it does not pass the 11-proef; may be given more than once",
+    )
     options = parser.parse_args()
     try:
         made = partial(facilities, options.folder, options.host, options.port)
-        asyncio.run(serve(options.host, made(options.only), lambda name: made(name)[0], options.folder))
+        with taking_test_numbers(options.test_bsn):
+            asyncio.run(serve(options.host, made(options.only), lambda name: made(name)[0], options.folder))
     except Outcome as error:
         print(error.message, file=sys.stderr)
         return 2

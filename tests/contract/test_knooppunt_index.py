@@ -39,6 +39,7 @@ URA = "90000901"
 RECIPIENT = Recipient(f"ura:{URA}", "nationale-verwijsindex")
 PATIENT, OTHER = Bsn("999911120"), Bsn("999990019")
 THIRD, FOURTH = Bsn("999229588"), Bsn("999990032")
+FIFTH, SIXTH = Bsn("999990044"), Bsn("999990056")
 EPD = ["epd:read", "epd:write"]
 SOURCE = "urn:uuid:5c0f1f6e-0000-4000-8000-000000000001"
 
@@ -133,12 +134,12 @@ class Peers:
             headers={**await self.bearer("nvi", scope), "Content-Type": "application/fhir+json"},
         )
 
-    async def holders(self, patient: str) -> list[str]:
+    async def holders(self, patient: str, scope: str = "nvi:localize") -> list[str]:
         """Who has data, as it reads the answer: with a link to a next page it would give up."""
         subject = f"{VWS}/NamingSystem/nvi-identifier|{await self.pseudonym(patient)}"
         answer = await self.client.get(
             f"{self.country.referral('nvi')}/fhir/List?{urlencode({'subject:identifier': subject})}",
-            headers={**await self.bearer("nvi", "nvi:localize"), "Accept": "application/fhir+json"},
+            headers={**await self.bearer("nvi", scope), "Accept": "application/fhir+json"},
         )
         assert answer.status_code == 200, answer.text
         bundle = answer.json()
@@ -147,9 +148,16 @@ class Peers:
         return [one["valueReference"]["identifier"]["value"] for one in extensions]
 
 
-def told(country: Nation) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Token server, PRS and NVI as they are where recipients are named by URA."""
-    index = ["nvi:create", "nvi:read", "nvi:delete", "nvi:localize", *EPD]
+INDEX_SCOPES = ["nvi:create", "nvi:read", "nvi:delete", "nvi:localize"]
+MEANS = {"epd:read": ["nvi:read", "nvi:localize"], "epd:write": ["nvi:create", "nvi:delete"]}
+
+
+def told(
+    country: Nation, means: dict[str, list[str]] | None = None
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Token server, PRS and NVI as they are where recipients are named by URA. The token server knows the scopes of a
+    knooppunt as those that it `means`, or gives them as they are."""
+    index = INDEX_SCOPES if means else [*INDEX_SCOPES, *EPD]
     organisation = {
         "ura": HOLDER,
         "oin": OPERATOR,
@@ -159,7 +167,7 @@ def told(country: Nation) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any
     }
     oauth = {
         "targets": [
-            {"audience": country.referral("nvi"), "subject": "ura", "scopes": index},
+            {"audience": country.referral("nvi"), "subject": "ura", "scopes": index, "means": means or {}},
             {"audience": country.referral("prs"), "subject": "oin", "scopes": ["prs:read"]},
         ],
         "clients": [{"oin": OPERATOR, "common_name": "127.0.0.1", "organisations": [organisation]}],
@@ -225,6 +233,37 @@ async def test_the_scopes_that_it_asks_for_by_itself_are_refused_by_the_index_as
     answer = await peers.register(PATIENT, scope)
     assert answer.status_code == 400
     assert "epd:" in answer.text and "not a valid AuthorizationScope" in answer.text
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def translated(peers: Peers) -> AsyncIterator[Peers]:
+    """The same with a token server that translates the scopes of a knooppunt."""
+
+    async def again(means: dict[str, list[str]] | None) -> None:
+        await peers.country.stop("minvws-oauth")
+        (peers.country.folder / "minvws-oauth.toml").write_text(toml(told(peers.country, means)[0]))
+        await peers.country.start("minvws-oauth")
+
+    await again(MEANS)
+    yield peers
+    await again(None)
+
+
+async def test_a_token_server_that_translates_its_scopes_lets_a_knooppunt_register_and_search(
+    translated: Peers,
+) -> None:
+    both = "epd:read epd:write"
+    answer = await translated.token_request("nvi", both)
+    assert set(answer.json()["scope"].split()) == set(INDEX_SCOPES)
+    assert (await translated.register(FIFTH, both)).status_code == 201
+    assert await translated.holders(FIFTH, both) == [HOLDER]
+    assert [one.ura for one in (await translated.ours.localise(FIFTH)).records] == [HOLDER]
+
+
+async def test_a_translated_scope_opens_no_more_than_it_means(translated: Peers) -> None:
+    answer = await translated.register(SIXTH, "epd:read")
+    assert answer.status_code == 403 and "nvi:create" in answer.text
+    assert await translated.holders(SIXTH) == []
 
 
 async def test_a_scope_that_the_token_server_does_not_know_for_the_index_gives_no_token(peers: Peers) -> None:

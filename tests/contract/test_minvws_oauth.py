@@ -419,10 +419,17 @@ async def test_the_keys_are_published_without_the_private_part(
     assert (key["use"], key["alg"], told["issuer"]) == ("sig", "RS256", AT)
 
 
+_TARGET = '[[targets]]\naudience = "x"\nsubject = "ura"\nscopes = ["nvi:create"]\n'
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         '[[targets]]\naudience = "x"\nsubject = "uzi"\nscopes = []',
+        f'{_TARGET}means = ["epd:read"]',
+        f'{_TARGET}[targets.means]\n"epd:read" = ["nvi:delete"]',
+        f'{_TARGET}[targets.means]\n"epd:read" = []',
+        f'{_TARGET}[targets.means]\n"nvi:create" = ["nvi:create"]',
         '[[clients]]\noin = "123"\ncommon_name = "x"\norganisations = []',
         f'[[clients]]\noin = "{OIN}"\norganisations = []',
     ],

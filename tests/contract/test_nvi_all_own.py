@@ -15,8 +15,7 @@ from aiohttp import web
 from tests.middleman import Passing, middleman
 
 from schakel import localising
-from schakel.config import Nvi, Prs, Settings
-from schakel.config.node import Organisation
+from schakel.config import Nvi, Organisation, Prs, Settings
 from schakel.facilities import FacilityAway
 from schakel.generic.localisation import NviClient
 from schakel.kernel.values import Bsn

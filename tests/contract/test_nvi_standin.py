@@ -16,7 +16,6 @@ from urllib.parse import quote
 import httpx
 import orjson
 import pytest
-import rbcl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from joserfc.jwk import RSAKey
@@ -24,6 +23,7 @@ from tests.minvws import asking
 from tests.nation import HOLDER, INDEX, OPERATOR, REFERRAL_SCOPE, Nation, nation
 from tests.replays import AT, Evaluated, SmallPrs, b64, gateway, registration
 
+from schakel.kernel import ristretto
 from schakel.kernel.outcomes import Invalid
 from schakel_national import configuration, nvi
 from schakel_national.nvi.pseudonyms import Pseudonyms, Token
@@ -248,10 +248,10 @@ async def bearer(
 
 async def evaluated(country: Nation, client: httpx.AsyncClient, patient: str) -> Evaluated:
     """A token of the PRS stand-in."""
-    point = rbcl.crypto_core_ristretto255_from_hash(hashlib.sha512(patient.encode()).digest())
-    factor = rbcl.crypto_core_ristretto255_scalar_random()
+    point = ristretto.point_from(hashlib.sha512(patient.encode()).digest())
+    factor = ristretto.random_scalar()
     asked = {
-        "encryptedPersonalId": b64(rbcl.crypto_scalarmult_ristretto255(factor, point)),
+        "encryptedPersonalId": b64(ristretto.multiplied(point, factor)),
         "recipientOrganization": f"oin:{INDEX}",
         "recipientScope": REFERRAL_SCOPE,
     }

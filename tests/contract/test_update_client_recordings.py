@@ -103,6 +103,23 @@ async def test_what_it_wrote_is_answered_as_it_needs(node: RunningNode, scenario
     assert sent
 
 
+async def test_an_id_that_is_too_long_is_taken_and_found_again(node: RunningNode) -> None:
+    """The recorded query directory refused it, which ended the run of that directory for good."""
+    [asked, change] = steps_of("23-id-too-long", "query-directory")
+    [long] = [entry["resource"]["id"] for entry in change["body"]["entry"]]
+    assert len(long) == 73
+    async with update_client(query_base(node)) as client:
+        before = (await client.post("", json=asked["body"])).json()
+        check_entries(asked, before)
+        changed = (await client.post("", json=change["body"])).json()
+        after = (await client.post("", json=asked["body"])).json()
+    assert [entry["response"]["status"] for entry in changed["entry"]] == ["201"]
+    [history] = [entry["resource"] for entry in after["entry"]]
+    [entry] = history["entry"]
+    assert content(entry["resource"]) == content(change["body"]["entry"][0]["resource"])
+    assert entry["fullUrl"].endswith(f"/Organization/{long}")
+
+
 def refused(step: Step) -> bool:
     """Whether the recorded query directory was made to refuse it."""
     if step["response_status"] is None:

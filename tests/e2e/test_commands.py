@@ -15,10 +15,11 @@ import orjson
 import pytest
 import pytest_asyncio
 import zstandard
-from tests.addressing import URA, Directory, endpoint, organisation
+from tests.addressing import THIRD_URA, URA, Directory, endpoint, organisation
 from tests.nodes import MakeDatabase, RunningNode, databases, free_ports, running_region
 from tests.testscript_builder import assertion, case, operation, script, suite, variable
 
+from schakel.generic.addressing.exchanges import CATEGORIES, exchange
 from schakel.generic.identity import DpopKey
 from schakel.store.embedded import EmbeddedServer
 
@@ -117,6 +118,15 @@ async def test_an_address_is_shown_with_where_it_is_from(region: list[RunningNod
         "  stu3: https://bgz.example/fhir",
         "  authorisation server: none known",
         "from central, of unknown age (stale)",
+    ]
+    await held.put(endpoint("bgz", [(CATEGORIES, "Consent"), (CATEGORIES, "Alert")]))
+    hospital = ("Organization/hospital", "--exchange", "bgz")
+    ended = await schakel("find", *hospital, "--organisation", "a", "--data", data)
+    lacking = ", ".join(sorted(exchange("bgz").categories - {"Consent", "Alert"}))
+    assert ended.out.splitlines()[1:-1] == [
+        "  bgz, Alert, Consent: https://bgz.example/fhir",
+        "  authorisation server: none known",
+        f"  bgz, no endpoint for: {lacking}",
     ]
     ended = await schakel("find", "90000199", "--organisation", "a", "--data", data)
     assert (ended.code, "no organisation with URA 90000199" in ended.err) == (1, True)
@@ -354,6 +364,23 @@ async def test_a_decision_is_told_in_words_and_made_again(region: list[RunningNo
 async def test_a_decision_that_nobody_knows_is_not_found(data: Path) -> None:
     ended = await schakel("explain", "no-such-decision", "--data", data)
     assert ended.code == 1 and "has no decision 'no-such-decision'" in ended.err
+
+
+async def test_a_fetch_names_the_kinds_of_data_for_which_a_holder_has_no_endpoint(
+    region: list[RunningNode], data: Path
+) -> None:
+    held = await Directory.new(region[1].node.pool)
+    lacking = ["Alert", "Condition"]
+    has = [(CATEGORIES, one) for one in exchange("bgz").categories.difference(lacking)]
+    await held.put(organisation("partly", THIRD_URA, ["some"]), endpoint("some", has))
+    asked = ("--organisation", "b", "--patient", OTHER_BSN, "--holder", THIRD_URA)
+    ended = await schakel("fetch", "bgz", "--data", data, *asked)
+    said = "the directory has no endpoint of this holder for"
+    assert (ended.code, f"; {said} Alert, Condition)" in ended.out) == (1, True), ended.out
+    for kind, name in (("Flag", "Alert"), ("Condition", "Condition")):
+        assert f"  failed        0        0  {kind}\n        not asked: {said} {name}\n" in ended.out, (
+            ended.out
+        )
 
 
 async def test_a_holder_that_nobody_knows_fails_the_fetch(data: Path) -> None:

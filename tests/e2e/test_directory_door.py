@@ -272,6 +272,8 @@ async def test_one_address_at_once(node: RunningNode) -> None:
             "type": "V6",
             "exchange": "bgz",
             "endpoint": "https://bgz.example/fhir",
+            "parts": [],
+            "missing": [],
             "fhir": {"stu3": "https://bgz.example/fhir"},
             "issuer": None,
             "source": "written here",

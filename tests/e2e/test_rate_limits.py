@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest_asyncio
+from structlog.testing import capture_logs
 from tests.nodes import RunningNode, databases, running_node
 
+from schakel.generic.identity import DpopKey
 from schakel.generic.identity.assertion import ASSERTION_TYPE
 from schakel.store.embedded import EmbeddedServer
 
@@ -74,6 +76,21 @@ async def test_bad_tokens_stop_their_address_and_no_other(node: RunningNode) -> 
     assert set(await statuses(node, MOST, "x" * 43, address="127.0.0.7")) == {401}
     assert 429 in await statuses(node, 2 * MOST, "x" * 43, address="127.0.0.7")
     assert (await asked(node, ours)).status_code == 403
+
+
+async def test_tokens_of_somebody_else_are_written_down_as_often_as_their_address_may_ask(
+    node: RunningNode,
+) -> None:
+    key, a = DpopKey.new(), node["a"]
+    url = f"{a.front_root}/a/oauth2/token"
+    given = await a.front.post(url, data=form(node, "b"), headers={"DPoP": key.proof("POST", url)})
+    with capture_logs() as lines:
+        found = await statuses(node, 3 * MOST, given.json()["access_token"], address="127.0.0.13")
+    assert set(found) == {401, 429}
+    written = "SELECT count(*) FROM audit_event WHERE kind = 'token' AND outcome = 4"
+    assert await node.node.pool.fetchval(written) == found.count(401)
+    told = [line for line in lines if line["event"] == "token refused"]
+    assert [line["code"] for line in told] == ["token-bound"] * found.count(401)
 
 
 async def test_behind_a_named_proxy_it_is_the_address_that_the_proxy_tells(node: RunningNode) -> None:

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 import time_machine
 from pydantic import ValidationError
-from tests.directories import own_base, query_base, root_base, telling_node, update_client
+from tests.directories import OPEN, own_base, query_base, root_base, telling_node, update_client
 from tests.nodes import MakeDatabase, RunningNode, databases
 
 from schakel.config import Settings, UpdateClient
@@ -172,6 +172,78 @@ def test_everybody_may_write_only_where_nobody_else_comes(node: RunningNode) -> 
             continue
         with pytest.raises(ValidationError, match="writes with access open"):
             Settings(**told)
+
+
+def test_where_others_come_too_the_addresses_that_may_write_are_named(node: RunningNode) -> None:
+    given = node.settings.model_dump()
+    for client, refused in (
+        ({**OPEN, "writers": ["10.0.0.7"]}, ""),
+        ({**OPEN, "writers": ["10.0.0.0/28", "fd00::/64"]}, ""),
+        ({**OPEN, "writers": []}, "give writers"),
+        ({**OPEN, "writers": ["0.0.0.0/0"]}, "names everybody"),
+        ({**OPEN, "writers": ["10.0.0.7", "::/0"]}, "names everybody"),
+        ({**OPEN, "writers": ["proxy"]}, "not a valid IPv4 or IPv6 network"),
+        ({"access": "open", "writers": ["10.0.0.7"]}, "writers needs writes"),
+    ):
+        told = {**given, "host": "0.0.0.0", "addressing": {"update_client": client}}
+        if not refused:
+            Settings(**told)
+            continue
+        with pytest.raises(ValidationError, match=refused):
+            Settings(**told)
+
+
+async def written(node: RunningNode, **headers: str) -> tuple[int, str]:
+    """Status and code of the answer to a change of the query directory."""
+    async with update_client(query_base(node), **headers) as client:
+        answer = await client.post("", json=bundle(put(ORGANISATION)))
+    return answer.status_code, code_of(answer) if answer.status_code != 200 else ""
+
+
+PASSED_ON = {
+    "Forwarded": "for=127.0.0.1",
+    "Via": "1.1 proxy",
+    "X-Forwarded-For": "127.0.0.1",
+    "X-Forwarded-Host": "node.example.org",
+    "X-Forwarded-Proto": "https",
+    "X-Real-IP": "127.0.0.1",
+}
+"""What a proxy adds to what it passes on: the address of the connection is then its own."""
+
+
+async def test_from_a_named_address_the_query_directory_is_written_without_a_token(
+    make_database: MakeDatabase, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    told = {"access": "oauth2", "client_id": "client-1", "secret": secret, "writes": True}
+    async with telling_node(make_database, client={**told, "writers": ["127.0.0.0/29"]}) as running:
+        assert await written(running) == (200, "")
+        for name, value in PASSED_ON.items():
+            assert await written(running, **{name: value}) == (401, "token-missing"), name
+        bearer = f"Bearer {(await token(running)).json()['access_token']}"
+        assert await written(running, Authorization=bearer, Via="1.1 proxy") == (200, "")
+        for base in (own_base(running), root_base(running)):
+            async with update_client(base) as client:
+                assert code_of(await client.get("/Organization")) == "token-missing", base
+    async with telling_node(make_database, client={**told, "writers": ["10.0.0.7"]}) as running:
+        assert await written(running) == (401, "token-missing")
+
+
+async def test_where_nobody_has_a_token_only_named_addresses_write(make_database: MakeDatabase) -> None:
+    async with telling_node(make_database, client={**OPEN, "writers": ["127.0.0.1"]}) as running:
+        assert await written(running) == (200, "")
+        for name, value in PASSED_ON.items():
+            assert await written(running, **{name: value}) == (403, "writer-unknown"), name
+    async with telling_node(
+        make_database, client={**OPEN, "writers": ["127.0.0.2", "10.0.0.0/8"]}
+    ) as running:
+        assert await written(running) == (403, "writer-unknown")
+        async with update_client(query_base(running)) as client:
+            assert code_of(await client.get("/Organization")) == "writer-unknown"
+            assert (await client.get("/metadata")).status_code == 200
+        async with update_client(own_base(running)) as client:
+            assert (await client.get("/Organization")).status_code == 200
 
 
 @pytest.mark.parametrize("missing", ["client_id", "secret"])
@@ -394,7 +466,15 @@ async def test_who_has_no_token_is_told_so_before_a_body_is_read(closed: Running
         (put({"resourceType": "Patient", "id": "p"}), 404),
         ({"resource": ORGANISATION, "request": {"method": "POST", "url": "Organization"}}, 405),
         ({"request": {"method": "DELETE", "url": "Organization?name=Another"}}, 400),
-        (put({**ORGANISATION, "id": "x" * 65}), 400),
+        (put({**ORGANISATION, "id": "x" * 257}), 400),
+        (put({**ORGANISATION, "id": "x_" * 40}), 400),
+        (
+            {
+                **put({**ORGANISATION, "id": "x" * 70}),
+                "request": put({**ORGANISATION, "id": "y" * 70})["request"],
+            },
+            400,
+        ),
         (put({**ORGANISATION, "nome": "x"}), 422),
     ],
 )

@@ -26,6 +26,7 @@ from tests.whole import (
 )
 
 from schakel.generic.identity import User
+from schakel.kernel.clock import new_id
 from schakel.kernel.values import BSN_SYSTEM
 from schakel.store.embedded import EmbeddedServer
 
@@ -90,9 +91,13 @@ TOKENS: dict[str, tuple[Callable[[Stage], Asker], str]] = {
 @pytest.mark.parametrize("case", TOKENS)
 async def test_a_token_is_for_who_got_it(stage: Stage, case: str) -> None:
     change, code = TOKENS[case]
-    answer = await change(stage).ask(FORM)
+    correlation = new_id()
+    answer = await change(stage).ask(FORM, "stu3", **{"X-Correlation-ID": correlation})
     assert answer.status_code == 401 and "WWW-Authenticate" in answer.headers
     assert answer.json()["issue"][0]["details"]["coding"][0]["code"] == code
+    # Where it is known whose token it is, the log of the holder says so.
+    logged = await events(stage.node, correlation=correlation, subtype="token", requester=REQUESTER)
+    assert [event["outcomeDesc"] for event in logged] == ([] if code == "token-invalid" else [code])
     assert keys(await stage.asker.ask(FORM)) == {"Condition/allows"}
 
 

@@ -32,8 +32,9 @@ from tests.addressing import (
 
 from schakel.fhir.json import Resource
 from schakel.generic.addressing import Address, DirectoryRules, QueryDirectory
-from schakel.generic.addressing.exchanges import CATEGORIES, EXCHANGES, FHIR_REST
+from schakel.generic.addressing.exchanges import CATEGORIES, EXCHANGES, FHIR_REST, exchange
 from schakel.kernel.outcomes import Conflict, Invalid, NotFound, Outcome
+from schakel.kernel.values import URA_SYSTEM
 from schakel.sources import Write
 from schakel.store.database import connect, disconnect
 from schakel.store.embedded import EmbeddedServer
@@ -134,7 +135,7 @@ async def test_an_endpoint_does_not_count_when(directory: Directory, members: di
         {"payloadMimeType": ["application/fhir+json"]},
         {"payloadMimeType": ["application/fhir+xml;fhirVersion=4.0", 'application/fhir+json; fhirversion="3.0.2"']},
         {"payloadType": [{"coding": [{"system": CATEGORIES, "code": "Imaging"}]}, {"coding": [
-            {"system": CONDITION[0], "code": CONDITION[1]}]}]},
+            {"system": BGZ[0], "code": BGZ[1]}]}]},
     ],
 )  # fmt: skip
 async def test_an_endpoint_counts_on_its_edges(directory: Directory, members: dict[str, Any]) -> None:
@@ -177,6 +178,45 @@ async def test_what_was_deleted_or_never_came_is_not_there(directory: Directory)
     assert await kind_of(directory.query) == "holder-unknown"
 
 
+@pytest.mark.parametrize(
+    ("system", "value"),
+    [
+        (URA_SYSTEM, "00000659"),
+        (URA_SYSTEM, "0659"),
+        (URA_SYSTEM, "659"),
+        (f"{URA_SYSTEM.removesuffix('ura')}URA", "659"),
+        (URA_SYSTEM.upper(), "00000659"),
+    ],
+    ids=["whole", "a-zero", "bare", "bare-in-capitals", "in-capitals"],
+)
+async def test_a_ura_is_found_however_its_directory_writes_it(
+    directory: Directory, system: str, value: str
+) -> None:
+    """As it is taken in, and as the index answers it: in eight digits."""
+    numbers = [{"system": system, "value": value}]
+    await directory.put(organisation("hospital", "", ["bgz"], identifier=numbers), endpoint("bgz"))
+    assert (await directory.query.find("00000659", "bgz")).ura == "00000659"
+    assert (await directory.query.at("Organization/hospital", "bgz")).ura == "00000659"
+    for other in ("00006590", "10000659", "00000065", "00000000"):
+        assert await kind_of(directory.query, other) == "holder-unknown"
+
+
+async def test_two_that_write_one_ura_in_different_ways_are_in_conflict(directory: Directory) -> None:
+    numbers = [{"system": URA_SYSTEM, "value": "659"}]
+    await directory.put(organisation("hospital", "00000659"), organisation("clinic", "", identifier=numbers))
+    assert await kind_of(directory.query, "00000659", "") == "directory-conflict"
+
+
+async def test_what_is_no_ura_is_none(directory: Directory) -> None:
+    numbers = [
+        {"system": URA_SYSTEM, "value": "six"},
+        {"system": URA_SYSTEM},
+        {"system": URA_SYSTEM, "value": "659"},
+    ]
+    await directory.put(organisation("hospital", "", ["bgz"], identifier=numbers), endpoint("bgz"))
+    assert (await directory.query.at("Organization/hospital", "bgz")).ura == "00000659"
+
+
 async def test_another_identifier_with_the_same_number_is_no_ura(directory: Directory) -> None:
     wrong = [{"system": "http://fhir.nl/fhir/NamingSystem/agb-z", "value": URA}]
     await directory.put(organisation("hospital", "", ["bgz"], identifier=wrong), endpoint("bgz"))
@@ -196,15 +236,117 @@ async def test_of_several_the_nearest_to_the_exchange_and_the_latest_is_taken(di
         assert await taken(endpoint("two"), endpoint("one")) == "two"
         assert await taken(endpoint("one", **old), endpoint("two", **new)) == "two"
         assert await taken(endpoint("one", CONDITION, **new), endpoint("two", BGZ, **old)) == "two"
-        patient = (CATEGORIES, "Patient")
-        assert await taken(endpoint("one", CONDITION), endpoint("two", [CONDITION, patient])) == "two"
+
+
+# -- endpoints for kinds of data -------------------------------------------------------------------------------
+
+
+def kinds(name: str, *categories: str, system: str = CATEGORIES, **members: Any) -> Resource:
+    """An endpoint for these data categories."""
+    return endpoint(name, [(system, one) for one in categories], **members)
+
+
+def parts(found: Address) -> dict[str, tuple[str, ...]]:
+    """The categories for which each endpoint was given, by its name."""
+    assert found.endpoint == ""
+    return {one.endpoint.removeprefix("https://").split(".")[0]: one.categories for one in found.parts}
+
+
+ALL = sorted(exchange("bgz").categories)
+
+
+@pytest.mark.parametrize("category", ALL)
+async def test_an_endpoint_with_one_kind_of_data_is_for_that_alone(
+    directory: Directory, category: str
+) -> None:
+    await directory.put(organisation("hospital", URA, ["one"]), kinds("one", category, "Imaging"))
+    found = await directory.query.find(URA, "bgz")
+    assert parts(found) == {"one": (category,)}
+    assert found.missing == tuple(one for one in ALL if one != category)
+
+
+@pytest.mark.parametrize("category", ["Imaging", "DiagnosticReport", "Episode", "ObservationTherapy"])
+async def test_data_that_an_exchange_does_not_ask_for_leads_to_nothing(
+    directory: Directory, category: str
+) -> None:
+    await directory.put(organisation("hospital", URA, ["one"]), kinds("one", category))
+    assert await kind_of(directory.query) == "no-endpoint"
+
+
+async def test_one_endpoint_with_all_kinds_of_data_is_for_the_whole(directory: Directory) -> None:
+    old = "http://minvws.nl/CodeSystem/nl-gf-data-categories-cs"
+    for system in (CATEGORIES, old):
+        await directory.put(organisation("hospital", URA, ["one"]), kinds("one", *ALL, system=system))
+        found = await directory.query.find(URA, "bgz")
+        assert (found.endpoint, found.parts, found.missing) == ("https://one.example/fhir", (), ())
+    await directory.put(kinds("one", *ALL, system="urn:x"))
+    assert await kind_of(directory.query) == "no-endpoint"
+
+
+async def test_endpoints_at_one_address_are_one(directory: Directory) -> None:
+    one, rest, at = ALL[0], ALL[1:], "https://same.example/fhir"
+    await directory.put(
+        organisation("hospital", URA, ["one", "rest"]),
+        kinds("one", one, address=f"{at}/"),
+        kinds("rest", *rest, address=at),
+    )
+    assert (await directory.query.find(URA, "bgz")).endpoint == at
+    await directory.put(kinds("rest", *rest[1:], address=at))
+    found = await directory.query.find(URA, "bgz")
+    assert parts(found) == {"same": tuple(sorted([one, *rest[1:]]))}
+    assert (found.missing, found.fhir) == ((rest[0],), {"stu3": at})
+
+
+async def test_each_kind_of_data_goes_to_one_endpoint_that_has_it(directory: Directory) -> None:
+    async def told(*endpoints: Resource) -> dict[str, tuple[str, ...]]:
+        names = [str(one["id"]) for one in endpoints]
+        await directory.put(organisation("hospital", URA, names), *endpoints)
+        return parts(await directory.query.find(URA, "bgz"))
+
+    new: dict[str, Any] = {"period": {"start": "2026-11-01"}}
+    with time_machine.travel(NOW, tick=False):
+        few, more = kinds("few", "Alert", "Condition"), kinds("more", "Condition", "Encounter", "Patient")
+        assert await told(few, more) == {"more": ("Condition", "Encounter", "Patient"), "few": ("Alert",)}
+        one, two = kinds("one", "Alert"), kinds("two", "Alert")
+        assert await told(one, two) == {"one": ("Alert",)}
+        assert await told(one, {**two, **new}) == {"two": ("Alert",)}
+        assert await told(one, {**two, "status": "off"}) == {"one": ("Alert",)}
+        assert await told(kinds("r4", "Alert", version="4.0"), two) == {"two": ("Alert",)}
+        assert (await directory.query.find(URA, "bgz")).fhir == {"stu3": "https://two.example/fhir"}
+        await told(one, kinds("two", "Condition"))
+        assert (await directory.query.find(URA, "bgz")).fhir == {}
+
+
+async def test_a_kind_of_data_that_a_department_lacks_is_looked_for_above_it(directory: Directory) -> None:
+    await directory.put(
+        organisation("hospital", URA, ["bgz"]),
+        organisation("ward", "", ["own"], "hospital"),
+        kinds("own", "Condition"),
+        kinds("bgz", "Condition", "Patient"),
+    )
+    found = await directory.query.at("Organization/ward", "bgz")
+    assert parts(found) == {"own": ("Condition",), "bgz": ("Patient",)}
+    await directory.put(endpoint("bgz"))
+    found = await directory.query.at("Organization/ward", "bgz")
+    assert parts(found) == {"own": ("Condition",), "bgz": tuple(one for one in ALL if one != "Condition")}
+    assert found.missing == ()
+
+
+async def test_an_answer_in_parts_says_which_directories_they_are_from(directory: Directory) -> None:
+    await directory.put(
+        organisation("hospital", URA, ["one", "two"]), kinds("one", "Patient"), source="central"
+    )
+    await directory.put(kinds("two", "Condition"), source="regional")
+    await directory.in_step({"central": NOW, "regional": NOW - timedelta(hours=1)})
+    found = await directory.query.find(URA, "bgz")
+    assert (found.source, found.as_of) == ("central, regional", NOW - timedelta(hours=1))
 
 
 async def test_both_code_systems_lead_to_an_exchange_side_by_side(directory: Directory) -> None:
     await directory.put(
         organisation("hospital", URA, ["bgz", "medication"]),
         endpoint("bgz", BGZ),
-        endpoint("medication", (CATEGORIES, "MedicationRequest"), "4.0"),
+        kinds("medication", "MedicationRequest", "MedicationUse", version="4.0"),
     )
     found = await directory.query.find(URA, "medicatieoverdracht-gf")
     assert found.endpoint == "https://medication.example/fhir"

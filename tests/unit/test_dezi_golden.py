@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.presenting import HOLDER
 
 from schakel.facilities import Answer, Facilities
 from schakel.generic.identity.credentials import Refused, dezi_credential
@@ -48,7 +49,7 @@ async def test_the_statement_is_genuine_and_says_who(trust: DeziTrust) -> None:
 
 
 def test_the_credential_that_we_make_has_the_form_in_use() -> None:
-    assert dezi_credential(GOLDEN["statement"]) == GOLDEN["version_1"]
+    assert dezi_credential(GOLDEN["statement"], HOLDER) == GOLDEN["version_1"]
 
 
 @pytest.mark.parametrize("version", ["version_1", "version_2"])

@@ -209,14 +209,33 @@ def test_a_setting_named_in_the_text_exists(page: Path) -> None:
 
 
 def test_a_configuration_in_the_pages_is_one_that_a_node_takes() -> None:
-    examples = [block for page in WRITTEN for block in blocks(page, "toml")]
-    assert examples
+    pages = [list(blocks(page, "toml")) for page in WRITTEN]
+    assert any(pages)
+    for examples in pages:
+        for number, example in enumerate(examples):
+            above = examples[:number] if example.startswith("# added to what stands above") else []
+            assert taken(*above, example).organisations
+
+
+def taken(*examples: str) -> Settings:
+    """The settings of a node whose configuration has these examples beside the one of the first page; what is said of
+    an organisation is added to what the last one said."""
     whole = tomllib.loads(next(blocks(DOCS / "how-to/run-a-node.md", "toml")))
-    [organisation] = whole["organisations"]
+    organisations = whole["organisations"]
     for example in examples:
         part = tomllib.loads(example)
-        part["organisations"] = [{**organisation, **one} for one in part.get("organisations", [{}])]
-        assert Settings(**{**whole, **part}).organisations
+        organisations = [{**organisations[0], **one} for one in part.pop("organisations", [{}])]
+        whole |= part
+    return Settings(**{**whole, "organisations": organisations})
+
+
+def test_what_is_pasted_from_the_page_of_the_index_asks_and_registers_with_tokens() -> None:
+    ask, register = blocks(DOCS / "how-to/connect-nvi.md", "toml")
+    for given in (taken(ask), taken(ask, register)):
+        assert given.prs.oauth is not None and given.prs.oauth.organisation
+        assert given.nvi.oauth is not None and given.nvi.oauth.source
+    assert not taken(ask).organisations[0].registrations
+    assert taken(ask, register).organisations[0].registrations
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -276,7 +295,8 @@ def test_the_figures_in_the_readme_are_those_of_the_last_run() -> None:
 
 
 def test_every_patient_in_the_pages_is_fictional() -> None:
-    numbers = {n for page in WRITTEN for n in re.findall(r"(?<!\d)\d{9}(?!\d)", page.read_text("utf-8"))}
+    texts = [re.sub(r"test_bsns = \[.*\]", "", page.read_text("utf-8")) for page in WRITTEN]
+    numbers = {n for text in texts for n in re.findall(r"(?<!\d)\d{9}(?!\d)", text)}
     assert numbers
     for number in numbers:
         assert number.startswith("999") and not number.startswith("9999") and Bsn(number)

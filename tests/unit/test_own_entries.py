@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -26,7 +27,7 @@ from schakel.generic.addressing.own.entries import ended, entries, entry_id
 from schakel.generic.addressing.own.keeping import Keeper
 from schakel.generic.addressing.own.model import Code, Mandate, Other, OwnOrganisation
 from schakel.generic.addressing.own.rendering import covers, joined, rendered, written
-from schakel.generic.addressing.own.serving import Addresses, accesses, root
+from schakel.generic.addressing.own.serving import Addresses, accesses, moved, root
 from schakel.kernel.clock import now
 from schakel.kernel.outcomes import Invalid
 from schakel.store.database import connect, disconnect
@@ -58,8 +59,11 @@ REQUIRED = {
 def chosen(own: OwnOrganisation, name: str) -> str:
     """The address that somebody finds for an exchange; '' for none."""
     endpoints = [one for (kind, _), one in entries(own).items() if kind == "Endpoint"]
-    place = choose([Terms.of(one) for one in endpoints], exchange(name), now())
-    return "" if place is None else str(endpoints[place]["address"])
+    wanted = exchange(name)
+    for place, categories in choose([Terms.of(one) for one in endpoints], wanted, now(), wanted.categories):
+        assert categories == wanted.categories
+        return str(endpoints[place]["address"])
+    return ""
 
 
 def custodians(resource: Resource) -> list[dict[str, Any]]:
@@ -149,10 +153,25 @@ def test_a_node_that_others_cannot_reach_tells_no_fhir_address() -> None:
 
 
 def test_in_a_root_directory_an_organisation_has_one_endpoint() -> None:
-    found = entries(root(WHOLE, "https://here.example/r4"))
+    found = root(WHOLE, "https://here.example/r4")
     assert sorted(kind for kind, _ in found) == ["Endpoint", "Organization"]
     [organisation] = [one for (kind, _), one in found.items() if kind == "Organization"]
     assert len(organisation["endpoint"]) == 1
+
+
+def test_in_a_root_directory_the_id_of_an_organisation_leaves_room_for_that_of_an_entry() -> None:
+    """The ministry's update client writes `{the one}-{the other}`."""
+    for whole in (WHOLE, replace(WHOLE, vendor=None)):
+        found = root(whole, "https://here.example/r4")
+        [organisation] = [one for (kind, _), one in found.items() if kind == "Organization"]
+        assert all(len(f"{organisation['id']}-{one}") <= 64 for _, one in entries(whole))
+        assert all(not structure.check(one, definitions("r4")) for one in found.values())
+        assert references_of(found) <= {f"{kind}/{one}" for kind, one in found}
+
+
+def references_of(found: Mapping[Any, Resource]) -> set[str]:
+    """The literal references in resources."""
+    return set(re.findall(r"'reference': '([^']+)'", str(list(found.values()))))
 
 
 # -- the settings ----------------------------------------------------------------------------------------------------
@@ -225,6 +244,20 @@ async def test_only_what_changed_is_written_and_what_is_gone_is_ended(keeper: Ke
     assert all(
         one == entries(OWN)[key] | {"meta": one["meta"]} for key, (_, one) in (await keeper.present()).items()
     )
+
+
+async def test_what_has_another_id_now_is_not_there_twice(keeper: Keeper) -> None:
+    """As the organisations of a root, whose ids were UUIDs once."""
+    address = "https://here.example/r4"
+    kind, old = moved(OWN.ura)
+    before = root(OWN, address)
+    [(_, new)] = [key for key in before if key[0] == kind]
+    was = {(kind, old): {**before[kind, new], "id": old}}
+    await keeper.bring({**{key: one for key, one in before.items() if key != (kind, new)}, **was})
+    brought = await asyncio.gather(*(keeper.bring(before, [(kind, old)]) for _ in range(3)))
+    assert sorted(one.ended for one in brought) == [(), (), ((kind, old),)]
+    assert set(await keeper.present()) == set(before)
+    assert await keeper.bring(before, [(kind, old)]) == type(brought[0])()
 
 
 async def test_several_processes_write_each_change_once(keeper: Keeper) -> None:

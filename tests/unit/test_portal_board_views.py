@@ -37,8 +37,9 @@ from schakel.roadmap.checks import CHECKS
 from schakel.roadmap.evidence import Member
 from schakel.roadmap.model import Category, Certainty, Dated, Item, Legal, Roadmap
 from schakel.roadmap.overview import Overview, overview_of
-from schakel.roadmap.standing import TERM, Cell, State
-from schakel.roadmap.words import CERTAINTIES, LEGALS, STATES
+from schakel.roadmap.standing import Cell, State
+from schakel.roadmap.weighing import TERM
+from schakel.roadmap.words import CERTAINTIES, LEGALS, STATES, settled
 
 TODAY = date(2026, 3, 5)
 
@@ -261,7 +262,7 @@ def test_every_date_of_every_unsettled_item_is_told_once_and_in_order(
         told = [(one.cell.item.id, one.dated) for several in found.values() for one in several]
         expected: list[tuple[str, Dated | None]] = []
         for cell in own:
-            if not STATES[cell.state].settled:
+            if not settled(cell):
                 dates = [one for one in cell.item.dates if one.certainty != "done"]
                 expected += [(cell.item.id, one) for one in dates] or [(cell.item.id, None)]
         assert sorted(told, key=repr) == sorted(expected, key=repr)
@@ -277,7 +278,21 @@ def test_every_date_of_every_unsettled_item_is_told_once_and_in_order(
 def test_what_is_proved_declared_or_not_for_them_asks_nothing_more() -> None:
     one = replace(item("GF-1"), dates=(dated(TODAY),))
     asking = {state for state in get_args(State) if duties([of(one, state)], TODAY)}
-    assert asking == set(get_args(State)) - {"proved", "declared", "not-applicable"}
+    assert asking == set(get_args(State)) - {"proved", "declared", "not-named", "not-applicable"}
+
+
+def test_what_is_good_in_part_where_it_is_not_named_asks_nothing_more() -> None:
+    made = roadmap(
+        replace(item("A", step("A.S1", "tls"), step("A.S2"), sectors=("HA",)), dates=(dated(TODAY),))
+    )
+    good, bad = (
+        overview_of(made, [HOSPITAL], [evidence(verdict=verdict)], [], {"tls": DAY}, MOMENT).of_member(
+            HOSPITAL.ura
+        )
+        for verdict in ("holds", "unknown")
+    )
+    assert [cell.state for cell in (*good, *bad)] == ["partly", "unknown"]
+    assert not duties(good, TODAY) and duties(bad, TODAY)
 
 
 def chained(**states: State) -> tuple[Overview, Any]:
@@ -310,7 +325,10 @@ def test_items_stand_apart_by_whom_the_sources_name_them_for() -> None:
         ["A"],
         ["C"],
     ]
-    assert found.sector == text("hospitals") and [look.state for look, _ in found.tally] == ["not-applicable"]
+    assert found.sector == text("hospitals") and [look.state for look, _ in found.tally] == [
+        "not-named",
+        "not-applicable",
+    ]
 
 
 # -- an item, a cell, a run --------------------------------------------------------------------------------------------
@@ -388,7 +406,7 @@ def test_changes_tell_what_fails_first_and_name_the_items_that_rest_on_the_check
     assert told == [
         ("90000009", "tls", []),
         (HOSPITAL.ura, "certificate", ["GF-1"]),
-        (PRACTICE.ura, "log-seals", []),  # The item is for hospitals alone.
+        (PRACTICE.ura, "log-seals", ["GF-2"]),  # Named for hospitals alone; what was found counts there too.
         (HOSPITAL.ura, "log-seals", ["GF-2"]),
     ]
     assert found[0].member is None and found[1].member == HOSPITAL and found[1].before == "holds"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,62 @@ def test_a_missing_field_is_named_with_its_path_and_condition() -> None:
     members = _definition(filter={"type": "string", "pattern": "^x"})
     _, missing = Definition.read(members).descriptors[0].values(_credential(a="y"))
     assert missing == ["it has no f at $.credentialSubject.a (pattern '^x', type 'string')"]
+
+
+def _formed(whole: object = None, own: object = None) -> Definition:
+    members = _definition(path=["$.type"])
+    if whole is not None:
+        members["format"] = whole
+    if own is not None:
+        members["input_descriptors"][0]["format"] = own
+    return Definition.read(members)
+
+
+def _with_proof(kind: str | None) -> Credential:
+    credential = _credential(a="1")
+    return replace(credential, document={**credential.document, "proof": kind and {"type": kind}})
+
+
+def _proofs(*kinds: str) -> dict[str, Any]:
+    return {"ldp_vc": {"proof_type": list(kinds)}}
+
+
+@pytest.mark.parametrize(
+    ("whole", "own", "fits"),
+    [
+        (None, None, "DE"),
+        ({}, None, "DE"),
+        (_proofs("D"), None, "D"),
+        (None, _proofs("D"), "D"),
+        (_proofs("D", "E"), _proofs("E"), "E"),
+        (_proofs("D"), _proofs("D", "E"), "D"),
+        (_proofs(), _proofs("E"), "E"),
+        (_proofs("E"), _proofs(), "E"),
+        ({"jwt_vc": {"alg": ["ES256"]}}, None, ""),
+        ({"jwt_vc": {"alg": ["ES256"]}, **_proofs("D")}, {"jwt_vc": {"alg": ["ES256"]}}, ""),
+    ],
+)
+def test_a_credential_has_a_format_that_both_the_definition_and_the_descriptor_name(
+    whole: object, own: object, fits: str
+) -> None:
+    [descriptor] = _formed(whole, own).descriptors
+    assert "".join(kind for kind in "DE" if not descriptor.values(_with_proof(kind))[1]) == fits
+    assert not descriptor.values(_with_proof(None))[1], "what the presentation vouches for has no proof"
+
+
+@pytest.mark.parametrize(
+    ("whole", "own"),
+    [
+        ({"jwt_vc": {"alg": ["ES256"]}}, _proofs("D")),
+        (_proofs("D"), _proofs("E")),
+        ({"jwt_vp": {"alg": ["ES256"]}}, _proofs("D")),
+        ({"jwt_vp": {"alg": ["ES256"]}}, None),
+    ],
+)
+def test_a_definition_with_formats_that_no_credential_can_have_is_refused(whole: object, own: object) -> None:
+    with pytest.raises(Invalid, match="no credential can have it") as refused:
+        _formed(whole, own)
+    assert refused.value.expression == "input_descriptors[0].format"
 
 
 def test_a_hostile_pattern_runs_in_linear_time() -> None:

@@ -73,6 +73,38 @@ async def test_a_credential_around_a_statement_of_dezi_may_differ_from_it_in_not
     assert "credential 3: DeziUserCredential: " in refused.value.message
 
 
+@pytest.mark.parametrize("subject", [{}, {"id": HOLDER}], ids=["nobody", "the holder"])
+@pytest.mark.parametrize("version", [1, 2])
+async def test_a_statement_of_dezi_may_have_its_presenter_as_subject(
+    version: int, subject: dict[str, str]
+) -> None:
+    scene = Scene.new()
+    credential = scene.dezi(version=version)
+    credential["credentialSubject"] |= subject
+    presented = await scene.verify(scene.presentation(scene.x509(), scene.facility(), credential))
+    assert presented.user is not None and presented.user.id == "900000008"
+
+
+@pytest.mark.parametrize("subject", [ISSUER, f"{HOLDER}x", "", None, 7])
+async def test_a_statement_of_dezi_with_another_subject_than_its_presenter_is_refused(
+    subject: object,
+) -> None:
+    scene = Scene.new()
+    credential = scene.dezi()
+    credential["credentialSubject"]["id"] = subject
+    with pytest.raises(Refused) as refused:
+        await scene.verify(scene.presentation(scene.x509(), scene.facility(), credential))
+    assert refused.value.kind == "credential-holder"
+    assert refused.value.expression == "vp.verifiableCredential[2].credentialSubject.id"
+
+
+async def test_a_credential_around_a_statement_needs_no_id_of_its_own() -> None:
+    scene = Scene.new()
+    credential = scene.dezi(version=2)
+    del credential["id"]
+    assert (await scene.verify(scene.presentation(scene.x509(), scene.facility(), credential))).user
+
+
 async def test_a_statement_that_dezi_did_not_sign_is_refused() -> None:
     scene = Scene.new()
     credential = scene.dezi()
@@ -260,9 +292,10 @@ async def test_a_service_provider_asks_for_the_organisation_that_delegated_to_it
     vendor, key = "did:web:vendor.example", ECKey.generate_key("P-256", {"kid": "v1"})
     scene.publish(vendor, key)
 
-    def draft(by: str = HOLDER, ura: str = URA) -> Draft:
+    def draft(by: str = HOLDER, identifier: object = URA, **other: Any) -> Draft:
         own = scene.issued("ServiceProviderCredential", {"id": vendor, "name": "Vendor"})
-        delegated = {"id": vendor, "hasDelegation": {"delegatedBy": {"identifier": ura}}}
+        named = other or {"delegatedBy": {"identifier": identifier}}
+        delegated = {"id": vendor, "hasDelegation": named}
         delegation = scene.issued("ServiceProviderDelegationCredential", delegated)
         delegation.claims |= {"iss": by}
         delegation.header["kid"], delegation.key = f"{HOLDER}#h1", scene.holder_key
@@ -277,8 +310,22 @@ async def test_a_service_provider_asks_for_the_organisation_that_delegated_to_it
     presented = await scene.verify(draft(), asked, client=client)
     assert presented.fields == {"organization_ura": URA}
     assert presented.ura == "", "a service provider is not the organisation"
-    with pytest.raises(Refused, match="is not the URA of the organisation on whose behalf is asked"):
-        await scene.verify(draft(ura="33333333"), asked, client=client)
+    system = "http://fhir.nl/fhir/NamingSystem/ura"
+    whole, other = {"system": system, "value": URA}, {"system": system, "value": "33333333"}
+    for form in (whole, [whole], f"{system}|{URA}", {"value": URA}):
+        assert (await scene.verify(draft(identifier=form), asked, client=client)).fields == presented.fields
+    newer = draft(issuedBy={"identifier": whole})
+    assert (await scene.verify(newer, asked, client=client)).fields == presented.fields
+    wrong = [
+        *(draft(identifier=form) for form in ("33333333", other, [other], [whole, other], [], None)),
+        draft(identifier={**whole, "system": "urn:oid:1"}),
+        draft(issuedBy={"identifier": other}),
+        draft(delegatedBy={"identifier": URA}, issuedBy={"identifier": other}),
+        draft(scope={}),
+    ]
+    for one in wrong:
+        with pytest.raises(Refused, match="is not the URA of the organisation on whose behalf is asked"):
+            await scene.verify(one, asked, client=client)
     with pytest.raises(Refused, match="is not trusted for ServiceProviderDelegationCredential"):
         await scene.verify(draft(by=ISSUER), asked, client=client)
     with pytest.raises(Refused, match="is not trusted for ServiceProviderDelegationCredential"):

@@ -45,7 +45,8 @@ async def test_a_presentation_for_a_professional_is_taken(bits: int) -> None:
     scene = Scene.new(bits=bits, organisation='\'s Heeren Loo & Zn.: "Oost" 50%')
     wallet = Wallet(HOLDER, scene.holder_key, [_own(scene), scene.facility().sign()])
     definition = Definitions.load().of(["bgz"])
-    made = wallet.present(definition, audience=AUDIENCE, beside=[dezi_credential(scene.statement().sign())])
+    professional = dezi_credential(scene.statement().sign(), HOLDER)
+    made = wallet.present(definition, audience=AUDIENCE, beside=[professional])
     presented = await scene.verify(made.assertion, submission=made.submission)
     assert (presented.ura, presented.facility_type) == (URA, "V6")
     assert presented.organisation_name == '\'s Heeren Loo & Zn.: "Oost" 50%'

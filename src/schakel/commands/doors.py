@@ -17,14 +17,15 @@ import orjson
 
 from schakel import config
 from schakel.kernel.outcomes import Forbidden, Invalid, NotFound, Outcome, Upstream
-from schakel.kernel.values import Ura
+from schakel.kernel.values import Bsn, Ura, taking_test_numbers
 
 _SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """One organisation: `internal` and `front` are its addresses, slug included; `key` opens the internal one."""
+    """One organisation: `internal` and `front` are its addresses, slug included; `key` opens the internal one, and
+    `test_bsns` are the test numbers that its node takes."""
 
     slug: str
     ura: str
@@ -33,6 +34,12 @@ class Door:
     front: str
     key: str
     medmij_name: str = ""
+    test_bsns: tuple[str, ...] = ()
+
+    def bsn(self, text: str) -> Bsn:
+        """A BSN as this organisation's node takes it. Raises `Invalid`."""
+        with taking_test_numbers(self.test_bsns):
+            return Bsn(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,7 @@ def places(data: Path | None, config_file: Path | None) -> Places:
             internal=f"{settings.internal_url}/{one.slug}",
             front=f"{settings.public_url}/{one.slug}",
             key=one.internal_key,
+            test_bsns=settings.test_bsns,
         )
         for one in settings.organisations
     )
@@ -111,7 +119,11 @@ def _of_demo(folder: Path) -> Places:
         table = orjson.loads(path.read_bytes())
         doors = tuple(
             Door(
-                **{name: str(one[name]) for name in ("slug", "ura", "name", "internal", "front")},
+                slug=str(one["slug"]),
+                ura=str(one["ura"]),
+                name=str(one["name"]),
+                internal=str(one["internal"]),
+                front=str(one["front"]),
                 key=str(one["internal_key"]),
                 medmij_name=str(one.get("medmij_name", "")),
             )

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from schakel.commands.doors import Answer, Client, Door, Places
 from schakel.commands.tables import columns, count, shortened
 from schakel.generic.identity import User
-from schakel.kernel.values import BSN_SYSTEM, Bsn
+from schakel.kernel.values import BSN_SYSTEM
 
 _system = re.compile(r"(?:https?://|urn:)[^|,\s]*\|").sub
 
@@ -32,7 +32,7 @@ class BgzAsk:
 def fetch_bgz(places: Places, door: Door, ask: BgzAsk, json: Path | None) -> int:
     """Fetches, prints what each holder gave per request; 0 when all is complete, 1 otherwise."""
     body: dict[str, Any] = {
-        "patient": str(Bsn(ask.patient)),
+        "patient": str(door.bsn(ask.patient)),
         "user": ask.user.json(),
         "purpose": ask.purpose,
         "treatment_relation": ask.treatment_relation,

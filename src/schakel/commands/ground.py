@@ -10,7 +10,6 @@ from typing import Any
 from schakel.commands.doors import Client, Door, Places
 from schakel.commands.tables import columns, count, shortened
 from schakel.kernel.clock import AMSTERDAM
-from schakel.kernel.values import Bsn
 
 
 def add(
@@ -38,7 +37,7 @@ def add(
             "grounds",
             json={
                 "requester": places.ura(requester),
-                "patient": str(Bsn(patient)),
+                "patient": str(door.bsn(patient)),
                 "until": until,
                 "reason": reason,
                 "kind": kind,
@@ -54,7 +53,7 @@ def show(places: Places, door: Door, *, patient: str | None, requester: str | No
     """Prints the grounds of an organisation, the newest first."""
     params = [("active", "true")] if active else []
     if patient:
-        params.append(("patient", str(Bsn(patient))))
+        params.append(("patient", str(door.bsn(patient))))
     if requester:
         params.append(("requester", places.ura(requester)))
     grounds = asyncio.run(_ask(door, "GET", "grounds", params=params))["grounds"]

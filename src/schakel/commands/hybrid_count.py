@@ -21,7 +21,6 @@ from schakel.commands.hybrid import DOOR
 from schakel.commands.tables import count
 from schakel.fhir.definitions import Version
 from schakel.kernel.outcomes import Invalid, Upstream
-from schakel.kernel.values import Bsn
 from schakel.roadmap.hybrid import record
 from schakel.roadmap.hybrid.counting import Period
 from schakel.roadmap.hybrid.record import Chart, Resource, Rules, Undated
@@ -187,7 +186,7 @@ class Reading:
         codes = ",".join(sorted(self._rules.indication))
         async for one in of.search("Condition", ("code", codes), ("_include", "Condition:subject")):
             if one["resourceType"] == "Patient":
-                bsns[f"Patient/{one['id']}"] = _bsn(one)
+                bsns[f"Patient/{one['id']}"] = _bsn(of.client.door, one)
                 continue
             try:
                 term = record.indication(one, self._rules)
@@ -207,7 +206,7 @@ class Reading:
         for some in _parts(sorted(self._charts)):
             sought = ",".join(f"{_BSN}|{bsn}" for bsn in some)
             async for one in of.search("Patient", ("identifier", sought)):
-                people[f"Patient/{one['id']}"] = _bsn(one)
+                people[f"Patient/{one['id']}"] = _bsn(of.client.door, one)
         for some in _parts(sorted(people)):
             async for one in of.search("CarePlan", ("subject", ",".join(some))):
                 try:
@@ -247,10 +246,10 @@ def _subject(resource: Resource) -> str:
     return "/".join(reference.split("/")[-2:])
 
 
-def _bsn(patient: Resource) -> str:
+def _bsn(door: Door, patient: Resource) -> str:
     """The BSN of a patient, '' for none that is one."""
     for one in patient.get("identifier", ()):
         if one.get("system") == _BSN:
             with suppress(Invalid):
-                return str(Bsn(one.get("value", "")))
+                return str(door.bsn(one.get("value", "")))
     return ""

@@ -41,7 +41,7 @@ async def granted_to(
     """What the token endpoint answers when this person logs in and agrees."""
     if not places.clients or not holder.medmij_name:
         raise Invalid(f"{places.source} has no client of patients, or no MedMij name of {holder.slug}")
-    bsn = Bsn(patient)
+    bsn = holder.bsn(patient)
     timeout = aiohttp.ClientTimeout(total=60, connect=5)
     try:
         async with aiohttp.ClientSession(

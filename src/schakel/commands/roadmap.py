@@ -156,6 +156,8 @@ def _item(roadmap: Roadmap, name: str) -> Iterator[str]:
             yield f"    {check}: {CHECKS[check].how.en if check in CHECKS else 'this version has no such check'}"
         if not step.checks:
             yield "    known by a declaration alone"
+        if step.unseen is not None:
+            yield f"    known by a declaration: {step.unseen.en}"
 
 
 def _roadmap(file: Path | None) -> Roadmap:

@@ -11,7 +11,8 @@ from schakel.config.dezi import Dezi
 from schakel.config.entries import Entries, Publication, UpdateClient
 from schakel.config.limits import Limits
 from schakel.config.localisation import MinvwsOAuth, Nvi, NviScopes, Prs, Registration
-from schakel.config.node import Log, Organisation, Peer, Settings, load
+from schakel.config.node import Log, Settings, load
+from schakel.config.organisations import Organisation, Peer
 from schakel.config.patients import Broker, MedMij
 from schakel.config.portal import Portal, PortalLogin, PortalPerson, Roadmap
 from schakel.config.sources import DirectorySource

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, IPvAnyNetwork, model_validator
 
 from schakel.config.base import Section, UraNumber, Url, paired
 from schakel.config.localisation import MinvwsOAuth
@@ -183,7 +183,14 @@ class UpdateClient(Section):
     token_seconds: int = Field(600, description="seconds a token is valid", ge=60, le=3600)
     writes: bool = Field(
         False,
-        description="whether it may write the query directory; with access open only where host is a loopback address",
+        description="whether it may write the query directory; with access open only where host is a loopback address, "
+        "or for writers",
+    )
+    writers: tuple[IPvAnyNetwork, ...] = Field(
+        (),
+        description="addresses that may write the query directory without a token, such as 10.0.0.7 or 10.0.0.0/28, "
+        "for a program that can show none; with access open no other may; risk: whoever can send from such an address, "
+        "also through a proxy on it that adds no X-Forwarded-For, decides where our questions go",
     )
     overlap_seconds: int = Field(
         7200,
@@ -199,6 +206,10 @@ class UpdateClient(Section):
             raise ValueError("access oauth2 needs client_id and secret")
         if self.access == "off" and self.writes:
             raise ValueError("writes needs access open or oauth2")
+        if self.writers and not self.writes:
+            raise ValueError("writers needs writes: whether the query directory may be written at all")
+        if any(one.prefixlen == 0 for one in self.writers):
+            raise ValueError("writers names everybody: give the addresses of the programs that write")
         return self
 
 

@@ -25,12 +25,14 @@ class MinvwsOAuth(Section):
     )
     organisation: str = Field(
         "",
-        description="for whom is asked: an OIN towards the PRS, a URA towards the NVI (there the URA of each "
-        "organisation when not given)",
+        description="for whom is asked, when that is one for all organisations of the node: an OIN towards the PRS, a "
+        "URA towards the NVI and in an assertion; when not given, the oin or the URA of each organisation",
         max_length=40,
     )
     source: str = Field(
-        "", description="the system that keeps registrations (source_id), as the ministry registered it"
+        "",
+        description="the system that keeps registrations (source_id), as the ministry registered it for organisations "
+        "that have no source_id of their own",
     )
     audience: str = Field(
         "",
@@ -38,8 +40,9 @@ class MinvwsOAuth(Section):
     )
     certificate: Path | None = Field(
         None,
-        description="UZI or PKIoverheid certificate that signs an assertion, with those above it (PEM file); that of "
-        "the connection when not given",
+        description="UZI or PKIoverheid certificate that signs the assertions of all organisations, with those above "
+        "it (PEM file); when not given, the uzi_certificate of the organisation that asks, or else that of the "
+        "connection",
     )
     key: Path | None = Field(None, description="its private RSA key (PEM file)")
     chain: bool = Field(False, description="put the certificate and those above it in an assertion (x5c)")
@@ -115,9 +118,18 @@ class Prs(Section):
             raise ValueError(
                 "base needs certificate and key: the PRS knows who asks by the client certificate"
             )
-        if self.oauth is not None and self.oauth.form != "secret" and not self.oauth.organisation:
-            raise ValueError("oauth needs organisation: the OIN for which pseudonyms are asked")
         return self
+
+    @property
+    def asks_by_oin(self) -> bool:
+        """Whether each organisation must have an OIN of its own, for which the tokens are asked."""
+        given = self.oauth
+        return (
+            self.base is not None
+            and given is not None
+            and given.form == "organisation"
+            and not given.organisation
+        )
 
 
 class NviScopes(Section):

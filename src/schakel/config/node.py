@@ -1,10 +1,10 @@
-"""Settings of a node and of its organisations, and how they are read."""
+"""Settings of a node, and how they are read."""
 
 from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -15,140 +15,18 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from schakel.config.addressing import Addressing
-from schakel.config.base import M, Section, Slug, UraNumber, Url, paired
-from schakel.config.certificates import Back, Certificates, CredentialTrust, InternalCertificate, InternalTls
-from schakel.config.consent import AcuteOptOut, BreakGlass, Mitz
+from schakel.config.base import M, Section, Url
+from schakel.config.certificates import Back, Certificates, CredentialTrust, InternalTls
+from schakel.config.consent import Mitz
 from schakel.config.dezi import Dezi
-from schakel.config.entries import Entries
 from schakel.config.limits import Limits
-from schakel.config.localisation import Nvi, Prs, Registration
+from schakel.config.localisation import Nvi, Prs
+from schakel.config.organisations import Organisation, Peer
 from schakel.config.patients import MedMij
 from schakel.config.portal import Portal, Roadmap
+from schakel.config.testing import TestBsn, refuse_outside_tests
 from schakel.config.tokens import ServiceProvider, Tokens
 from schakel.kernel.outcomes import Invalid
-
-
-class Organisation(Section):
-    """One care organisation of this node."""
-
-    slug: Slug = Field(description="name in paths")
-    ura: UraNumber = Field(description="URA number, eight digits")
-    name: str = Field(description="name as people know it", min_length=1)
-    type_code: str = Field("", description="organisation type (2.16.840.1.113883.2.4.15.1060), such as V6")
-    internal_key: str = Field(description="the EHR's key on the internal door (X-API-Key)", min_length=16)
-    internal_certificates: tuple[InternalCertificate, ...] = Field(
-        (),
-        description="client certificates that are as good as the key on the internal door (needs internal_tls)",
-    )
-    tls_certificate: Path | None = Field(
-        None, description="certificate that we show to other organisations, with those above it (PEM file)"
-    )
-    tls_key: Path | None = Field(None, description="its private key (PEM file)")
-    signing_key: Path = Field(
-        description="private EC P-256 key (JWK file) that signs our assertions and presentations"
-    )
-    did: str = Field(
-        "",
-        description="name (did:web) under which others find our key; that of our part of the front listener when not "
-        "given, at which did.json is always published",
-        pattern=r"^(did:web:\S+)?$",
-    )
-    uzi_certificate: Path | None = Field(
-        None,
-        description="our UZI server certificate with those above it up to the root (PEM file), of which our "
-        "X509Credential is made",
-    )
-    uzi_key: Path | None = Field(None, description="its private key (PEM file)")
-    credentials: tuple[Path, ...] = Field(
-        (), description="credentials that others gave us: a JWT in each file"
-    )
-    delegates: bool = Field(
-        False,
-        description="lets the service provider of the node (service_provider) ask in our name: whenever it presents "
-        "itself it gets a ServiceProviderDelegationCredential of minutes, signed with signing_key",
-    )
-    presentation_definitions: dict[str, Path] = Field(
-        {},
-        description="by scope, a file (JSON) with what others must present for a token, in place of our own",
-    )
-    write_check: Literal["strict", "lenient"] = Field(
-        "strict", description="lenient keeps more elements than the maximum, with a warning"
-    )
-    erasure: Literal["off", "test"] = Field("off", description="test lets $purge run bare (demo only)")
-    conditional_delete: Literal["single", "multiple"] = Field(
-        "single", description="multiple lets a conditional delete take all that match"
-    )
-    medmij_name: str = Field(
-        "",
-        description="MedMij name without @medmij; without one the organisation has no door for patients",
-        pattern=r"^([a-z0-9.-]{1,200})?$",
-    )
-    data_services: tuple[str, ...] = Field(
-        (), description="ids of the data services of MedMij that are offered; all that are known when empty"
-    )
-    scopes: tuple[str, ...] = Field(
-        (),
-        description="scopes for which tokens are given, such as bgz; those of every exchange in the matrix of "
-        "authorisation when empty",
-    )
-    authorisation: Path | None = Field(
-        None, description="TOML file with the organisation's own rows of the matrix of authorisation"
-    )
-    acute_opt_out: AcuteOptOut | None = Field(
-        None, description="the opt-out regime for acute care; without it there is none"
-    )
-    break_glass: BreakGlass | None = Field(
-        None, description="access in an emergency; without it there is none"
-    )
-    registrations: tuple[Registration, ...] = Field(
-        (),
-        description="rules under which the NVI is told of which patients there are data; without one it learns nothing",
-    )
-    entries: Entries | None = Field(
-        None, description="what directories tell others of the organisation; without it nothing"
-    )
-
-    @model_validator(mode="after")
-    def _entries_have_a_type(self) -> Self:
-        if self.entries is not None and not self.type_code:
-            raise ValueError("entries needs type_code: every organisation in a directory has a type")
-        return self
-
-    @model_validator(mode="after")
-    def _whole_pair(self) -> Self:
-        paired(self, "uzi_certificate", "uzi_key")
-        return paired(self, "tls_certificate", "tls_key")
-
-
-class Peer(Section):
-    """One care organisation that the operator enters: where it is found and what it signs with. What is not given is
-    that of the query directory."""
-
-    ura: UraNumber = Field(description="URA number")
-    name: str = Field(description="name as people know it")
-    issuer: Url | None = Field(None, description="issuer of its authorisation server")
-    token_endpoint: Url | None = Field(
-        None, description="token endpoint (needs issuer); what its metadata say when not given"
-    )
-    fhir: dict[Literal["stu3", "r4"], Url] = Field({}, description="FHIR base per version")
-    jwks: dict[str, Any] = Field({}, description="public keys (JWK Set) with which it signs assertions")
-    type_code: str = Field(
-        "",
-        description="its organisation type (2.16.840.1.113883.2.4.15.1060), such as Z3, which counts when it asks with "
-        "an assertion: that proves no type, and without one Mitz cannot be asked",
-    )
-    metadata: Url | None = Field(
-        None,
-        description="where the metadata of its authorisation server are read; where its issuer says (RFC 8414) "
-        "when not given (needs issuer)",
-    )
-
-    @model_validator(mode="after")
-    def _server_is_named(self) -> Self:
-        for name in ("token_endpoint", "metadata"):
-            if self.issuer is None and getattr(self, name) is not None:
-                raise ValueError(f"{name} needs issuer: it belongs to that authorisation server")
-        return self
 
 
 class Log(Section):
@@ -196,8 +74,8 @@ class Settings(BaseSettings):
     connections: int = Field(10, description="database connections of one process", ge=2)
     processes: int = Field(
         1,
-        description="processes that serve the node at the same addresses, each on a core of its own; `connections`, the "
-        "numbers and rates in `limits` and what goes on at once with others are of each of them (Linux)",
+        description="processes that serve the node at the same addresses, each on a core of its own; `connections`, "
+        "the numbers and rates in `limits` and what goes on at once with others are of each of them (Linux)",
         ge=1,
         le=64,
     )
@@ -264,8 +142,31 @@ class Settings(BaseSettings):
     nvi: Nvi = Field(Nvi(), description="asking the NVI who has data, and telling it that we have")
     portal: Portal | None = Field(None, description="the portal of a region; there is none without it")
     roadmap: Roadmap = Field(Roadmap(), description="the board of the roadmap of a region")
+    test_bsns: tuple[TestBsn, ...] = Field(
+        (),
+        description="test numbers that are taken for BSNs although they do not pass the 11-proef, as published "
+        "examples have; never where a facility may be one of production; risk: such a number is no longer refused "
+        "when it is a mistake in typing",
+    )
     log: Log = Field(Log(), description="the NEN 7513 log")
     limits: Limits = Field(Limits(), description="bounds")
+
+    @model_validator(mode="after")
+    def _test_numbers_stay_in_tests(self) -> Self:
+        if self.test_bsns:
+            medmij, dezi = self.medmij, self.dezi
+            refuse_outside_tests(
+                {
+                    "prs.base": self.prs.base,
+                    "nvi.base": self.nvi.base,
+                    "mitz.base": self.mitz.base,
+                    "dezi.issuer": dezi.issuer if dezi else None,
+                    "medmij.lists": medmij.lists,
+                    "medmij.broker.issuer": medmij.broker.issuer if medmij.broker else None,
+                    "addressing.publication.base": self.addressing.publication.base,
+                }
+            )
+        return self
 
     @model_validator(mode="after")
     def _delegated_to_somebody(self) -> Self:
@@ -300,10 +201,13 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _directories_are_guarded(self) -> Self:
         client, publication = self.addressing.update_client, self.addressing.publication
-        if client.access == "open" and client.writes and self.host not in ("127.0.0.1", "::1", "localhost"):
+        guarded = (
+            client.access == "oauth2" or client.writers or self.host in ("127.0.0.1", "::1", "localhost")
+        )
+        if client.writes and not guarded:
             raise ValueError(
                 "addressing.update_client.writes with access open lets anybody who reaches the listener write the "
-                "query directory: host must be a loopback address, or access oauth2"
+                "query directory: give writers (the addresses that may), access oauth2, or a loopback address as host"
             )
         for organisation in self.organisations:
             if organisation.entries is not None and organisation.entries.publish and publication.base is None:
@@ -320,6 +224,11 @@ class Settings(BaseSettings):
                 "alone"
             )
         for organisation in self.organisations:
+            if self.prs.asks_by_oin and not organisation.oin:
+                raise ValueError(
+                    "prs.oauth needs organisation, the OIN for which pseudonyms are asked, or each organisation its "
+                    f"own oin, and {organisation.slug} has none"
+                )
             if organisation.registrations and self.nvi.base is None:
                 raise ValueError(f"registrations of {organisation.slug} needs nvi.base: where to register")
         return self

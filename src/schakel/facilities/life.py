@@ -9,6 +9,7 @@ from datetime import datetime
 
 from schakel.facilities.client import Facility, FacilityAway, once_more
 from schakel.facilities.tokens import token_fault
+from schakel.kernel.clock import now
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ async def life(facilities: Mapping[str, Facility]) -> tuple[Life, ...]:
     """
     away = await asyncio.gather(*map(_away, facilities.values()))
     return tuple(
-        Life(id, why, one.answered) for (id, one), why in zip(facilities.items(), away, strict=True)
+        Life(id, why, one.answered if why else now())
+        for (id, one), why in zip(facilities.items(), away, strict=True)
     )
 
 

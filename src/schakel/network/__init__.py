@@ -8,7 +8,7 @@ never hides the others.
 
 from schakel.network.asking import TokenAsker
 from schakel.network.assembling import assemble
-from schakel.network.fetch import HolderResult, RequestResult, fetch_holder
+from schakel.network.fetch import HolderResult, RequestResult
 from schakel.network.finders import IndexFinder, PermissionFinder
 from schakel.network.holders import HolderRules, Holders, Question
 from schakel.network.locating import Asked, Finder, Finding, Findings, Located, Locator, Reason, Wanted
@@ -38,5 +38,4 @@ __all__ = [
     "TokenAsker",
     "Wanted",
     "assemble",
-    "fetch_holder",
 ]

@@ -1,4 +1,4 @@
-"""Fetches a list of searches from one holder: concurrently, every page of each, checked and minimised.
+"""Fetches a list of searches from a FHIR base of a holder: concurrently, every page of each, checked and minimised.
 
 The rule of the answering side is applied once more here (`gateway.minimise`): what a holder sends too much is
 dropped and reported, never passed on. What one holder may cost is bounded: time, bytes, and one large answer
@@ -8,7 +8,7 @@ read at a time, beside the event loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -97,37 +97,74 @@ def overall(statuses: Sequence[Status]) -> Status:
     return statuses[0] if len(set(statuses)) == 1 else "incomplete"
 
 
-async def fetch_holder(
+@dataclass(slots=True)
+class BaseResult:
+    """What one FHIR base of a holder brought, per request, not yet checked (`release`). `whose` is a search for the
+    patient's own record there, for where none of the requests is one: it is only checked against."""
+
+    base: str
+    requests: list[RequestResult]
+    whose: RequestResult | None = None
+    reason: str = ""
+    answered: bool = False
+
+    def ids(self, patient: str) -> frozenset[str]:
+        """The ids under which this base knows the patient."""
+        return frozenset(
+            str(i.resource.get("id"))
+            for r in (*self.requests, *([self.whose] if self.whose else ()))
+            for i in r.items
+            if i.type == "Patient" and i.match and i.numbers == {patient}
+        )
+
+
+async def fetch_base(
     peers: Peers,
     *,
     ura: str,
     base: str,
     token: AccessToken,
     version: Version,
-    queries: Sequence[str],
-    patient: str,
+    queries: Mapping[int, str],
     request_id: str,
     timeout: float,
-    most: int = MAX_HOLDER_BYTES,
-) -> HolderResult:
-    """Runs `queries` (relative searches) at the FHIR base of one holder, within `timeout` seconds; it may send `most`
-    bytes."""
-    results = [RequestResult(number, query) for number, query in enumerate(queries, 1)]
-    holder = _Holder(peers, ura, base, token, version, Allowance(most))
-    tasks = [asyncio.create_task(_one(holder, r, f"{request_id}.{r.number}")) for r in results]
+    allowance: Allowance,
+    whose: str = "",
+) -> BaseResult:
+    """Runs `queries` (relative searches, by number) and `whose` at a FHIR base of one holder, within `timeout` seconds
+    and what it may still send."""
+    result = BaseResult(
+        base,
+        [RequestResult(number, query) for number, query in queries.items()],
+        RequestResult(0, whose) if whose else None,
+        answered=True,
+    )
+    asked = [*result.requests, *([result.whose] if result.whose else ())]
+    holder = _Holder(peers, ura, base, token, version, allowance)
+    tasks = [asyncio.create_task(_one(holder, r, f"{request_id}.{r.number}")) for r in asked]
     _, late = await asyncio.wait(tasks, timeout=timeout)
     for task in late:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    if sum(len(one.items) for one in results) < _MANY:
-        _apply_rule(results, version, patient)
-    else:
-        await asyncio.to_thread(_apply_rule, results, version, patient)
-    out = HolderResult(ura, overall([r.status for r in results]), results)
+    return result
+
+
+async def release(results: Sequence[BaseResult], version: Version, patient: str) -> dict[str, Resource]:
+    """Checks and minimises what the bases of one holder brought; gives what is passed on, by address there."""
+    ids = {result.base: result.ids(patient) for result in results}
     for result in results:
-        for found in result.items:
-            out.resources.setdefault(result.urls[found.key], found.resource)
-    return out
+        own = ids[result.base]
+        elsewhere = (f"{base}/Patient/{one}" for base, known in ids.items() for one in known)
+        subject = Subject(patient, own.union(elsewhere))
+        if sum(len(one.items) for one in result.requests) < _MANY:
+            _apply_rule(result.requests, version, subject, known=bool(own))
+        else:
+            await asyncio.to_thread(_apply_rule, result.requests, version, subject, known=bool(own))
+    released: dict[str, Resource] = {}
+    for request in (one for result in results for one in result.requests):
+        for found in request.items:
+            released.setdefault(request.urls[found.key], found.resource)
+    return released
 
 
 @dataclass(slots=True)
@@ -218,15 +255,9 @@ def _read(body: bytes, version: Version, base: str, allowance: Allowance) -> _Pa
     return _Page(tuple(items), bundle.get("total"), next(following, ""))
 
 
-def _apply_rule(results: Sequence[RequestResult], version: Version, patient: str) -> None:
-    """Minimises all requests of a holder together: a Provenance may be about what another request brought."""
-    ids = frozenset(
-        str(i.resource.get("id"))
-        for r in results
-        for i in r.items
-        if i.type == "Patient" and i.match and i.numbers == {patient}
-    )
-    subject = Subject(patient, ids)
+def _apply_rule(results: Sequence[RequestResult], version: Version, subject: Subject, *, known: bool) -> None:
+    """Minimises all requests at a base together: a Provenance may be about what another request brought. `known` is
+    whether the base gave the patient's own record."""
     parser = QueryParser(definitions(version))
 
     def divided(result: RequestResult, elsewhere: set[str]) -> tuple[list[Item], tuple[Dropped, ...]]:
@@ -246,7 +277,7 @@ def _apply_rule(results: Sequence[RequestResult], version: Version, patient: str
         waiting = any(d.reason == "target-not-released" for d in dropped)
         result.items, result.dropped = divided(result, keys) if waiting else (items, dropped)
         result.entries = len(result.items)
-        if not ids and result.dropped and result.status == "complete":
+        if not known and result.dropped and result.status == "complete":
             result.status = "incomplete"
             result.reason = (
                 "the holder did not give the patient's own record, so nothing could be checked against it"

@@ -1,5 +1,8 @@
 """One question to many holders at once: address, token, requests, for each within its own time.
 
+Where a holder has no endpoint for the whole of an exchange, each of its endpoints is asked for the categories that the
+directory says it has, with a token of its own; what no endpoint has is asked nowhere, and told.
+
 What goes wrong with a holder is its own failure. One that gave no sign of life a few times in a row is left alone for
 a while, and told as that. Questions to one holder take turns, a few at a time in the order in which they came: many at
 once would otherwise use up each other's time.
@@ -9,20 +12,30 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import structlog
 
 from schakel.facilities import Breaker
 from schakel.fhir.definitions import Version
+from schakel.fhir.json import Resource
 from schakel.generic.addressing.model import Address, Addresses
 from schakel.generic.identity import Errand
 from schakel.kernel.outcomes import Outcome
 from schakel.kernel.values import Bsn
 from schakel.network.asking import TokenAsker
-from schakel.network.fetch import MAX_HOLDER_BYTES, HolderResult, RequestResult, Status, fetch_holder
-from schakel.network.peers import PeerLate, PeerRefused, Peers
+from schakel.network.fetch import (
+    MAX_HOLDER_BYTES,
+    BaseResult,
+    HolderResult,
+    RequestResult,
+    Status,
+    fetch_base,
+    overall,
+    release,
+)
+from schakel.network.peers import Allowance, PeerLate, PeerRefused, Peers
 
 MAX_BYTES = 200_000_000
 """Bytes that all holders of one question may send together: each an equal share, and no more than one may alone."""
@@ -34,13 +47,20 @@ _log = structlog.get_logger("schakel.network")
 @dataclass(frozen=True, slots=True)
 class Question:
     """The same for every holder: `id` names the exchange, `queries` are relative searches in FHIR `version`, of which
-    the addresses are those of the exchange that the errand's scope opens."""
+    the addresses are those of the exchange that the errand's scope opens. `categories` says by the number of a query
+    (from 1) under which data category of that exchange it stands."""
 
     id: str
     patient: Bsn
     errand: Errand
     version: Version
     queries: Sequence[str]
+    categories: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def numbered(self) -> dict[int, str]:
+        """The queries by number."""
+        return dict(enumerate(self.queries, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +74,15 @@ class HolderRules:
     pause: float = 30.0
     parallel: int = 4
     wait: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What is asked at one FHIR base of a holder: queries by number. `whose` as in `fetch_base`."""
+
+    base: str
+    queries: Mapping[int, str]
+    whose: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +139,7 @@ class Holders:
             try:
                 result = await self._asked(question, ura, share)
             except Exception as error:
-                _log.error("holder", kind=type(error).__name__)
-                result = _nothing(question, ura, "failed", "what this holder answered could not be processed")
+                result = _nothing(question, ura, "failed", _unreadable(error))
             if result.answered:
                 breaker.answered()
             elif result.address is not None:
@@ -120,39 +148,65 @@ class Holders:
 
     async def _asked(self, question: Question, ura: str, share: int) -> HolderResult:
         until = time.monotonic() + self._rules.seconds
-        address: Address | None = None
         try:
             async with asyncio.timeout(self._rules.seconds):
                 address = await self._addresses.find(ura, question.errand.scope)
-                base = address.fhir.get(question.version)
-                if base is None:
-                    reason = f"the directory has no {question.version.upper()} address of this holder"
-                    return _nothing(question, ura, "failed", reason, address)
-                token = await self._asker.token(
-                    ura, address.issuer, address.token_endpoint, question.errand, address.metadata, base
-                )
-        except PeerRefused as refused:
-            return _nothing(question, ura, "refused", refused.message, address, answered=True)
         except TimeoutError:
-            return _nothing(question, ura, "late", "no token in time", address)
-        except PeerLate as late:
-            return _nothing(question, ura, "late", late.message, address)
+            return _nothing(question, ura, "late", "no address in time")
         except Outcome as outcome:
-            return _nothing(question, ura, "failed", outcome.message, address)
-        result = await fetch_holder(
-            self._peers,
-            ura=ura,
-            base=base,
-            token=token,
-            version=question.version,
-            queries=question.queries,
-            patient=question.patient,
-            request_id=question.id,
-            timeout=max(until - time.monotonic(), 0.0),
-            most=share,
+            return _nothing(question, ura, "failed", outcome.message)
+        parts = _parts(question, address)
+        if not parts:
+            reason = f"the directory has no {question.version.upper()} address of this holder"
+            return _nothing(question, ura, "failed", reason, address)
+        allowance = Allowance(share)
+        results = await asyncio.gather(
+            *(self._part(question, address, part, until, allowance) for part in parts)
         )
-        result.address, result.answered = address, True
-        return result
+        released = await release(results, question.version, question.patient)
+        return _joined(question, ura, address, results, released)
+
+    async def _part(
+        self, question: Question, address: Address, part: _Part, until: float, allowance: Allowance
+    ) -> BaseResult:
+        """What one base brings, asked with a token for it, before `until`."""
+
+        def nothing(status: Status, reason: str, *, answered: bool = False) -> BaseResult:
+            requests = _requests(part.queries, status, reason)
+            return BaseResult(part.base, requests, reason=reason, answered=answered)
+
+        try:
+            async with asyncio.timeout(until - time.monotonic()):
+                token = await self._asker.token(
+                    address.ura,
+                    address.issuer,
+                    address.token_endpoint,
+                    question.errand,
+                    address.metadata,
+                    part.base,
+                )
+            return await fetch_base(
+                self._peers,
+                ura=address.ura,
+                base=part.base,
+                token=token,
+                version=question.version,
+                queries=part.queries,
+                request_id=question.id,
+                timeout=max(until - time.monotonic(), 0.0),
+                allowance=allowance,
+                whose=part.whose,
+            )
+        except PeerRefused as refused:
+            return nothing("refused", refused.message, answered=True)
+        except TimeoutError:
+            return nothing("late", "no token in time")
+        except PeerLate as late:
+            return nothing("late", late.message)
+        except Outcome as outcome:
+            return nothing("failed", outcome.message)
+        except Exception as error:  # What one part answers spoils no other.
+            return nothing("failed", _unreadable(error))
 
     def _holder(self, ura: str) -> _Known:
         if ura not in self._known:
@@ -163,18 +217,72 @@ class Holders:
         return self._known[ura]
 
 
+def _parts(question: Question, address: Address) -> list[_Part]:
+    """Where the queries are asked: all at the one base of the exchange, or each at the part that has its category."""
+    if not address.parts:
+        base = address.fhir.get(question.version)
+        return [] if base is None else [_Part(base, question.numbered)]
+    own = [query for query in question.queries if RequestResult(0, query).type == "Patient"]
+    parts = []
+    for one in address.parts:
+        asked = {n: q for n, q in question.numbered.items() if question.categories.get(n) in one.categories}
+        whose = "" if set(own) & set(asked.values()) else min(own, key=len, default="")
+        if asked:
+            parts.append(_Part(one.endpoint.rstrip("/"), asked, whose))
+    return parts
+
+
+def _joined(
+    question: Question,
+    ura: str,
+    address: Address,
+    results: Sequence[BaseResult],
+    released: dict[str, Resource],
+) -> HolderResult:
+    """What the parts of a holder brought as one. What was asked nowhere has failed, and with that it is never
+    complete."""
+    requests = {one.number: one for result in results for one in result.requests}
+    status = overall([one.status for one in requests.values()])
+    for number, query in question.numbered.items():
+        if number not in requests:
+            reason = f"not asked: {_no_endpoint([question.categories.get(number, 'this request')])}"
+            requests[number] = RequestResult(number, query, "failed", reason=reason)
+            status = "incomplete" if status == "complete" else status
+    reasons = [result.reason for result in results if result.reason]
+    if address.missing:
+        reasons.append(_no_endpoint(address.missing))
+    return HolderResult(
+        ura,
+        status,
+        [requests[number] for number in sorted(requests)],
+        released,
+        "; ".join(dict.fromkeys(reasons)),
+        address,
+        any(result.answered for result in results),
+    )
+
+
+def _unreadable(error: Exception) -> str:
+    _log.error("holder", kind=type(error).__name__)
+    return "what this holder answered could not be processed"
+
+
+def _no_endpoint(categories: Iterable[str]) -> str:
+    return f"the directory has no endpoint of this holder for {', '.join(categories)}"
+
+
 def _left_alone(question: Question, ura: str) -> HolderResult:
     return _nothing(question, ura, "failed", "not asked: it gave no answer several times in a row")
 
 
 def _nothing(
-    question: Question,
-    ura: str,
-    status: Status,
-    reason: str,
-    address: Address | None = None,
-    *,
-    answered: bool = False,
+    question: Question, ura: str, status: Status, reason: str, address: Address | None = None
 ) -> HolderResult:
-    requests = [RequestResult(n, q, status, reason=reason) for n, q in enumerate(question.queries, 1)]
-    return HolderResult(ura, status, requests, reason=reason, address=address, answered=answered)
+    return HolderResult(
+        ura, status, _requests(question.numbered, status, reason), reason=reason, address=address
+    )
+
+
+def _requests(queries: Mapping[int, str], status: Status, reason: str) -> list[RequestResult]:
+    """Requests, by number, of which nothing came."""
+    return [RequestResult(number, query, status, reason=reason) for number, query in queries.items()]

@@ -12,11 +12,16 @@
     issuer = "..."       # iss of tokens; its own address
     seconds = 300        # how long a token holds
     [[targets]]          audience, subject = "ura" | "oin", scopes = [...]
+    [targets.means]      "epd:read" = ["nvi:read", "nvi:localize"]    # optional: names that clients use
     [[clients]]          oin, common_name                        # of the certificate
     [[clients.organisations]]  ura, oin, name, source_id, scopes = [...]
 
 `oin` of an organisation may be left out when it is the client's; without `source_id` it manages no registrations. With
 `organization_id` a token has `source_id` when it is asked for, with an assertion when one is registered.
+
+A token has the scopes of the service, also when its client asked by other names (`means`): a Nuts knooppunt asks for
+`epd:read epd:write` and lets nobody change that, and the index refuses a token with such a scope. Whether the real
+server translates is not public, so without `means` nothing is.
 
 Invented here: the shape of that table, the OIN of a UZI server certificate (see `certificates`), and that the server
 takes ES256 beside RS256.

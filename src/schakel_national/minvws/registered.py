@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,18 +15,31 @@ URA, OIN = "ura", "oin"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A service that takes the tokens; `subject` says by which number it knows an organisation: `ura` or `oin`."""
+    """A service that takes the tokens; `subject` says by which number it knows an organisation: `ura` or `oin`.
+    `means` has names that clients use for scopes of the service, which itself does not know them."""
 
     audience: str
     subject: str
     scopes: frozenset[str]
+    means: Mapping[str, tuple[str, ...]]
 
     @classmethod
     def parse(cls, table: Mapping[str, Any]) -> Target:
         """The target in a table of the configuration. Raises `ValueError` and `KeyError`."""
         if table["subject"] not in (URA, OIN):
             raise ValueError(f"subject is {URA} or {OIN}, not {table['subject']!r}")
-        return cls(str(table["audience"]), table["subject"], frozenset(map(str, table["scopes"])))
+        scopes = frozenset(map(str, table["scopes"]))
+        means = {str(name): tuple(map(str, meant)) for name, meant in dict(table.get("means", {})).items()}
+        for name, meant in means.items():
+            if name in scopes or not meant or not scopes.issuperset(meant):
+                raise ValueError(
+                    f"means.{name} is a list of scopes of the service, under a name that is none"
+                )
+        return cls(str(table["audience"]), table["subject"], scopes, means)
+
+    def meant(self, asked: Iterable[str]) -> tuple[str, ...]:
+        """The scopes of the service that are asked for, each once; what it does not know stays as it is."""
+        return tuple(dict.fromkeys(scope for one in asked for scope in self.means.get(one, (one,))))
 
 
 @dataclass(frozen=True, slots=True)

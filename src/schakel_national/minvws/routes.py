@@ -99,7 +99,7 @@ class _Server:
         target = self._known.target(form.get("target_audience", ""))
         if target is None:
             raise Refused("invalid_request", "target_audience is missing, or no service that is known here")
-        scopes = form.get("scope", "").split()
+        scopes = target.meant(form.get("scope", "").split())
         if unknown := [one for one in scopes if one not in target.scopes] or not scopes:
             raise Refused("invalid_scope", f"scope: {target.audience} does not have {unknown}")
         if "client_assertion" in form:
@@ -112,7 +112,7 @@ class _Server:
             raise Refused("unauthorized_client", "this client may not ask for that organisation")
         allowed = [one for one in candidates if one.scopes.issuperset(scopes)]
         if not allowed:
-            raise Refused("invalid_scope", f"scope: the organisation may not have all of {scopes}")
+            raise Refused("invalid_scope", f"scope: the organisation may not have all of {list(scopes)}")
         source = allowed[0].source_id if "client_assertion" in form else form.get("source_id", "")
         if source not in ("", allowed[0].source_id):
             raise Refused("invalid_request", "source_id is not the one that is registered")

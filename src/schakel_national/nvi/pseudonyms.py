@@ -21,18 +21,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import rbcl
 from joserfc import jwe
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
 from schakel.kernel.clock import now
+from schakel.kernel.ristretto import SIZE, inverse, is_point, multiplied
 from schakel_national.nvi.outcomes import Broken
 
 OK, STRICT, DOWN, NO_KEY = "ok", "strict", "down", "no-key"
 _ALGORITHMS = ["RSA-OAEP", "RSA-OAEP-256", "A256GCM"]
 _SUBJECT = "pseudonym:eval:"
-_POINT_BYTES = 32
 
 
 class Unreadable(Exception):
@@ -103,10 +102,8 @@ class Pseudonyms:
         try:
             opened = jwe.decrypt_compact(token.jwe, self._key, algorithms=_ALGORITHMS)
             payload = json.loads(opened.plaintext or b"")
-            point = rbcl.crypto_scalarmult_ristretto255(
-                rbcl.crypto_core_ristretto255_scalar_invert(_number(token.blind_factor)), _point(payload)
-            )
-        except (JoseError, ValueError, TypeError, RuntimeError, RecursionError) as error:
+            point = multiplied(_point(payload), inverse(_number(token.blind_factor)))
+        except (JoseError, ValueError, TypeError, RecursionError) as error:
             raise Unreadable from error
         if self._checks is not None and not self._checks.hold(payload):
             raise Unreadable
@@ -135,7 +132,7 @@ def _point(payload: Any) -> bytes:
     if not isinstance(subject, str) or not subject.startswith(_SUBJECT):
         raise ValueError("no evaluated pseudonym")
     point = _bytes(subject.removeprefix(_SUBJECT))
-    if len(point) != _POINT_BYTES or not rbcl.crypto_core_ristretto255_is_valid_point(point):
+    if not is_point(point):
         raise ValueError("not a point")
     return point
 
@@ -143,7 +140,7 @@ def _point(payload: Any) -> bytes:
 def _number(text: str) -> bytes:
     """A blind factor: 32 bytes, not zero. Raises `ValueError`."""
     number = _bytes(text)
-    if len(number) != _POINT_BYTES or not any(number):
+    if len(number) != SIZE or not any(number):
         raise ValueError("not a blind factor")
     return number
 

@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import rbcl
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from joserfc import jwe
 
 from schakel.kernel.clock import now
+from schakel.kernel.ristretto import multiplied, random_scalar
 from schakel_national.prs.register import Key, sealing_key
 
 _SECONDS = 300
@@ -40,13 +40,7 @@ class Evaluator:
 
     def evaluated(self, point: bytes) -> bytes:
         """The blinded point multiplied by the key (BlindEvaluate). Raises `ValueError`."""
-        if len(point) != 32:
-            raise ValueError("not a point")
-        try:
-            product: bytes = rbcl.crypto_scalarmult_ristretto255(self._secret, point)
-        except RuntimeError:
-            raise ValueError("not a point") from None
-        return product
+        return multiplied(point, self._secret)
 
 
 class Pseudonymiser:
@@ -126,7 +120,7 @@ def kept_secret(folder: Path, name: str, given: str | None) -> bytes:
         fresh = path.with_name(f".{path.name}.new")
         fresh.unlink(missing_ok=True)
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(rbcl.crypto_core_ristretto255_scalar_random())
+            file.write(random_scalar())
         fresh.replace(path)
     return path.read_bytes()
 

@@ -15,7 +15,8 @@ _ROLES = "http://hl7.org/fhir/provenance-participant-role"
 
 
 def holder_report(result: HolderResult, found: Sequence[Reason]) -> dict[str, Any]:
-    """What became of one holder, and why it was asked (`found`)."""
+    """What became of one holder, and why it was asked (`found`). `missing` are the data categories of the exchange for
+    which the directory has no endpoint of it, so that they were not asked."""
     address = result.address
     return {
         "ura": result.ura,
@@ -30,6 +31,7 @@ def holder_report(result: HolderResult, found: Sequence[Reason]) -> dict[str, An
         }
         if address
         else None,
+        "missing": list(address.missing) if address else [],
         "requests": [request.report() for request in result.requests],
     }
 

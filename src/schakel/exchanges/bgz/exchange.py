@@ -15,10 +15,10 @@ from typing import Any, Literal, NamedTuple
 
 from schakel.exchanges.bgz.answer import bundle, entries, holder_report
 from schakel.exchanges.bgz.ask import MAX_HOLDERS, Ask
-from schakel.exchanges.bgz.requests import requests_for, titles
+from schakel.exchanges.bgz.requests import categories, requests_for, titles
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource, dump
-from schakel.generic.addressing.model import Addresses
+from schakel.generic.addressing.model import Address, Addresses
 from schakel.generic.identity import Errand
 from schakel.generic.logging import AuditLog, Event
 from schakel.generic.logging.events import Outcome as LogOutcome
@@ -136,7 +136,8 @@ class BgzExchange:
     async def _results(self, ask: Ask, exchange: str, located: Located) -> AsyncGenerator[HolderResult, None]:
         """The result of each holder, in our log before it is given."""
         errand = Errand(_SCOPE, ask.who.user, ask.purpose, ask.treatment_relation, ask.who.credentials)
-        question = Question(exchange, ask.patient, errand, _VERSION, requests_for(ask.patient))
+        asked = requests_for(ask.patient)
+        question = Question(exchange, ask.patient, errand, _VERSION, asked, categories())
         async with aclosing(self._holders.ask(question, located.holders)) as coming:
             async for result in coming:
                 await self._log.write(self._fetched(ask, exchange, result))
@@ -204,7 +205,7 @@ class BgzExchange:
             holder=result.ura,
             view="recipient",
             query="fetch BgZ",
-            holder_address=result.address.fhir.get(_VERSION, "") if result.address else "",
+            holder_address=_where(result.address),
             resources=tuple(_version(r) for r in result.resources.values()),
         )
 
@@ -228,6 +229,13 @@ def _ordered(located: Located, results: Sequence[HolderResult]) -> list[HolderRe
     """The results in the order in which the holders were named."""
     by_ura = {result.ura: result for result in results}
     return [by_ura[ura] for ura in located.holders]
+
+
+def _where(address: Address | None) -> str:
+    """Where a holder was asked: its base, or those of its parts; '' when that is not known."""
+    if address is None:
+        return ""
+    return ", ".join(part.endpoint for part in address.parts) or address.fhir.get(_VERSION, "")
 
 
 def _version(resource: Resource) -> str:

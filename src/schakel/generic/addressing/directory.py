@@ -2,7 +2,8 @@
 
 Its resources are a tenant of the store (FHIR R4). Source: generic functions IG, care services: the endpoint of an
 exchange is looked for at the service or department that is asked, then at what it is part of, up to the organisation
-with the URA. Beyond that is another provider, whose endpoints are never taken.
+with the URA; so is that of each data category, when none is for the whole exchange. Beyond that is another provider,
+whose endpoints are never taken.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from typing import Any
 
 import asyncpg
 
+from schakel.facilities import Life
 from schakel.fhir.definitions import Version
 from schakel.generic.addressing import parties
 from schakel.generic.addressing.choice import choose
 from schakel.generic.addressing.exchanges import AUTHORISATION_SERVERS, EXCHANGES, Exchange, exchange
-from schakel.generic.addressing.model import Address, unknown, without_endpoint
+from schakel.generic.addressing.ledger import Ledger
+from schakel.generic.addressing.model import Address, Part, unknown, without_endpoint
 from schakel.generic.addressing.parties import Chain, Held
 from schakel.kernel.clock import now
 from schakel.kernel.outcomes import Busy, Conflict, Invalid, NotFound
@@ -99,6 +102,15 @@ class QueryDirectory:
         """No keys of who is there: a directory tells addresses alone."""
         return {"keys": []} if await self._told(ura) else None
 
+    async def life(self, ura: str) -> tuple[Life, ...]:
+        """How the directories do that this one follows, as far as it is told of this organisation: whether the last
+        attempt to follow each failed, and when all it had was here."""
+        found = await Ledger(self._pool, self.tenant).concerning(ura)
+        return tuple(
+            Life(one.name, one.error or ("" if one.in_step else "not read to its end yet"), one.in_step)
+            for one in found
+        )
+
     async def _told(self, ura: str) -> Held | None:
         """The organisation with this URA, when it is there and nobody contradicts."""
         try:
@@ -140,15 +152,22 @@ class QueryDirectory:
         moment = now()
         top = chain[-1].held
         origin = top.origin
-        endpoint = _endpoint(chain, wanted, moment) if wanted else None
-        if wanted is not None and endpoint is None:
-            raise without_endpoint(f"{ura} ({top.resource.get('name', 'without a name')})", wanted.names[0])
-        server = _first(chain, AUTHORISATION_SERVERS, moment)
         fhir: Mapping[str, str] = _bases(chain, moment)
-        address = ""
-        if wanted is not None and endpoint is not None:
-            origin, address = origin.joined(endpoint.origin), _url(endpoint)
-            fhir = {**fhir, wanted.version: address.rstrip("/")} if wanted.version else fhir
+        address, parts, missing = "", tuple[Part, ...](), frozenset[str]()
+        if wanted is not None:
+            found = _endpoints(chain, wanted, moment)
+            if not found:
+                raise without_endpoint(
+                    f"{ura} ({top.resource.get('name', 'without a name')})", wanted.names[0]
+                )
+            for endpoint, _ in found:
+                origin = origin.joined(endpoint.origin)
+            parts = _parts(found)
+            missing = wanted.categories.difference(*(one.categories for one in parts))
+            if len(parts) == 1 and not missing:
+                address, parts = parts[0].endpoint, ()
+                fhir = {**fhir, wanted.version: address.rstrip("/")} if wanted.version else fhir
+        server = _first(chain, AUTHORISATION_SERVERS, moment)
         if server is not None:
             origin = origin.joined(server.origin)
         as_of = origin.as_of
@@ -161,6 +180,8 @@ class QueryDirectory:
             jwks={},
             type_code=_type_code(top),
             endpoint=address,
+            parts=parts,
+            missing=tuple(sorted(missing)),
             source=str(origin),
             as_of=as_of,
             stale=as_of is None or moment - as_of > self._rules.stale,
@@ -179,25 +200,42 @@ def _own(chain: Chain) -> Chain:
     return tuple(found)
 
 
-def _endpoint(chain: Chain, wanted: Exchange, moment: datetime) -> Held | None:
-    """The endpoint for an exchange of the lowest party that has one."""
+def _endpoints(chain: Chain, wanted: Exchange, moment: datetime) -> list[tuple[Held, frozenset[str]]]:
+    """The endpoints for an exchange, each with the categories that it is for, of the lowest party that has one for the
+    whole or for what those below it lack; empty when there is none."""
+    found: list[tuple[Held, frozenset[str]]] = []
+    lacking = wanted.categories
     for party in chain:
-        if (place := choose(party.terms, wanted, moment)) is not None:
-            return party.endpoints[place]
-    return None
+        for place, categories in choose(party.terms, wanted, moment, lacking):
+            found.append((party.endpoints[place], categories))
+            lacking -= categories
+        if found and not lacking:
+            break
+    return found
+
+
+def _parts(found: Sequence[tuple[Held, frozenset[str]]]) -> tuple[Part, ...]:
+    """The addresses of these endpoints, each once, with the categories that are asked there."""
+    parts: dict[str, frozenset[str]] = {}
+    for endpoint, categories in found:
+        address = _url(endpoint)
+        same = next((one for one in parts if one.rstrip("/") == address.rstrip("/")), address)
+        parts[same] = parts.get(same, frozenset()) | categories
+    return tuple(Part(address, tuple(sorted(categories))) for address, categories in parts.items())
 
 
 def _first(chain: Chain, wanted: Sequence[Exchange], moment: datetime) -> Held | None:
-    """The endpoint for the first of these for which there is one."""
-    return next((found for one in wanted if (found := _endpoint(chain, one, moment))), None)
+    """The endpoint for the first of these, known by no data category, for which there is one."""
+    return next((found[0][0] for one in wanted if (found := _endpoints(chain, one, moment))), None)
 
 
 def _bases(chain: Chain, moment: datetime) -> dict[str, str]:
     """The FHIR base per version where data are read, for the versions that have one and not several."""
     found: dict[str, set[str]] = {}
     for one in _BASES:
-        if one.version and (endpoint := _endpoint(chain, one, moment)) is not None:
-            found.setdefault(one.version, set()).add(_url(endpoint).rstrip("/"))
+        if one.version:
+            bases = (_url(endpoint).rstrip("/") for endpoint, _ in _endpoints(chain, one, moment))
+            found.setdefault(one.version, set()).update(bases)
     return {version: next(iter(bases)) for version, bases in found.items() if len(bases) == 1}
 
 

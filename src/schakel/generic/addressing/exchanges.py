@@ -1,8 +1,9 @@
 """Which endpoint of a provider is for which exchange: data.
 
 An exchange is named as its scope is in tokens. Its endpoints are told by connection type, payload types of two code
-systems that are in use side by side, and FHIR version. The data categories say what an endpoint has, not for which
-exchange; the categories here are those that the exchange asks for. Codes are compared as they stand.
+systems that are in use side by side, and FHIR version. The code of an exchange says that an endpoint is for the whole
+of it. A data category says what an endpoint has, not for which exchange: the categories here are those under which
+the requests of the exchange stand, and an endpoint is for those that it has. Codes are compared as they stand.
 
 Source: generic functions IG, care services, in both generations: code system nl-gf-data-exchange-capabilities
 (generation A), code systems nl-gf-data-categories-cs and nl-gf-authorization-server-cs (generation B).
@@ -28,16 +29,17 @@ CATEGORIES = f"{_B}/CodeSystem/nl-gf-data-categories-cs"
 AUTHORISATION_SERVER = f"{_B}/CodeSystem/nl-gf-authorization-server-cs"
 FHIR_REST: Code = ("http://terminology.hl7.org/CodeSystem/endpoint-connection-type", "hl7-fhir-rest")
 
-_OLD_CATEGORIES = "http://minvws.nl/CodeSystem/nl-gf-data-categories-cs"
-"""As an example of the guide still writes it."""
+CATEGORY_SYSTEMS = frozenset({CATEGORIES, "http://minvws.nl/CodeSystem/nl-gf-data-categories-cs"})
+"""Under which categories are read: an example of the guide still writes the second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """An exchange by its names, the first of which is its own.
 
-    `connections` and `payloads` are those that lead to it, any when there are none; `version` is its FHIR version, None
-    when it has none. `data` is whether the address is a FHIR base where data are read.
+    `connections` are those that lead to it, any when there are none. `payloads` lead to the whole of it, `categories`
+    (of `CATEGORY_SYSTEMS`) each to a part; without either every endpoint of such a connection is for it. `version` is
+    its FHIR version, None when it has none. `data` is whether the address is a FHIR base where data are read.
     """
 
     names: tuple[str, ...]
@@ -45,22 +47,24 @@ class Exchange:
     payloads: frozenset[Code]
     version: Version | None = None
     data: bool = False
+    categories: frozenset[str] = frozenset()
 
 
 def _fhir(
     names: str, version: Version, codes: Iterable[str], categories: str = "", *, data: bool = True
 ) -> Exchange:
     """An exchange over FHIR: `codes` are its own, `categories` those that it asks for."""
-    payloads = {(CAPABILITIES, code) for code in codes}
-    payloads |= {(system, code) for system in (CATEGORIES, _OLD_CATEGORIES) for code in categories.split()}
-    return Exchange(tuple(names.split()), frozenset({FHIR_REST}), frozenset(payloads), version, data)
+    payloads = frozenset((CAPABILITIES, code) for code in codes)
+    kinds = frozenset(categories.split())
+    return Exchange(tuple(names.split()), frozenset({FHIR_REST}), payloads, version, data, kinds)
 
 
 _BGZ = (
     "Patient Condition Encounter Alert AllergyIntolerance MedicationRequest MedicationUse Procedure Device Nutrition "
-    "Request Episode Consent AdvanceDirective DiagnosticReport ObservationActivity ObservationExam "
-    "ObservationLaboratory ObservationSocialHistory ObservationSurvey ObservationVitalSigns"
+    "Request Consent AdvanceDirective ObservationLaboratory ObservationSocialHistory ObservationSurvey "
+    "ObservationVitalSigns"
 )
+"""Under which of them each request stands is in `schakel.exchanges.bgz.requests`."""
 
 AUTHORISATION_SERVERS = (
     Exchange(("oauth-nuts",), frozenset({(AUTHORISATION_SERVER, "oauth-nuts")}), frozenset()),

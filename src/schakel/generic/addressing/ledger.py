@@ -102,6 +102,18 @@ class Ledger:
             )
         return [Source(**dict(row)) for row in rows]
 
+    async def concerning(self, ura: str) -> list[Source]:
+        """Those of the settings, and beside them those that have an organisation with this URA, by name."""
+        async with acquire(self._pool) as connection:
+            rows = await connection.fetch(
+                f"SELECT {_SOURCE} FROM directory_source s WHERE tenant = $1 AND (parent = '' OR EXISTS ("
+                "SELECT FROM directory_resource r WHERE r.tenant = $1 AND r.ura = $2 AND r.source = s.name "
+                "AND r.type = 'Organization' AND r.state IN ('live', 'off'))) ORDER BY name",
+                self.tenant,
+                ura,
+            )
+        return [Source(**dict(row)) for row in rows]
+
     async def source(self, name: str) -> Source:
         """The source of that name. Raises `NotFound`."""
         async with acquire(self._pool) as connection:

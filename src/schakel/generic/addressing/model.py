@@ -12,6 +12,14 @@ from schakel.kernel.outcomes import NotFound
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """An endpoint that is for some of the data categories of an exchange: its address, and which these are."""
+
+    endpoint: str
+    categories: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Address:
     """One organisation as a directory has it.
 
@@ -19,6 +27,9 @@ class Address:
     that server tell it, and `metadata` is where these are read, '' for where RFC 8414 says. `fhir` has its FHIR base
     per version (stu3, r4), and `endpoint` the address of the exchange that was asked for, '' when none was. `jwks` are
     its public keys (JWK Set), `type_code` its type (2.16.840.1.113883.2.4.15.1060), '' when not known.
+
+    When no one endpoint is for the whole of the exchange, `endpoint` is '' and `parts` has those that are for some of
+    its data categories, none of them twice; `missing` are the categories that no endpoint of this organisation has.
 
     `source` names the directory that says so, `as_of` is when that was last known to be in step (None when nobody
     knows), and `stale` whether that is longer ago than the operator wants.
@@ -33,6 +44,8 @@ class Address:
     metadata: str = ""
     type_code: str = ""
     endpoint: str = ""
+    parts: tuple[Part, ...] = ()
+    missing: tuple[str, ...] = ()
     source: str = ""
     as_of: datetime | None = None
     stale: bool = False
@@ -42,12 +55,13 @@ class Addresses(Protocol):
     """A directory, or several as one."""
 
     async def find(self, ura: str, exchange: str = "") -> Address:
-        """The organisation with this URA; with an exchange (`exchanges.EXCHANGES`) its address for that one.
+        """The organisation with this URA; with an exchange (`exchanges.EXCHANGES`) its address for that one, or
+        its addresses for the parts of it.
 
         Raises `NotFound` with code `holder-unknown` for an organisation that is not there and `no-endpoint` for one
-        that has no endpoint for the exchange, `Conflict` with code `directory-conflict` when directories say different
-        things, `Busy` with code `directory-not-read` when the directory that has it was not read to its end yet, and
-        `Invalid` for an exchange that nobody knows.
+        that has no endpoint for any part of the exchange, `Conflict` with code `directory-conflict` when directories
+        say different things, `Busy` with code `directory-not-read` when the directory that has it was not read to its
+        end yet, and `Invalid` for an exchange that nobody knows.
         """
         ...
 

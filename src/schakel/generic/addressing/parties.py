@@ -6,6 +6,7 @@ One SQL statement on the index of the store finds them; only what was found is u
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -14,9 +15,12 @@ import orjson
 
 from schakel.fhir.json import Resource
 from schakel.generic.addressing.choice import Terms
-from schakel.kernel.values import URA_SYSTEM
+from schakel.kernel.outcomes import Invalid
+from schakel.kernel.values import URA_SYSTEM, Ura
 from schakel.store.connection import acquire
 from schakel.store.database import unpack
+
+_URA_SYSTEM = URA_SYSTEM.lower()
 
 MOST_LEVELS = 10
 """How many organisations above one another are looked at."""
@@ -27,7 +31,7 @@ _BY_URA = """
         SELECT r.rid, r.type, r.id, r.body FROM resource r WHERE r.tenant = $1 AND r.rid = t.rid
         AND NOT r.deleted OFFSET 0) r
     WHERE t.tenant = $1 AND t.fhir = 4 AND t.type = 'Organization' AND t.patient = '' AND t.param = 'identifier'
-    AND t.code = $2 AND t.system = $3"""
+    AND t.code = ANY ($2::text[]) AND lower(t.system) = $3"""
 _BY_ID = """
     SELECT r.rid, r.type, r.id, r.body, ARRAY[r.rid] FROM resource r
     WHERE r.tenant = $1 AND r.fhir = 4 AND r.type = $2 AND r.id = $3 AND NOT r.deleted"""
@@ -109,10 +113,15 @@ class Held:
 
     @property
     def uras(self) -> tuple[str, ...]:
-        """The URA numbers of an organisation."""
+        """The URA numbers of an organisation, in eight digits; what is written under its system and is none is not
+        among them."""
         identifiers = self.resource.get("identifier")
-        found = (one for one in identifiers if isinstance(one, dict)) if isinstance(identifiers, list) else ()
-        return tuple(str(one.get("value", "")) for one in found if one.get("system") == URA_SYSTEM)
+        found = []
+        for one in identifiers if isinstance(identifiers, list) else ():
+            if isinstance(one, dict) and str(one.get("system", "")).lower() == _URA_SYSTEM:
+                with suppress(Invalid):
+                    found.append(str(Ura(str(one.get("value", "")))))
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +146,12 @@ class _Rows:
 
 
 async def by_ura(pool: asyncpg.Pool, tenant: int, ura: str) -> list[Chain]:
-    """The chain of every organisation with this URA, by the id of that organisation."""
-    return await _chains(pool, _FIND_BY_URA, tenant, ura, URA_SYSTEM)
+    """The chain of every organisation with this URA, by the id of that organisation: however the number is written
+    there, with the zeros before it or without some or all, and its system in capitals or not, as where it is taken in.
+    """
+    bare = ura.lstrip("0") or ura
+    spelled = sorted({bare.zfill(length) for length in range(len(bare), len(ura) + 1)})
+    return await _chains(pool, _FIND_BY_URA, tenant, spelled, _URA_SYSTEM)
 
 
 async def by_id(pool: asyncpg.Pool, tenant: int, kind: str, logical_id: str) -> Chain:
@@ -148,7 +161,7 @@ async def by_id(pool: asyncpg.Pool, tenant: int, kind: str, logical_id: str) -> 
 
 
 async def _chains(
-    pool: asyncpg.Pool, statement: str, tenant: int, one: str, other: str
+    pool: asyncpg.Pool, statement: str, tenant: int, one: str | list[str], other: str
 ) -> list[tuple[Party, ...]]:
     async with acquire(pool) as connection:
         records = await connection.fetch(statement, tenant, one, other, MOST_LEVELS)

@@ -1,17 +1,19 @@
 """What another program writes into the query directory: `ReceivingStore`, the store of that directory for one writer.
 
 What it writes is marked as its own (source `update-client`, migration 0013) in the same transaction, and it changes
-nothing that is from somebody else. Its ids are the ids here: it has made them so that they are nobody else's.
+nothing that is from somebody else. Its ids are the ids here: it has made them so that they are nobody else's. One that
+was too long is kept as `remote` beside the one made of it (`long_ids`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
-from schakel.generic.addressing.copying import switched_off, uras
+from schakel.generic.addressing.copying import TYPES, switched_off, uras
+from schakel.generic.addressing.long_ids import written_id
 from schakel.kernel.outcomes import Forbidden, Invalid, NotSupported, at
 from schakel.sources import Lookup, Settle, Write, Written
 from schakel.store.connection import Connection, acquire
@@ -62,6 +64,19 @@ class ReceivingStore(Store):
                 self._source,
             )
 
+    async def written_ids(self, ids: Collection[str]) -> dict[str, str]:
+        """Those of these ids that were made of longer ones, with the longer ones as they were written."""
+        async with acquire(self._pool) as connection:
+            rows = await connection.fetch(
+                "SELECT DISTINCT id, remote FROM directory_resource WHERE tenant = $1 AND source = $2 "
+                "AND type = ANY ($3) AND id = ANY ($4) AND remote <> id",
+                self._tenant,
+                self._source,
+                list(TYPES),
+                list(ids),
+            )
+        return {row["id"]: row["remote"] for row in rows}
+
     async def _check(self, connection: Connection, writes: Sequence[Write]) -> None:
         """Raises `Forbidden` for a resource that is of another source too, or was here before and is not of this
         writer."""
@@ -85,25 +100,35 @@ class ReceivingStore(Store):
                 )
 
     async def _mark(self, connection: Connection, writes: Sequence[Write]) -> None:
-        """Writes down what is of this writer. Deleting what was never here makes nothing its own."""
-        await connection.executemany(
-            "INSERT INTO directory_resource (tenant, source, type, remote, id, state, ura) "
-            "SELECT r.tenant, $2::text, r.type, r.id, r.id, $5::text, $6::text FROM resource r "
-            "WHERE r.tenant = $1 AND r.fhir = 4 AND r.type = $3 AND r.id = $4 "
-            "ON CONFLICT (tenant, source, type, remote) "
-            "DO UPDATE SET state = excluded.state, ura = excluded.ura",
-            [
-                (
-                    self._tenant,
-                    self._source,
-                    write.type,
-                    write.id,
-                    _state(write.resource),
-                    _ura(write.resource),
-                )
-                for write in writes
-            ],
+        """Writes down what is of this writer. Deleting what was never here makes nothing its own, and what is
+        deleted keeps the id under which it was written."""
+        told = (
+            self._tenant,
+            self._source,
+            [write.type for write in writes],
+            [write.id for write in writes],
+            [_state(write.resource) for write in writes],
+            [_ura(write.resource) for write in writes],
+            [written_id(write.resource) for write in writes],
         )
+        await connection.execute(
+            "UPDATE directory_resource d SET state = w.state, ura = w.ura, remote = coalesce(nullif(w.remote, ''), "
+            f"d.remote) FROM {_WRITTEN} WHERE d.tenant = $1 AND d.source = $2 AND d.type = w.type AND d.id = w.id",
+            *told,
+        )
+        await connection.execute(
+            "INSERT INTO directory_resource (tenant, source, type, remote, id, state, ura) "
+            f"SELECT $1, $2, w.type, coalesce(nullif(w.remote, ''), w.id), w.id, w.state, w.ura FROM {_WRITTEN} "
+            "JOIN resource r ON r.tenant = $1 AND r.fhir = 4 AND r.type = w.type AND r.id = w.id WHERE NOT EXISTS ("
+            "SELECT FROM directory_resource d "
+            "WHERE d.tenant = $1 AND d.source = $2 AND d.type = w.type AND d.id = w.id)",
+            *told,
+        )
+
+
+_WRITTEN = (
+    "unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) AS w (type, id, state, ura, remote)"
+)
 
 
 def _state(resource: Resource | None) -> str:

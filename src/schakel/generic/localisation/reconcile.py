@@ -67,7 +67,7 @@ async def differences(pool: asyncpg.Pool, tenant: int, client: NviClient) -> Dif
     async for patient in _patients(pool, tenant):
         if not stray:
             break
-        for one in (await client.own(Bsn(patient))).records:
+        for one in (await client.own(Bsn.kept(patient))).records:
             if stray.pop(one.id, None) is not None:
                 (duplicates if patient in registered else unknown).append((patient, one))
     return Differences(

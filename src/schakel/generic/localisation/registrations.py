@@ -158,7 +158,7 @@ class Registrations:
         Raises `Conflict` when there are data of that category here, of which a rule says that they are registered,
         and what the index raises: then it is tried again until it is done.
         """
-        patient = Bsn(found.patient)
+        patient = Bsn.kept(found.patient)
         await self._unasked(patient, found.category)
         outcome = await self._work.now(self._tenant, patient)
         left = await self._one(patient, found.category)

@@ -66,7 +66,7 @@ class Telling:
         self._claimed = claimed
         self._rows = {row.id: row for row in rows}
         self._lease = lease
-        self._patient = Bsn(claimed.patient)
+        self._patient = Bsn.kept(claimed.patient)
 
     async def tell(self) -> Outcome | None:
         """Tells everything that can be told, and says when to go on. What stood in the way, if anything did."""

@@ -4,18 +4,14 @@ A client blinds its input, who has the key evaluates what it cannot read, and wh
 the same point for the same input whatever the blind factor was. The ministry's pseudonyms are that point itself: the
 hash at the end of the RFC (Finalize) is not made.
 
-The group is libsodium's; expand_message_xmd (RFC 9380, section 5.3.1) is here. Points and scalars are 32 bytes, scalars
-little endian.
+The group is `schakel.kernel.ristretto`; expand_message_xmd (RFC 9380, section 5.3.1) is here.
 """
 
 from __future__ import annotations
 
 import hashlib
 
-import rbcl
-
-SIZE = 32
-"""Bytes of a point and of a scalar."""
+from schakel.kernel.ristretto import inverse, multiplied, point_from, random_scalar
 
 _CONTEXT = b"OPRFV1-\x00-ristretto255-SHA512"
 """createContextString(modeOPRF, suite), RFC 9497 section 3.1."""
@@ -27,7 +23,7 @@ _BLOCK = 128
 
 def blind(data: bytes) -> tuple[bytes, bytes]:
     """A new random scalar, and the point of `data` multiplied by it (RFC 9497, section 3.3.1)."""
-    scalar: bytes = rbcl.crypto_core_ristretto255_scalar_random()
+    scalar = random_scalar()
     return scalar, blinded(data, scalar)
 
 
@@ -38,25 +34,12 @@ def blinded(data: bytes, scalar: bytes) -> bytes:
 
 def unblinded(evaluated: bytes, scalar: bytes) -> bytes:
     """The point without the `scalar` of `blind`. Raises `ValueError`."""
-    return multiplied(evaluated, rbcl.crypto_core_ristretto255_scalar_invert(scalar))
-
-
-def multiplied(point: bytes, scalar: bytes) -> bytes:
-    """`point` multiplied by `scalar`. Raises `ValueError` for what is not a point, and where there is no answer but
-    the neutral element: a scalar that is zero, that point itself."""
-    if len(point) != SIZE or len(scalar) != SIZE:
-        raise ValueError(f"points and scalars have {SIZE} bytes")
-    try:
-        product: bytes = rbcl.crypto_scalarmult_ristretto255(scalar, point)
-    except RuntimeError:
-        raise ValueError("not a point of the group, or the neutral element") from None
-    return product
+    return multiplied(evaluated, inverse(scalar))
 
 
 def hash_to_group(data: bytes) -> bytes:
     """The point of `data` (RFC 9497, section 4.1; hash_to_ristretto255 of RFC 9380, appendix B)."""
-    point: bytes = rbcl.crypto_core_ristretto255_from_hash(expand_message_xmd(data, _HASH_TO_GROUP, 64))
-    return point
+    return point_from(expand_message_xmd(data, _HASH_TO_GROUP, 64))
 
 
 def expand_message_xmd(message: bytes, tag: bytes, length: int) -> bytes:

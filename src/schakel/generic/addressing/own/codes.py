@@ -34,5 +34,5 @@ MEDIA = {
 
 def payloads(exchange: exchanges.Exchange) -> tuple[Code, ...]:
     """The payload types that an endpoint of this exchange has, in the code systems of both generations."""
-    written = (exchanges.CAPABILITIES, exchanges.CATEGORIES)
-    return tuple(Code(system, code) for system, code in sorted(exchange.payloads) if system in written)
+    kinds = ((exchanges.CATEGORIES, code) for code in exchange.categories)
+    return tuple(Code(system, code) for system, code in sorted({*exchange.payloads, *kinds}))

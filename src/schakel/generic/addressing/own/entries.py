@@ -5,7 +5,8 @@ its custodian assigned (use official, assigner with the custodian's URA); a depa
 has one; an Endpoint names who operates it, an Organization or HealthcareService the endpoints it uses.
 
 Ids are UUIDs, made from the URA, the type and the key of a part: the same whenever they are made, and no two types
-share one, which clients that keep resources by id alone rest on.
+share one, which clients that keep resources by id alone rest on. In a root the organisation itself has a shorter one
+(`serving.root`).
 """
 
 from __future__ import annotations
@@ -57,9 +58,10 @@ def ended(resource: Resource) -> Resource:
     return {**resource, name: value}
 
 
-def entries(own: OwnOrganisation) -> Entries:
-    """All entries of an organisation. The settings have seen to it that each key which is named is there."""
-    made = _Making(own)
+def entries(own: OwnOrganisation, whole_id: str = "") -> Entries:
+    """All entries of an organisation; `whole_id` is the id of the organisation itself, when it has one of its own. The
+    settings have seen to it that each key which is named is there."""
+    made = _Making(own, whole_id)
     found = [
         made.whole(),
         *(made.unit(unit) for unit in own.units),
@@ -74,8 +76,9 @@ def entries(own: OwnOrganisation) -> Entries:
 class _Making:
     """The entries of one organisation."""
 
-    def __init__(self, own: OwnOrganisation) -> None:
+    def __init__(self, own: OwnOrganisation, whole_id: str) -> None:
         self._own = own
+        self._whole_id = whole_id
 
     def whole(self) -> Resource:
         own = self._own
@@ -157,7 +160,7 @@ class _Making:
     # -- parts -------------------------------------------------------------------------------------------------
 
     def _start(self, kind: str, key: str, numbers: Iterable[Mapping[str, str]] = ()) -> Resource:
-        """Type, id and identifiers. The custodian's is made from the id, which means the same."""
+        """Type, id and identifiers. The custodian's is the UUID, which means the same."""
         made = entry_id(self._own.ura, kind, key)
         custodian = {
             "type": {"coding": [{"system": codes.PARTICIPANT_TYPE, "code": "custodian"}]},
@@ -170,10 +173,15 @@ class _Making:
             "value": f"urn:uuid:{made}",
             "assigner": {"identifier": custodian},
         }
-        return {"resourceType": kind, "id": made, "identifier": [assigned, *numbers]}
+        return {"resourceType": kind, "id": self._id(kind, key), "identifier": [assigned, *numbers]}
+
+    def _id(self, kind: str, key: str) -> str:
+        if self._whole_id and (kind, key) == ("Organization", WHOLE):
+            return self._whole_id
+        return entry_id(self._own.ura, kind, key)
 
     def _reference(self, kind: str, key: str) -> dict[str, str]:
-        return {"reference": f"{kind}/{entry_id(self._own.ura, kind, key)}"}
+        return {"reference": f"{kind}/{self._id(kind, key)}"}
 
     def _unit(self, key: str) -> dict[str, str]:
         """A reference to a department, or to the whole."""

@@ -1,11 +1,13 @@
 """Brings the entries in the store to what they should be: `Keeper`.
 
-Only what changed is written, as a new version; what is no more is ended, never deleted. Several processes may do it at
+Only what changed is written, as a new version; what is no more is ended, never deleted, unless it has another id now:
+then the old one would be there twice. Several processes may do it at
 once: a write names the version that it follows, and who comes second looks again and finds nothing to do.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import asyncpg
@@ -25,7 +27,7 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """What it took: type and id of what was written because it is new or changed, and of what was ended."""
+    """What it took: type and id of what was written because it is new or changed, and of what was ended or deleted."""
 
     written: tuple[tuple[str, str], ...] = ()
     ended: tuple[tuple[str, str], ...] = ()
@@ -39,13 +41,13 @@ class Keeper:
         self._pool = pool
         self._store = store
 
-    async def bring(self, wanted: Entries) -> Brought:
-        """Writes what differs from `wanted`. Raises `Invalid` when one of those is no R4 resource, and `Conflict` when
-        others keep on changing the same."""
+    async def bring(self, wanted: Entries, moved: Collection[tuple[str, str]] = ()) -> Brought:
+        """Writes what differs from `wanted`; `moved` are type and id of what has another id since, which are deleted.
+        Raises `Invalid` when one of those is no R4 resource, and `Conflict` when others keep on changing the same."""
         for resource in wanted.values():
             _check(resource)
         for _ in range(_ATTEMPTS):
-            writes, brought = self._differences(await self.present(), wanted)
+            writes, brought = self._differences(await self.present(), wanted, moved)
             try:
                 if writes:
                     await self._store.write("r4", writes)
@@ -66,7 +68,9 @@ class Keeper:
 
     @staticmethod
     def _differences(
-        present: dict[tuple[str, str], tuple[int, Resource]], wanted: Entries
+        present: dict[tuple[str, str], tuple[int, Resource]],
+        wanted: Entries,
+        moved: Collection[tuple[str, str]],
     ) -> tuple[list[Write], Brought]:
         writes: list[Write] = []
         written, gone = [], []
@@ -76,7 +80,12 @@ class Keeper:
                 writes.append(_write(resource, version))
                 written.append(key)
         for key, (version, old) in present.items():
-            if key not in wanted and content(closed := ended(old)) != content(old):
+            if key in wanted:
+                continue
+            if key in moved:
+                writes.append(Write("DELETE", *key, if_match=version))
+                gone.append(key)
+            elif content(closed := ended(old)) != content(old):
                 writes.append(_write(closed, version))
                 gone.append(key)
         return writes, Brought(tuple(written), tuple(gone))

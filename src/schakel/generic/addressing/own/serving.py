@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from schakel.generic.addressing import exchanges
 from schakel.generic.addressing.own import codes
+from schakel.generic.addressing.own.entries import WHOLE, Entries, entries, entry_id
 from schakel.generic.addressing.own.model import Access, OwnOrganisation
 from schakel.kernel.outcomes import Invalid
 
@@ -53,9 +54,19 @@ def directory(address: str) -> Access:
     )
 
 
-def root(own: OwnOrganisation, address: str) -> OwnOrganisation:
-    """An organisation as a root directory has it: itself, and the one address of the directory of its entries."""
-    return OwnOrganisation(own.ura, own.name, own.types, accesses=(directory(address),), vendor=own.vendor)
+def root(own: OwnOrganisation, address: str) -> Entries:
+    """An organisation as a root directory has it: itself, and the one address of the directory of its entries.
+
+    The id of the organisation is short: the ministry's update client writes an entry of that directory as
+    `{this id}-{id of the entry}`, which has to stay within the 64 characters of a FHIR id (its recordings 23 and 60).
+    """
+    told = OwnOrganisation(own.ura, own.name, own.types, accesses=(directory(address),), vendor=own.vendor)
+    return entries(told, f"ura-{own.ura}")
+
+
+def moved(ura: str) -> tuple[str, str]:
+    """Type and id under which roots of before had an organisation: of the two a client must find only one."""
+    return "Organization", entry_id(ura, "Organization", WHOLE)
 
 
 def _exchange(name: str, doors: str) -> Access | None:
