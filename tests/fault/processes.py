@@ -85,7 +85,7 @@ def toml(table: Mapping[str, Any]) -> str:
 
 def _value(value: object) -> str:
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{n} = {_value(v)}" for n, v in value.items()) + " }"
+        return "{ " + ", ".join(f"{_value(n)} = {_value(v)}" for n, v in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(_value(v) for v in value) + "]"
     return orjson.dumps(value).decode()

@@ -16,7 +16,7 @@ from tests.nodes import free_ports
 
 from schakel.conformance.api_requirements import ApiOptions, Verdict, catalogue, check_api
 from schakel.facilities.reach import Reach
-from schakel.kernel.clock import now
+from schakel.kernel.clock import instant, now
 from schakel.roadmap import run as running
 from schakel.roadmap import wire
 from schakel.roadmap.run import measure
@@ -42,6 +42,12 @@ NONSENSE: tuple[tuple[str, Any], ...] = (
 INTERNAL = ("nvi-registration", "mitz-subscription", "log-seals", "professional-login", "core-data")
 
 
+def answering() -> dict[str, Any]:
+    """What an internal door says when all facilities answer."""
+    one = {"id": "x", "answers": True, "away": None, "answered": instant(now())}
+    return {"localisation": [one], "consent": [one], "addressing": [one]}
+
+
 @pytest.mark.parametrize("body", [one for _, one in NONSENSE], ids=[name for name, _ in NONSENSE])
 @pytest.mark.parametrize(
     "check", [*INTERNAL, "fhir-metadata", "token-metadata", "directory-entry", "api-requirements"]
@@ -61,6 +67,7 @@ async def test_nothing_holds_by_nonsense(check: str, body: Any) -> None:
             "/docs",
         ):
             peer.says(path, body)
+        peer.says("/a/facilities", answering())
         found = await measured(
             check,
             internal=f"{peer.url}/a",
@@ -73,10 +80,42 @@ async def test_nothing_holds_by_nonsense(check: str, body: Any) -> None:
     assert found.verdict in ("fails", "unknown")
 
 
+STRANGE: dict[str, Any] = {
+    "no time": {"answered": None},
+    "a time that is none": {"answered": "yesterday"},
+    "a number for a time": {"answered": 7},
+    "a word for an answer": {"answers": "yes"},
+    "nothing of it": {"answers": None},
+}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(one for _, one in NONSENSE),
+        *(
+            {"localisation": [{"id": "x", "answers": True, "answered": instant(now()), **one}]}
+            for one in STRANGE.values()
+        ),
+    ],
+    ids=[*(name for name, _ in NONSENSE), *STRANGE],
+)
+async def test_nothing_holds_by_nonsense_about_facilities(body: Any) -> None:
+    status = {"states": {"active": 4, "refused": 0}, "categories": 1, "failing": 0, "due": 0}
+    async with saying() as peer:
+        peer.says("/a/localisation/status", status)
+        peer.says("/a/facilities", answering())
+        given: dict[str, Any] = {"internal": f"{peer.url}/a", "internal_key": "k"}
+        assert (await measured("nvi-registration", **given)).verdict == "holds"
+        peer.says("/a/facilities", body)
+        assert (await measured("nvi-registration", **given)).verdict == "unknown"
+
+
 async def test_a_number_that_no_reader_takes_spoils_no_run() -> None:
     status = {"states": {"active": 2**63 - 1, "refused": 0}, "categories": 1, "failing": 0, "due": -(2**60)}
     async with saying() as peer:
         peer.says("/a/localisation/status", status)
+        peer.says("/a/facilities", answering())
         one = region({"internal": f"{peer.url}/a", "internal_key": "k"})
         made = await measure(one, roadmap(), only=("nvi-registration",))
     assert wire.read(wire.dump(made)) == made

@@ -40,7 +40,7 @@ from schakel.kernel import tls
 from schakel.kernel.outcomes import Upstream
 from schakel.kernel.values import BSN_SYSTEM, Bsn
 from schakel.store.embedded import EmbeddedServer
-from schakel.token_sources import token_source
+from schakel.token_sources import Asker, token_source
 
 BSN = "999900018"
 RULES = [{"ground": "law", "categories": ["Condition"], "start": "2026-01-01"}]
@@ -225,7 +225,7 @@ async def asking(country: Nation) -> AsyncIterator[NviClient]:
     async with (
         localising.pseudonyms(settings) as pseudonyms,
         Facility.open("NVI", given.base, own) as facility,
-        token_source(given.oauth, given, "nvi.", HOLDER) as tokens,
+        token_source(given.oauth, given, "nvi.", Asker(HOLDER)) as tokens,
     ):
         assert pseudonyms is not None
         yield NviClient(facility, tokens, pseudonyms, HOLDER, NviRules(SOURCE))

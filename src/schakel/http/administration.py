@@ -7,7 +7,7 @@ requests of its update client (`gfmodules-mcsd-update-client` of June 2026).
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import unquote_plus
 
@@ -17,16 +17,16 @@ from starlette.responses import Response
 
 from schakel.fhir.moments import interval
 from schakel.fhir.search import encode, pairs_of
-from schakel.generic.addressing.sourced import by_id
+from schakel.generic.addressing.received import Received
 from schakel.generic.identity.errors import InvalidClientError, InvalidRequestError, UnsupportedGrantTypeError
 from schakel.http.errors import fhir_error
 from schakel.http.fhir import Fhir
 from schakel.http.node import Node, UpdateClientDoors
 from schakel.http.oauth import oauth_error
+from schakel.http.peer import sure_address, within
 from schakel.http.reading import as_json, read_form
-from schakel.kernel.outcomes import Invalid, NotFound
+from schakel.kernel.outcomes import Forbidden, Invalid, NotFound
 from schakel.server import FhirService, Request
-from schakel.server.bodies import read_body
 
 _log = structlog.get_logger("schakel.directory")
 _CALLER = "update-client"
@@ -60,6 +60,7 @@ class UpdateClient(Fhir):
             slug = self._node.organisation(request.path_params["organisation"]).slug
             service = _of(self._doors.directories.get(slug))
             base = f"{self._url}/{slug}/administration/update-client/fhir/r4"
+            self._known(request)
             return await self._answer(request, service, base)
         except Exception as error:
             return fhir_error(request, error, "r4")
@@ -67,6 +68,7 @@ class UpdateClient(Fhir):
     async def root(self, request: HttpRequest) -> Response:
         """The directories of this node, as a root directory names them."""
         try:
+            self._known(request)
             return await self._answer(request, self._doors.root, f"{self._url}/directory/root/fhir/r4")
         except Exception as error:
             return fhir_error(request, error, "r4")
@@ -76,8 +78,9 @@ class UpdateClient(Fhir):
         try:
             if (received := self._doors.query) is None:
                 raise NotFound("the query directory is not written here (setting addressing.update_client)")
+            self._writer(request)
             base = f"{self._url}/directory/update-client/fhir/r4"
-            response = await self._answer(request, received.service, base, _sourced)
+            response = await self._answer(request, received, base)
             bundle = request.method == "POST" and not request.path_params.get("path")  # No search is one.
             if bundle and response.status_code == 200:
                 await received.in_step()
@@ -110,19 +113,33 @@ class UpdateClient(Fhir):
         except Exception as error:
             return oauth_error(error)
 
-    async def _answer(
-        self,
-        request: HttpRequest,
-        service: FhirService,
-        base: str,
-        read: Callable[[Request], Request] = lambda asked: asked,
-    ) -> Response:
-        """The answer of `service` to what was asked, in the words into which `read` puts it. The body of who has no
-        token is not read."""
+    def _known(self, request: HttpRequest) -> None:
+        """Raises `Unauthenticated` for who needs a token and has none; its body is not read then. Everybody may read
+        the CapabilityStatement."""
         if self._doors.tokens is not None and request.path_params.get("path", "").strip("/") != "metadata":
             self._doors.tokens.check(request.headers.get("authorization", ""))
+
+    def _writer(self, request: HttpRequest) -> None:
+        """As `_known`, at the query directory: an address of the setting writers needs no token. Where nobody does,
+        raises `Forbidden` for any other."""
+        writers = self._doors.writers
+        if writers and within(sure_address(request), writers):
+            return
+        self._known(request)
+        if (
+            writers
+            and self._doors.tokens is None
+            and request.path_params.get("path", "").strip("/") != "metadata"
+        ):
+            raise Forbidden(
+                "the query directory is written from the addresses in the setting addressing.update_client.writers "
+                "alone: this request is not from one of those, or came through a proxy that hides where it is from",
+                code="writer-unknown",
+            )
+
+    async def _answer(self, request: HttpRequest, service: FhirService | Received, base: str) -> Response:
         asked, form = await self._asked(request, "r4", self._node.max_body, "limits.body")
-        return self._given(await service.answer(read(self._earlier(asked)), base, _CALLER), form, "r4")
+        return self._given(await service.answer(self._earlier(asked), base, _CALLER), form, "r4")
 
     def _earlier(self, asked: Request) -> Request:
         """A question for changes since a moment, as one since a while before it: see the setting overlap_seconds."""
@@ -136,13 +153,6 @@ class UpdateClient(Fhir):
             return asked  # It is refused by name where histories are read.
         changed = ((name, moment.isoformat() if name == "_since" else value) for name, value in pairs)
         return replace(asked, query=encode(tuple(changed)))
-
-
-def _sourced(asked: Request) -> Request:
-    """A Bundle that is written, with ids where a Nuts knooppunt names the source of a resource."""
-    if asked.method != "POST" or asked.path.strip("/"):
-        return asked
-    return replace(asked, resource=by_id(read_body(asked)))
 
 
 def _client(header: str, form: Mapping[str, str]) -> tuple[str, str]:

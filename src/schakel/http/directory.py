@@ -63,6 +63,8 @@ def _shown(address: Address, exchange: str) -> dict[str, Any]:
         "type": address.type_code or None,
         "exchange": exchange or None,
         "endpoint": address.endpoint or None,
+        "parts": [{"endpoint": one.endpoint, "categories": list(one.categories)} for one in address.parts],
+        "missing": list(address.missing),
         "fhir": dict(address.fhir),
         "issuer": address.issuer or None,
         "source": address.source,

@@ -157,7 +157,7 @@ class Localisation(Fhir):
     async def _read(self, organisation: OrganisationServices, name: str) -> Answer:
         found = await self._found(organisation, name)
         await organisation.log.write(
-            _localised(organisation, Bsn(found.patient), "0", f"own record {found.id}")
+            _localised(organisation, Bsn.kept(found.patient), "0", f"own record {found.id}")
         )
         return Answer(200, dump(own(organisation, found)))
 

@@ -7,17 +7,20 @@ import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
 import asyncpg
 from starlette.requests import Request
 
 from schakel.exchanges.bgz import BgzExchange
+from schakel.facilities import Facility
 from schakel.fhir.definitions import Version
 from schakel.gateway import Gateway
 from schakel.generic.addressing import Addresses, QueryDirectory
 from schakel.generic.addressing.asking import QueryDoor
 from schakel.generic.addressing.client_tokens import ClientTokens
+from schakel.generic.addressing.received import Received
 from schakel.generic.consent import ConsentOffice, Grounds
 from schakel.generic.identity import AssertionSigner, AuthorisationServer, Holder, Lists, PatientTokens
 from schakel.generic.identity.broker import Broker
@@ -79,25 +82,19 @@ class ProfessionalDoor:
 
 
 @dataclass(frozen=True)
-class ReceivedDirectory:
-    """The query directory as another program writes it; `in_step` writes down that it was here and is content."""
-
-    service: FhirService
-    in_step: Callable[[], Awaitable[None]]
-
-
-@dataclass(frozen=True)
 class UpdateClientDoors:
     """What the ministry's update client finds on a listener: the entries of each organisation (by slug), the root that
     names them, and the query directory when it may write that. `tokens` are those it needs, None when anybody may come;
-    `overlap` is added before the moment since which it asks changes."""
+    from an address in `writers` the query directory is open without one, and where nobody needs a token, when there are
+    any, from no other. `overlap` is added before the moment since which it asks changes."""
 
     on: Literal["front", "internal"]
     tokens: ClientTokens | None
     directories: Mapping[str, FhirService]
     root: FhirService
-    query: ReceivedDirectory | None
+    query: Received | None
     overlap: timedelta
+    writers: tuple[IPv4Network | IPv6Network, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,8 @@ class PortalDoor:
 
 @dataclass(frozen=True)
 class OrganisationServices:
-    """Everything one organisation has on this node."""
+    """Everything one organisation has on this node. `facilities` are those that its localisation and its consent depend
+    on, by these words and then by what each is called here."""
 
     slug: str
     ura: str
@@ -147,6 +145,7 @@ class OrganisationServices:
     localiser: Localiser | None = None
     registrations: Registrations | None = None
     verify_log: Callable[[], Awaitable[Verified]] | None = None
+    facilities: Mapping[str, Mapping[str, Facility]] = field(default_factory=dict)
 
     async def log_own_reading(
         self, subtype: Literal["ground", "log", "log-export"], what: str, patient: str = ""

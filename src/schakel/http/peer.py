@@ -12,7 +12,7 @@ Source: RFC 8705 sections 2 and 6, RFC 9440 section 4 (headers taken away), W3C 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
@@ -35,6 +35,11 @@ _ADDRESS = "schakel.address"
 _TOLD = frozenset({CLIENT_CERT, CLIENT_CERT_CHAIN, "x-forwarded-tls-client-cert", "x-forwarded-client-cert"})
 """Headers in which well-known proxies tell of a client certificate."""
 
+_PASSED = frozenset(
+    {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"}
+)
+"""Headers that proxies add to what they pass on."""
+
 _ID = re.compile(rb"[!-~]{1,128}")
 """X-Request-ID: one word. What is not gets an id of our own."""
 
@@ -50,13 +55,18 @@ class Proxies:
 
     def named(self, address: str) -> bool:
         """Whether a connection from `address` is from one of them."""
-        try:
-            ip = ip_address(address)
-        except ValueError:
-            return False
-        if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
-        return any(ip in network for network in self.networks)
+        return within(address, self.networks)
+
+
+def within(address: str, networks: Collection[IPv4Network | IPv6Network]) -> bool:
+    """Whether an address lies in one of these networks; one that cannot be read lies in none."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    return any(ip in network for network in networks)
 
 
 def peers_known(
@@ -139,6 +149,14 @@ def network_address(request: Request) -> str:
     """Where the request came from, or '' when that is not known; as the proxy says, when it says so."""
     told: str = request.scope.get(_ADDRESS, "")
     return told or (request.client.host if request.client else "")
+
+
+def sure_address(request: Request) -> str:
+    """Where the request came from, when that can be relied on, else '': behind a proxy that is not believed everybody
+    has the address of the proxy."""
+    if not request.scope.get(_ADDRESS) and _PASSED & set(request.headers.keys()):
+        return ""
+    return network_address(request)
 
 
 def _address(scope: Scope, proxies: Proxies) -> str:

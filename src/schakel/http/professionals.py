@@ -245,7 +245,7 @@ async def logged_in(organisation: OrganisationServices, login: str) -> Who:
         await door.dezi.trust.check_status(who)
     except (NotFound, Invalid) as error:
         raise Invalid(f"login: {error.message}", code=error.kind, expression="login") from error
-    return Who(who.user, who.assurance, (dezi_credential(found.verklaring),))
+    return Who(who.user, who.assurance, (dezi_credential(found.verklaring, organisation.wallet.did),))
 
 
 def _login(login: Login, who: Professional | None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 from schakel.generic.identity import Caller
-from schakel.kernel.outcomes import TooMany
+from schakel.kernel.outcomes import Outcome, TooMany
 
 _MOST = 10_000
 """Requesters, and addresses, that are counted."""
@@ -135,9 +135,18 @@ class Rated(Generic[Grants]):
     name: Callable[[Grants], str]
 
     async def identify(self, caller: Caller) -> Grants:
-        """What the caller's token says. Raises `TooMany`, and what `inner` raises."""
+        """What the caller's token says. Raises `TooMany`, and what `inner` raises.
+
+        Who is not believed leaves a line in the technical log, with the code and nothing of the token or the caller;
+        the rate of the address bounds how many.
+        """
         with self.rates.counted(caller.network_address) as counting:
-            grant = await self.inner.identify(caller)
+            try:
+                grant = await self.inner.identify(caller)
+            except Outcome as refused:
+                if refused.status < 500:
+                    _log.info("token refused", code=refused.kind)
+                raise
             counting.by(self.name(grant))
             return grant
 

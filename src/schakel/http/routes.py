@@ -220,6 +220,7 @@ def internal(node: Node) -> list[BaseRoute]:
         *_roadmap(RoadmapRoutes(node)),
         *_hybrid(HybridRoutes(node)),
         Route("/{organisation}/localisation/status", plain(standing.registrations), methods=["GET"]),
+        Route("/{organisation}/facilities", plain(standing.facilities), methods=["GET"]),
         Route("/{organisation}/professionals/logins", plain(professionals.begin), methods=["POST"]),
         Route(
             "/{organisation}/professionals/logins/{id}", plain(professionals.one), methods=["GET", "DELETE"]

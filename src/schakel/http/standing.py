@@ -1,4 +1,4 @@
-"""How an organisation stands, at its own door: in numbers, without a word on any patient."""
+"""How an organisation stands, at its own door, and what it depends on: without a word on any patient."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from schakel.facilities import Life, life
 from schakel.http.node import Node
 from schakel.http.reading import as_json
 from schakel.kernel.clock import instant
@@ -18,7 +19,7 @@ _SHOWN = 20
 
 
 class Standing:
-    """Handlers of how registrations and the log stand."""
+    """Handlers of how registrations, the log and the facilities stand."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -39,6 +40,20 @@ class Standing:
                 "without_bsn": found.without_bsn,
             }
         )
+
+    async def facilities(self, request: Request) -> Response:
+        """Whether the facilities answer that this organisation depends on: for localisation, for consent, and the
+        directories that are followed here.
+
+        Facilities are asked now, without a word on any patient; of a directory it is told how the last attempt to
+        follow it went. `answered` is when each last gave an answer, as far as it is known here.
+        """
+        organisation = self._node.own(request)
+        parts = {name: life(them) for name, them in organisation.facilities.items()}
+        found = dict(zip(parts, await asyncio.gather(*parts.values()), strict=True))
+        followed = self._node.directory.query if self._node.directory else None
+        found["addressing"] = await followed.life(organisation.ura) if followed else ()
+        return as_json({name: [_life(one) for one in lives] for name, lives in found.items()})
 
     async def log_verification(self, request: Request) -> Response:
         """The log against its seals, all of it: how many are as they were sealed, and what is not.
@@ -64,3 +79,12 @@ class Standing:
             "told": [str(one) for one in found.findings[:_SHOWN]],
         }
         return as_json(told)
+
+
+def _life(one: Life) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "answers": not one.away,
+        "away": one.away or None,
+        "answered": instant(one.answered) if one.answered else None,
+    }

@@ -138,8 +138,7 @@ def _is_bsn(value: Mapping[str, Any], owner: str) -> bool:
         system is None
         and owner.lower().endswith("identifier")
         and isinstance(number, str)
-        and re.fullmatch("[0-9]{9}", number) is not None
-        and Bsn.passes(number)
+        and Bsn.fits(number)
     )
 
 
@@ -270,7 +269,7 @@ def _number_starred(match: re.Match[str]) -> str:
 
 def _passes(match: re.Match[str]) -> bool:
     digits = "".join(part for part in _MARKUP.findall(match["number"]) if part.isdigit())
-    return len(digits) == 9 and Bsn.passes(digits)
+    return Bsn.fits(digits)
 
 
 def absent(sibling: object) -> dict[str, Any]:

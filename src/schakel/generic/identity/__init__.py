@@ -10,7 +10,7 @@ the login service. `PatientTokens` gives the codes and tokens, `PatientGrant` is
 """
 
 from schakel.generic.identity.dpop_key import DpopKey
-from schakel.generic.identity.errors import OAuthError
+from schakel.generic.identity.errors import OAuthError, TokenElsewhereError
 from schakel.generic.identity.keys import new_key, read_key
 from schakel.generic.identity.model import Caller, Grant, PeerCertificate, User
 from schakel.generic.identity.patient import Holder, Lists, Passage, PatientGrant, PatientToken
@@ -36,6 +36,7 @@ __all__ = [
     "RequesterKeys",
     "ServerRules",
     "TokenAnswer",
+    "TokenElsewhereError",
     "TokenForms",
     "TokenRules",
     "User",

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from schakel.kernel.outcomes import Invalid
+from schakel.generic.identity.model import Grant
+from schakel.kernel.outcomes import Invalid, Unauthenticated
 
 NONCE_HEADER = "DPoP-Nonce"
 """Where an answer says which nonce the next proof must have."""
@@ -80,3 +81,14 @@ class UnsupportedGrantTypeError(OAuthError):
 class NotCheckedError(OAuthError):
     status, issue = 503, "transient"
     error = "temporarily_unavailable"
+
+
+class TokenElsewhereError(Unauthenticated):
+    """A `refusal` at a resource of a token that is valid, from somebody who did not prove that it is theirs: with
+    another key or certificate, without one, or with a proof that was used before. `grant` is what the token says."""
+
+    def __init__(self, grant: Grant, refusal: Unauthenticated) -> None:
+        super().__init__(
+            refusal.message, code=refusal.kind, expression=refusal.expression, headers=refusal.headers
+        )
+        self.grant = grant

@@ -16,7 +16,12 @@ import asyncpg
 
 from schakel.generic.identity.assertion import RequesterKeys
 from schakel.generic.identity.dpop import Proof, proved
-from schakel.generic.identity.errors import InvalidScopeError, InvalidTargetError, UnsupportedGrantTypeError
+from schakel.generic.identity.errors import (
+    InvalidScopeError,
+    InvalidTargetError,
+    TokenElsewhereError,
+    UnsupportedGrantTypeError,
+)
 from schakel.generic.identity.model import Caller, Grant
 from schakel.generic.identity.nonces import Nonces
 from schakel.generic.identity.tokens.grants import (
@@ -31,9 +36,10 @@ from schakel.generic.identity.tokens.grants import (
 )
 from schakel.generic.identity.tokens.proved import OnceOnly, Proved
 from schakel.generic.identity.tokens.rows import TokenRows, digest
-from schakel.generic.identity.tokens.showing import bad_proof, check_binding, shown, unknown_token
+from schakel.generic.identity.tokens.showing import Shown, bad_proof, check_binding, shown, unknown_token
 from schakel.generic.identity.tokens.telling import introspection, metadata
 from schakel.kernel.clock import now
+from schakel.kernel.outcomes import Unauthenticated
 
 __all__ = ["AuthorisationServer", "RequesterKeys", "ServerRules", "TokenAnswer"]
 
@@ -190,7 +196,8 @@ class AuthorisationServer:
     # -- tokens shown --------------------------------------------------------------------------------------
 
     async def identify(self, caller: Caller) -> Grant:
-        """What the token of a request says. Raises `Unauthenticated`, and `Invalid` for two tokens.
+        """What the token of a request says. Raises `Unauthenticated`, which is a `TokenElsewhereError` when it is known
+        whose token it is, and `Invalid` for two tokens.
 
         A token that is bound to a key is looked up each time, together with using up the proof; a bearer token may
         be remembered for five seconds.
@@ -198,21 +205,27 @@ class AuthorisationServer:
         rule = self._rules.dpop
         it = shown(caller, bearer=rule != "required", dpop=rule != "off", nonces=self._rules.nonces)
         grant = self._remembered(it.token) if it.proof is None else None
-        if grant is None:
-            once = None if it.proof is None else OnceOnly.of(it.proof)
-            found = await self._rows.find(it.token, once)
-            if found is None:
-                self._trusted.pop(digest(it.token), None)
-                raise unknown_token(it)
-            grant = found.grant
+        if grant is not None:
+            self._check_theirs(grant, it, caller)
+            return grant
+        once = None if it.proof is None else OnceOnly.of(it.proof)
+        found = await self._rows.find(it.token, once)
+        if found is None:
+            self._trusted.pop(digest(it.token), None)
+            raise unknown_token(it)
+        self._check_theirs(found.grant, it, caller)
+        if once is None:
+            self._remember(it.token, found.grant, found.seconds)
+        elif not found.first:
+            raise TokenElsewhereError(found.grant, bad_proof(once.refusal))
+        return found.grant
+
+    def _check_theirs(self, grant: Grant, it: Shown, caller: Caller) -> None:
+        """Refuse a token from who did not prove that it is theirs. Raises `TokenElsewhereError`."""
+        try:
             check_binding(grant, it, caller, certificates=self._rules.bind_certificate)
-            if once is not None and not found.first:
-                raise bad_proof(once.refusal)
-            if once is None:
-                self._remember(it.token, grant, found.seconds)
-        else:
-            check_binding(grant, it, caller, certificates=self._rules.bind_certificate)
-        return grant
+        except Unauthenticated as refusal:
+            raise TokenElsewhereError(grant, refusal) from None
 
     def _remembered(self, token: str) -> Grant | None:
         until, grant = self._trusted.get(digest(token), (0.0, None))

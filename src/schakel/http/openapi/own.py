@@ -22,13 +22,14 @@ from schakel.http.openapi.parts import (
 _URA = {"type": "string", "pattern": "^[0-9]{8}$", "examples": ["90000001"]}
 _BSN = {"type": "string", "pattern": "^[0-9]{9}$", "examples": ["999911120"]}
 _MOMENT = {"type": "string", "format": "date-time"}
+_TEXTS = {"type": "array", "items": {"type": "string"}}
 _PERSON = ("id", "name", "role", "responsible", "responsible_role")
 _DATE = {"type": "string", "description": "A date (the whole day counts) or a moment."}
 _GROUND_ASKED = {
     "requester": _URA,
     "patient": _BSN,
     "exchange": {"type": "string", "examples": ["bgz"]},
-    "queries": {"type": "array", "items": {"type": "string"}},
+    "queries": _TEXTS,
     "until": _DATE,
     "reason": {"type": "string", "minLength": 1},
     "kind": {"enum": ["recorded", "referral", "handover", "patient"]},
@@ -38,14 +39,34 @@ _GROUND_ASKED = {
 SCHEMAS: dict[str, Json] = {
     "Address": {
         "description": "Where an organisation is reached, which directory says so and when that was last in step. "
-        "`issuer` is its authorisation server, of which the metadata say the rest (RFC 8414).",
+        "`issuer` is its authorisation server, of which the metadata say the rest (RFC 8414). When no one endpoint is "
+        "for the whole exchange, `endpoint` is null, `parts` has those for some of its data categories and `missing` "
+        "the categories that none has.",
         **table(
-            ("ura", "name", "type", "exchange", "endpoint", "fhir", "issuer", "source", "as_of", "stale"),
+            (
+                "ura",
+                "name",
+                "type",
+                "exchange",
+                "endpoint",
+                "parts",
+                "missing",
+                "fhir",
+                "issuer",
+                "source",
+                "as_of",
+                "stale",
+            ),
             ura={"type": "string"},
             name={"type": "string"},
             type={"type": ["string", "null"]},
             exchange={"type": ["string", "null"]},
             endpoint={"type": ["string", "null"]},
+            parts={
+                "type": "array",
+                "items": table(("endpoint", "categories"), endpoint={"type": "string"}, categories=_TEXTS),
+            },
+            missing=_TEXTS,
             fhir={"type": "object", "additionalProperties": {"type": "string"}},
             issuer={"type": ["string", "null"]},
             source={"type": "string"},

@@ -15,12 +15,14 @@ _STATE: Json = {
         "proved",
         "declared",
         "partly",
+        "self-measured",
         "stale",
         "unconfirmed",
         "unknown",
         "not-checked",
         "not-declared",
         "fails",
+        "not-named",
         "not-applicable",
     ]
 }

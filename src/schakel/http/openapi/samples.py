@@ -67,6 +67,7 @@ WHOLE: dict[tuple[str, str, str], object] = {
                 "reason": "",
                 "found": [{"by": "ehr"}],
                 "directory": {"source": "https://adressen.example/fhir", "as_of": NOW, "stale": False},
+                "missing": [],
                 "requests": [],
             }
         ],

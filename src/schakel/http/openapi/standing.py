@@ -27,10 +27,30 @@ _VERIFIED = {
         told={"type": "array", "items": {"type": "string"}},
     ),
 }
+_LIVES = {
+    "type": "array",
+    "items": table(
+        ("id", "answers", "away", "answered"),
+        id={"type": "string"},
+        answers={"type": "boolean"},
+        away={"type": ["string", "null"]},
+        answered={"type": ["string", "null"], "format": "date-time"},
+    ),
+}
+_PARTS = ("localisation", "consent", "addressing")
+_FACILITIES = {
+    "description": "What the organisation depends on: `localisation` and `consent` are facilities that were asked just "
+    "now, `addressing` are the directories that the node follows, as the last attempt went. `away` is why there was no "
+    "answer, `answered` when there last was one, as far as this process knows.",
+    **table(_PARTS, **dict.fromkeys(_PARTS, _LIVES)),
+}
 
 OPERATIONS: dict[tuple[str, str], Json] = {
     ("GET", "/{organisation}/localisation/status"): {
         "responses": {"200": said("How the registrations stand.", schema=_REGISTRATIONS)}
+    },
+    ("GET", "/{organisation}/facilities"): {
+        "responses": {"200": said("Whether they answer.", schema=_FACILITIES)}
     },
     ("GET", "/{organisation}/log/verification"): {
         "responses": {"200": said("The log against its seals.", schema=_VERIFIED)}

@@ -15,6 +15,7 @@ from typing import Any
 from schakel.fhir import regex
 from schakel.generic.identity.credentials import jsonpath
 from schakel.generic.identity.credentials.model import Credential
+from schakel.generic.identity.credentials.reading import items
 from schakel.kernel.outcomes import Invalid
 
 _DEFINITION = frozenset({"id", "name", "purpose", "format", "input_descriptors"})
@@ -33,6 +34,10 @@ RESERVED = frozenset({"iss", "sub", "exp", "iat", "active", "client_id", "scope"
 """Names of claims of an introspection answer, which a field may not take (Nuts RFC021)."""
 
 MAX_VALUE = 1_000
+_OF_CREDENTIALS = frozenset({"jwt_vc", "ldp_vc"})
+
+Formats = Mapping[str, tuple[str, ...]]
+"""Algorithms or types of proof by format; none means all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +120,12 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """One credential that is asked for."""
+    """One credential that is asked for. `formats` are those that both it and its definition name, None when neither
+    names any."""
 
     id: str
     fields: tuple[Field, ...]
-    formats: Mapping[str, tuple[str, ...]] | None
+    formats: Formats | None
     type: str
 
     def values(self, credential: Credential) -> tuple[dict[str, str], list[str]]:
@@ -142,13 +148,14 @@ class Descriptor:
 
     def _format(self, credential: Credential) -> str | None:
         """Why the format does not fit. Objects that the presentation itself vouches for have no proof to ask of."""
-        if self.formats is None or credential.jwt is None:
+        made_with = _proofs(credential)
+        if self.formats is None or not made_with:
             return None
-        algorithms = self.formats.get("jwt_vc")
-        if algorithms is None:
-            return f"its format is jwt_vc, and {' or '.join(sorted(self.formats))} is asked"
-        if algorithms and credential.jwt.algorithm not in algorithms:
-            return f"it is signed with {credential.jwt.algorithm}, and {' or '.join(algorithms)} is asked"
+        asked = self.formats.get(credential.format)
+        if asked is None:
+            return f"its format is {credential.format}, and {' or '.join(sorted(self.formats))} is asked"
+        if asked and not set(asked) & set(made_with):
+            return f"it is signed with {' and '.join(made_with)}, and {' or '.join(asked)} is asked"
         return None
 
 
@@ -187,7 +194,7 @@ class Definition:
         return cls(name, descriptors, members)
 
 
-def _descriptor(value: object, where: str, formats: Mapping[str, tuple[str, ...]] | None) -> Descriptor:
+def _descriptor(value: object, where: str, formats: Formats | None) -> Descriptor:
     if not isinstance(value, Mapping):
         raise _wrong(where, "an object is needed")
     _only(value, _DESCRIPTOR, where)
@@ -206,8 +213,13 @@ def _descriptor(value: object, where: str, formats: Mapping[str, tuple[str, ...]
         for field in fields
         if "$.type" in field.paths and "const" in field.filter.members
     ]
-    own = _formats(value["format"], f"{where}.format") if "format" in value else formats
-    return Descriptor(name, fields, own, kinds[0] if kinds else "")
+    both = _common(formats, _formats(value.get("format"), f"{where}.format"))
+    if both is not None and not _OF_CREDENTIALS & both.keys():
+        raise _wrong(
+            f"{where}.format",
+            "no credential can have it: what a descriptor asks must stand in the format of its definition too",
+        )
+    return Descriptor(name, fields, both, kinds[0] if kinds else "")
 
 
 def _field(value: object, where: str) -> Field:
@@ -229,9 +241,9 @@ def _field(value: object, where: str) -> Field:
     return Field(name, tuple(paths), Filter.read(condition, f"{where}.filter"), optional)
 
 
-def _formats(value: object, where: str) -> Mapping[str, tuple[str, ...]] | None:
+def _formats(value: object, where: str) -> Formats | None:
     """Algorithms or proof types by format; None when every format will do."""
-    if value is None:
+    if value is None or value == {}:
         return None
     if not isinstance(value, Mapping):
         raise _wrong(where, "an object is needed")
@@ -242,6 +254,27 @@ def _formats(value: object, where: str) -> Mapping[str, tuple[str, ...]] | None:
             raise _wrong(f"{where}.{name}", "an object with a list alg or proof_type is needed")
         found[str(name)] = tuple(map(str, listed))
     return found
+
+
+def _common(one: Formats | None, other: Formats | None) -> Formats | None:
+    """What both allow: a credential must have the format of its descriptor and that of the definition."""
+    if one is None or other is None:
+        return other if one is None else one
+    both: dict[str, tuple[str, ...]] = {}
+    for name in one.keys() & other.keys():
+        if not (one[name] and other[name]):  # an empty list leaves it open
+            both[name] = one[name] or other[name]
+        elif made := tuple(each for each in one[name] if each in other[name]):
+            both[name] = made
+    return both
+
+
+def _proofs(credential: Credential) -> tuple[str, ...]:
+    """With what a credential was signed: the algorithm of a JWT, the types of the proofs in an object."""
+    if credential.jwt is not None:
+        return (credential.jwt.algorithm,)
+    proofs = items(credential.document.get("proof"))
+    return tuple(str(one.get("type")) for one in proofs if isinstance(one, Mapping))
 
 
 def _views(credential: Credential) -> tuple[Mapping[str, Any], ...]:

@@ -1,10 +1,12 @@
 """DeziUserCredential: a statement of Dezi about a professional (verklaring), wrapped as it came.
 
 The statement is what counts. Everything that the credential repeats from it is recomputed, and any difference is
-refused. It is bound to nobody: it is taken only beside an organisation's credential of the same URA, see
-`presentations`.
+refused. Dezi binds it to nobody: it is taken only beside an organisation's credential of the same URA, see
+`presentations`. Who presents it may write their DID as `credentialSubject.id`, as Nuts nodes do; that it is theirs
+is for the caller to check.
 
-Source: interface specification of Dezi, 0.7; both forms in use are read, data model 1.1 and 2.0.
+Source: interface specification of Dezi, 0.7; both forms in use are read, data model 1.1 and 2.0, of which the second
+has no id of its own.
 """
 
 from __future__ import annotations
@@ -83,10 +85,11 @@ def _compare(credential: Credential, claims: Mapping[str, Any], begin: float, en
         worker = worker[0]
     if not isinstance(worker, Mapping):
         raise _differs("credentialSubject.employee", "an object")
-    _same(document, {"id": "jti", "issuer": "iss"}, claims, "")
+    named = {"issuer": "iss", **({"id": "jti"} if "id" in document else {})}
+    _same(document, named, claims, "")
     _same(subject, _SUBJECT, claims, "credentialSubject.")
     _same(worker, _WORKER, claims, "credentialSubject.employee.")
-    _known(subject, {*_SUBJECT, "employee"}, _SUBJECT_TYPES, "credentialSubject")
+    _known(subject, {*_SUBJECT, "employee", "id"}, _SUBJECT_TYPES, "credentialSubject")
     _known(worker, set(_WORKER), _WORKER_TYPES, "credentialSubject.employee")
     first = items(document.get("@context"))[0] == CONTEXT_V1
     starts, ends = ("issuanceDate", "expirationDate") if first else ("validFrom", "validUntil")

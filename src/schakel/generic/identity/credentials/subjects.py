@@ -15,6 +15,7 @@ from schakel.kernel.values import URA_SYSTEM, UZI_SYSTEM, Ura
 
 LOW = "http://eidas.europa.eu/LoA/low"
 _PROFESSIONAL = "Z"
+_DELEGATING = ("delegatedBy", "issuedBy")
 
 
 def of_certificate(subject: Mapping[str, Any], did: DidX509, verified: Verified) -> Proof:
@@ -115,17 +116,23 @@ def of_issuer(subject: Mapping[str, Any]) -> Proof:
 
 
 def check_delegated_by(subject: Mapping[str, Any], ura: str) -> None:
-    """Refuses a ServiceProviderDelegationCredential unless the organisation `ura` is the one that delegates."""
+    """Refuses a ServiceProviderDelegationCredential unless the organisation `ura` is the one that delegates: in
+    `delegatedBy`, or in `issuedBy` as newer texts have it. Its identifier is the URA, one with its system, or a list
+    of one such."""
     delegation = subject.get("hasDelegation")
-    by = delegation.get("delegatedBy") if isinstance(delegation, Mapping) else None
-    identifier = by.get("identifier") if isinstance(by, Mapping) else None
-    if isinstance(identifier, Mapping) and identifier.get("system", URA_SYSTEM) == URA_SYSTEM:
-        identifier = identifier.get("value")
-    if not ura or identifier not in (ura, f"{URA_SYSTEM}|{ura}"):
-        raise _wrong(
-            "credentialSubject.hasDelegation.delegatedBy.identifier",
-            "is not the URA of the organisation on whose behalf is asked",
-        )
+    named = delegation if isinstance(delegation, Mapping) else {}
+    for place in [one for one in _DELEGATING if one in named] or _DELEGATING[:1]:
+        by = named.get(place)
+        identifier = by.get("identifier") if isinstance(by, Mapping) else None
+        if isinstance(identifier, list) and len(identifier) == 1:
+            identifier = identifier[0]
+        if isinstance(identifier, Mapping) and identifier.get("system", URA_SYSTEM) == URA_SYSTEM:
+            identifier = identifier.get("value")
+        if not ura or identifier not in (ura, f"{URA_SYSTEM}|{ura}"):
+            raise _wrong(
+                f"credentialSubject.hasDelegation.{place}.identifier",
+                "is not the URA of the organisation on whose behalf is asked",
+            )
 
 
 def _organisation(ura: str, names: Sequence[str]) -> Proof:

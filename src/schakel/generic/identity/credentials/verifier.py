@@ -127,6 +127,8 @@ class CredentialVerifier:
                 code="dezi-off",
                 expression="type",
             )
+        if "id" in credential.subject:
+            _check_holder(credential, by)
         return await dezi_user.check(credential, self.professionals, moment)
 
     async def _issued(

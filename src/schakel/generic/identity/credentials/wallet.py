@@ -1,6 +1,7 @@
 """The holder's side: an organisation's own credentials, and the presentations it makes of them.
 
 `iss` is always written and lists are always lists, as some peers refuse what others leave out (nuts-node 3958, 4197).
+Paths of a submission are into the presentation itself: a Nuts node can follow no others.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from schakel.generic.identity.credentials.verifier import SERVICE_DELEGATION
 from schakel.generic.identity.model import User
 from schakel.kernel import clock
 from schakel.kernel.outcomes import Invalid
+from schakel.kernel.values import URA_SYSTEM
 
 _ANY_AUTHORITY = ("0.*", "1.*", "2.*")
 _NUTS_CONTEXT = "https://nuts.nl/credentials/v1"
@@ -67,6 +69,7 @@ class Wallet:
         """A ServiceProviderDelegationCredential: this organisation, with that URA, lets the service provider with the
         DID `to` ask in its name, for so many seconds from now."""
         moment = int(clock.now().timestamp())
+        delegation = {"delegatedBy": {"identifier": [{"system": URA_SYSTEM, "value": ura}]}}
         claims = {
             "iss": self.did,
             "sub": to,
@@ -76,7 +79,7 @@ class Wallet:
             "vc": {
                 "@context": [CONTEXT_V1],
                 "type": [BASE_TYPE, SERVICE_DELEGATION],
-                "credentialSubject": [{"id": to, "hasDelegation": {"delegatedBy": {"identifier": ura}}}],
+                "credentialSubject": [{"id": to, "hasDelegation": delegation}],
             },
         }
         return jwt.encode(self._header(), claims, self._key, ["ES256"])
@@ -101,9 +104,8 @@ class Wallet:
             raw, one = _chosen(descriptor, held)
             if raw not in chosen:
                 chosen.append(raw)
-            place = f"$.vp.verifiableCredential[{chosen.index(raw)}]"
-            nested = {"id": descriptor.id, "format": one.format, "path": place}
-            mapped.append({"id": descriptor.id, "format": "jwt_vp", "path": "$", "path_nested": nested})
+            place = f"$.verifiableCredential[{chosen.index(raw)}]"
+            mapped.append({"id": descriptor.id, "format": one.format, "path": place})
         moment = int(clock.now().timestamp())
         claims = {
             "iss": self.did,
@@ -208,8 +210,9 @@ def make_x509_credential(
     return jwt.encode(header, claims, _signing(key), registry=RULES)
 
 
-def dezi_credential(statement: str) -> dict[str, Any]:
-    """A DeziUserCredential around a statement of Dezi (verklaring), in the form of data model 1.1.
+def dezi_credential(statement: str, holder: str) -> dict[str, Any]:
+    """A DeziUserCredential around a statement of Dezi (verklaring), in the form of data model 1.1, for a presentation
+    of `holder` (a DID): Nuts nodes take only what has the presenter as its subject.
 
     Nothing is verified here: who receives it does. Raises `Refused` for what is not a JWT.
     """
@@ -226,6 +229,7 @@ def dezi_credential(statement: str) -> dict[str, Any]:
         "credentialSubject": [
             {
                 "@type": "DeziIDTokenSubject",
+                "id": holder,
                 "identifier": claims.get("abonnee_nummer"),
                 "name": claims.get("abonnee_naam"),
                 "employee": {

@@ -10,6 +10,10 @@ from schakel.generic.identity.tokens.rows import Told
 
 _PRESENTATIONS = ["ES256"]
 _CREDENTIALS = ["ES256", "RS256", "PS256"]
+_DID_METHODS = ["web", "x509"]
+"""Of who presents (web), and of who issues: an organisation's own credential is of a certificate (x509). A Nuts node
+presents only from identities, and only credentials of issuers, whose method stands here."""
+
 _FORMATS = {
     name: {"alg_values_supported": algorithms}
     for name, algorithms in (
@@ -35,7 +39,8 @@ def metadata(
     got it, `resources` are the addresses that tokens open (RFC 9728, section 4). The addresses of the listener that
     asks for certificates are added by who knows them.
 
-    `vp_formats` is the name that running nodes use, `vp_formats_supported` the one of OpenID4VP.
+    `vp_formats` is the name that running nodes use, `vp_formats_supported` the one of OpenID4VP;
+    `did_methods_supported` is theirs alone.
     """
     told: dict[str, Any] = {
         "issuer": issuer,
@@ -51,6 +56,7 @@ def metadata(
     if presentations:
         told["presentation_definition_endpoint"] = f"{issuer}/oauth2/presentation_definition"
         told["vp_formats"] = told["vp_formats_supported"] = _FORMATS
+        told["did_methods_supported"] = _DID_METHODS
     if resources:
         told["protected_resources"] = list(resources)
     if dpop:
