@@ -53,7 +53,15 @@ async def rows(node: RunningNode) -> dict[str, int]:
     """The number of rows in every table but the log and what tokens leave."""
     names = await node.node.pool.fetch("SELECT relname FROM pg_stat_user_tables")
     counted = {}
-    kept = {"audit_event", "audit_seal", "audit_unsealed", "decision", "access_token", "used_id", "token_patient"}
+    kept = {
+        "audit_event",
+        "audit_seal",
+        "audit_unsealed",
+        "decision",
+        "access_token",
+        "used_id",
+        "token_patient",
+    }
     for name in {str(row["relname"]) for row in names} - kept:
         counted[name] = await node.node.pool.fetchval(f"SELECT count(*) FROM {name}")
     return counted
