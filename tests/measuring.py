@@ -65,12 +65,13 @@ async def measured(check: str, defaults: Mapping[str, Any] | None = None, **orga
     """What the check finds at an organisation of which this is known.
 
     Beside it there is one that answers, so that silence is that of the organisation alone."""
+    ura = organisation.get("ura", URA)
     async with saying() as other:
         other.says("/fhir/metadata", capabilities("r4"))
         beside = {"ura": "90000999", "fhir": {"r4": f"{other.url}/fhir"}, "issuer": other.url}
         both = region(organisation, beside, defaults=defaults)
         run = told(await measure(both, roadmap(), only=(check, "fhir-metadata")))
-    [found] = [one.finding for one in run.measured if one.ura == URA and one.finding.check == check]
+    [found] = [one.finding for one in run.measured if one.ura == ura and one.finding.check == check]
     return found
 
 

@@ -3,6 +3,7 @@ organisation decided about acute care and emergencies."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -162,14 +163,19 @@ async def reviewed(
 ) -> AsyncIterator[None]:
     """Writes down which emergencies have gone past their term without a second look, until the end of the block."""
 
-    async def turn() -> bool:
-        for one in organisations:
-            telling = partial(_tell_overdue, one, logs[one.slug])
-            if cases := await offices[one.slug].emergencies.find_overdue(telling):
-                _log.warning("break-glass-overdue", organisation=one.slug, cases=cases)
-        return False
+    async def turn(one: Organisation) -> bool:
+        telling = partial(_tell_overdue, one, logs[one.slug])
+        if cases := await offices[one.slug].emergencies.find_overdue(telling):
+            _log.warning("break-glass-overdue", organisation=one.slug, cases=cases)
+        return cases > 0
 
-    async with beside(repeated(turn, _LOOK_SECONDS, _log, "break-glass-not-reviewed")):
+    async def work() -> None:
+        turns = (partial(turn, one) for one in organisations)
+        await asyncio.gather(
+            *(repeated(step, _LOOK_SECONDS, _log, "break-glass-not-reviewed") for step in turns)
+        )
+
+    async with beside(work()):
         yield
 
 

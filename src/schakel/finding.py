@@ -89,7 +89,9 @@ async def found(
     """What the settings say of finding others. Raises `Invalid` for an organisation that stands there twice."""
     tenant = await tenant_of(pool, "", "", "Query directory", DIRECTORY)
     given = settings.addressing
-    rules = DirectoryRules(given.authority, timedelta(hours=given.stale_hours))
+    rules = DirectoryRules(
+        given.authority, timedelta(hours=given.stale_hours), received=given.update_client.writes
+    )
     query = QueryDirectory(pool, tenant, rules)
     bases = tuple(f"{settings.internal_url}/{one.slug}{DIRECTORY}/fhir/r4" for one in settings.organisations)
     store = Store(pool, tenant, rids, bases, limits, ParameterSets(tenant, ParameterRules(most=0), bases))

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from tests.addressing import Directory, organisation
+from tests.directories import telling_node
 from tests.measuring import Peer, saying, silent
 from tests.nodes import MakeDatabase, RunningNode, running_node
 
 from schakel.facilities import Facility, FacilityAway, FacilityRules, life
+from schakel.generic.addressing.receiving import UPDATE_CLIENT
 from schakel.kernel.clock import instant, now
 
 RULES = FacilityRules(timeout=20, failures=2, pause=3600)
@@ -117,6 +119,23 @@ async def test_a_node_tells_of_the_directories_of_its_settings_and_of_those_that
         await pool.execute("UPDATE directory_resource SET ura = $1", node["a"].ura)
         failing = {"id": "root 90000002", "answers": False, "away": "too slow", "answered": instant(moment)}
         assert (await told(node))["addressing"] == [lrza, new, failing]
+
+
+@pytest.mark.parametrize("writes", [True, False])
+async def test_what_the_update_client_once_wrote_says_nothing_of_others_when_it_may_not_write_any_more(
+    make_database: MakeDatabase, writes: bool
+) -> None:
+    async with telling_node(make_database, {}, {"access": "open", "writes": writes}) as node:
+        directory, moment = await Directory.new(node.node.pool), now() - timedelta(days=2)
+        await directory.in_step({"lrza": moment, UPDATE_CLIENT: moment})
+        pool = node.node.pool
+        await pool.execute("UPDATE directory_source SET kind = 'received' WHERE name = $1", UPDATE_CLIENT)
+        names = {one["id"] for one in (await told(node))["addressing"]}
+        assert names == ({"lrza", UPDATE_CLIENT} if writes else {"lrza"})
+        # What it wrote of this organisation is used, so how old that is counts.
+        await directory.put(organisation("a", node["a"].ura), source=UPDATE_CLIENT)
+        await pool.execute("UPDATE directory_resource SET ura = $1", node["a"].ura)
+        assert {one["id"] for one in (await told(node))["addressing"]} == {"lrza", UPDATE_CLIENT}
 
 
 async def test_only_the_own_key_opens_it(make_database: MakeDatabase) -> None:

@@ -296,9 +296,13 @@ def asked(by: str, status: str = "answered", reason: str = "") -> dict[str, str]
     return {"by": by, "status": status, "reason": reason}
 
 
-def holder(status: str, *requests: str, **more: Any) -> dict[str, Any]:
-    """A holder, and how each of its requests ended."""
-    return {"ura": "90000002", "status": status, "requests": [{"status": one} for one in requests], **more}
+def holder(status: str, *requests: str, cause: str | None = None) -> dict[str, Any]:
+    """A holder, how each of its requests ended, and why those that are not complete did (unsaid by an older node)."""
+    made = [
+        {"status": one, **({} if cause is None else {"cause": "" if one == "complete" else cause})}
+        for one in requests
+    ]
+    return {"ura": "90000002", "status": status, "requests": made}
 
 
 WHOLE, LATE = holder("complete", "complete", "complete"), holder("late", "late", "late")
@@ -336,30 +340,78 @@ REFUSED = holder("refused", "refused", "refused")
             "90000002 (incomplete)",
             id="silent-on-one",
         ),
-        pytest.param("refused", [], [REFUSED], "fails", "90000002 (refused)", id="refused"),
+        pytest.param("refused", [], [REFUSED], "fails", "90000002 (refuses)", id="refused"),
         pytest.param(
             "incomplete",
             [asked("nvi", "failed", "slow")],
             [LATE, {**REFUSED, "ura": "90000003"}],
             "fails",
-            "not complete: 90000003 (refused).",
+            "not complete: 90000003 (refuses).",
             id="refused-beside-silence",
         ),
         pytest.param(
             "incomplete",
             [],
-            [holder("incomplete", "complete", "incomplete")],
+            [holder("incomplete", "complete", "incomplete", cause="short")],
             "fails",
-            "90000002 (incomplete)",
+            "90000002 (gave a part)",
             id="short",
         ),
         pytest.param(
             "incomplete",
             [],
-            [holder("incomplete", "complete", "failed", missing=["Labuitslag"])],
-            "fails",
+            [holder("incomplete", "complete", "incomplete", cause="no-answer")],
+            "unknown",
             "90000002 (incomplete)",
+            id="silent-halfway",
+        ),
+        pytest.param(
+            "incomplete",
+            [],
+            [holder("incomplete", "complete", "incomplete", cause="refused")],
+            "fails",
+            "90000002 (refuses)",
+            id="refused-halfway",
+        ),
+        pytest.param(
+            "incomplete",
+            [],
+            [holder("incomplete", "complete", "incomplete")],
+            "unknown",
+            "90000002 (incomplete)",
+            id="an-older-node-does-not-say-why",
+        ),
+        pytest.param(
+            "incomplete",
+            [],
+            [holder("incomplete", "complete", "failed", cause="not-addressable")],
+            "fails",
+            "90000002 (not asked: the directory does not say where",
             id="no-endpoint-for-a-part",
+        ),
+        pytest.param(
+            "failed",
+            [],
+            [holder("failed", "failed", cause="not-addressable")],
+            "fails",
+            "90000002 (not asked: the directory does not say where",
+            id="no-endpoint-at-all",
+        ),
+        pytest.param(
+            "failed",
+            [],
+            [holder("failed", "failed", cause="not-provable")],
+            "fails",
+            "90000002 (not asked: who asks cannot show",
+            id="no-credential",
+        ),
+        pytest.param(
+            "failed",
+            [],
+            [holder("failed", "failed", cause="no-answer")],
+            "unknown",
+            "90000002 (failed)",
+            id="no-answer",
         ),
     ],
 )
@@ -370,9 +422,25 @@ async def test_only_who_refuses_or_answers_short_makes_an_exchange_fail(
     async with saying() as peer:
         body = {"id": "x", "status": status, "localised": localised, "holders": holders}
         peer.says("/a/exchanges/bgz", body)
+        peer.says("/a/facilities", {"addressing": []})
         given: dict[str, Any] = {"internal": f"{peer.url}/a", "internal_key": "k"}
         found = await measured("exchange-bgz", **given, exchange={"patient": BSN, "user": user})
     assert (found.verdict, said in found.reason.en) == (verdict, True), found
+
+
+@pytest.mark.parametrize(("cause", "verdict"), [("not-addressable", "unknown"), ("not-provable", "fails")])
+async def test_what_a_directory_that_is_away_does_not_tell_is_not_held_against_who_asks(
+    cause: str, verdict: str
+) -> None:
+    user = {"id": DOCTOR.id, "name": DOCTOR.name, "role": DOCTOR.role}
+    away = {"id": "lrza", "answers": False, "away": "not reachable", "answered": None}
+    async with saying() as peer:
+        told = holder("failed", "failed", cause=cause)
+        peer.says("/a/exchanges/bgz", {"id": "x", "status": "failed", "localised": [], "holders": [told]})
+        peer.says("/a/facilities", {"addressing": [away]})
+        given: dict[str, Any] = {"internal": f"{peer.url}/a", "internal_key": "k"}
+        found = await measured("exchange-bgz", **given, exchange={"patient": BSN, "user": user})
+    assert (found.verdict, "the directory lrza" in found.reason.en) == (verdict, verdict == "unknown"), found
 
 
 # -- facilities that are away --------------------------------------------------------------------------------

@@ -17,9 +17,11 @@ from tests.medmij import Network, medmij_node
 from tests.nodes import MakeDatabase, running_node
 
 from schakel.kernel.clock import instant, now
+from schakel.kernel.values import URA_SYSTEM
 from schakel.roadmap.evidence import Finding
 
 URA = "90000001"
+AGB = "http://fhir.nl/fhir/NamingSystem/agb-z"
 
 
 @pytest.fixture
@@ -62,6 +64,7 @@ def listed(peer: Peer, *entries: dict[str, Any], **ends: Any) -> None:
 ENTRY = {
     "resourceType": "Organization",
     "id": "o",
+    "identifier": [{"system": URA_SYSTEM, "value": URA}],
     "active": True,
     "type": [{"coding": [{"code": "V6"}]}],
     "endpoint": [{"reference": "Endpoint/e"}],
@@ -85,6 +88,8 @@ async def test_an_organisation_that_stands_once_with_a_type_and_an_address_holds
     [
         ([], {}, "not in the directory"),
         ([ENTRY, {**ENTRY, "id": "other"}], {}, "2 times"),
+        ([{**ENTRY, "identifier": [{"system": AGB, "value": URA}]}], {}, "not in the directory"),
+        ([{**ENTRY, "identifier": [{"system": URA_SYSTEM, "value": "1"}]}], {}, "not in the directory"),
         ([{**ENTRY, "active": False}], {}, "not in the directory"),
         ([{**ENTRY, "type": []}], {}, "no type of organisation"),
         ([{**ENTRY, "endpoint": []}], {}, "no address that is in use"),
@@ -97,6 +102,39 @@ async def test_an_entry_with_one_fault_fails_with_exactly_that(
     listed(peer, *entries, **ends)
     found = await found_in(peer)
     assert (found.verdict, said in found.reason.en) == ("fails", True), found
+
+
+async def test_results_that_go_on_are_not_counted(peer: Peer) -> None:
+    link = [{"relation": "next", "url": f"{peer.url}/fhir?page=2"}]
+    peer.says("/fhir/Organization", {"resourceType": "Bundle", "entry": [{"resource": ENTRY}], "link": link})
+    found = await found_in(peer)
+    assert (found.verdict, "more search results" in found.reason.en) == ("unknown", True), found
+
+
+@pytest.mark.parametrize(
+    ("written", "finds"),
+    [
+        pytest.param([(URA_SYSTEM, "659")], "holds", id="without-zeros"),
+        pytest.param([(URA_SYSTEM.upper(), "0000659")], "holds", id="system-in-capitals"),
+        pytest.param([(URA_SYSTEM, "00000659"), (URA_SYSTEM, "659")], "fails", id="twice"),
+        pytest.param([(AGB, "659")], "fails", id="other-number"),
+    ],
+)
+async def test_an_entry_counts_however_its_number_is_written_as_it_does_for_the_node(
+    make_database: MakeDatabase, peer: Peer, written: list[tuple[str, str]], finds: str
+) -> None:
+    async with running_node(make_database, ("a",), trust={"http_on_loopback": True}) as node:
+        a, directory = node["a"], await Directory.new(node.node.pool)
+        for place, (system, value) in enumerate(written):
+            number = [{"system": system, "value": value}]
+            entry = {**organisation(f"o{place}", "", ["bgz"]), "identifier": number}
+            await directory.put(entry, endpoint("bgz", BGZ, address=f"{peer.url}/fhir"))
+        given = internal(a, directory=f"{a.internal_root}/a/directory/fhir/r4")
+        found = await measured("directory-entry", **{**given, "ura": "00000659"})
+        asked = {"ura": "659", "exchange": "bgz"}
+        address = await a.internal.get(f"{a.internal_root}/a/directory/address", params=asked)
+    assert found.verdict == finds, found
+    assert (address.status_code == 200) == (finds == "holds"), address.text
 
 
 async def test_an_address_that_is_silent_or_inside_is_not_judged(peer: Peer) -> None:

@@ -3,6 +3,7 @@ has no endpoint is ever taken for complete."""
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -91,13 +92,12 @@ async def test_an_endpoint_for_one_category_is_asked_for_that_alone_and_the_othe
         name = categories()[request["number"]]
         expected = f"not asked: the directory has no endpoint of this holder for {name}"
         assert request["reason"] == ("" if name == category else expected)
-    # Beside its own it is asked who the patient is there, once; what that brings is not passed on.
+    # Beside its own it is asked who the patient is there, once; that is passed on with what refers to it alone.
     searches = {requests_for(BSN)[number - 1].partition("?")[0] for number in own} | {"Patient"}
     assert {query.partition("?")[0] for query in holder.asked["one"]} == searches
     assert len(holder.asked["one"]) == len(own) + (category != "Patient")
-    kind = category if category in ("Patient", "Condition") else ""
-    identity = {"Patient": "at-one", "Condition": "c-one"}.get(kind)
-    assert brought(whole) == ({f"{holder.base('one')}/{kind}/{identity}"} if kind else set())
+    there = {"Patient": ["Patient/at-one"], "Condition": ["Patient/at-one", "Condition/c-one"]}
+    assert brought(whole) == {f"{holder.base('one')}/{one}" for one in there.get(category, ())}
 
 
 async def test_the_steps_tell_what_was_not_asked_as_well(
@@ -125,11 +125,34 @@ async def test_endpoints_that_have_all_of_it_together_are_each_asked_for_their_p
     assert sorted(holder.tokens) == sorted(holder.resources)
     assert brought(whole) == {
         f"{holder.base('one')}/Patient/at-one",
+        f"{holder.base('two')}/Patient/at-two",
         f"{holder.base('two')}/Condition/c-two",
     }
+    # To ask who the patient is there was no request of the exchange.
+    assert "at-two" not in orjson.dumps(whole["sections"]).decode()
+
+
+async def test_the_log_says_of_each_address_what_came_from_there(
+    node: RunningNode, directory: Directory, holder: Spread
+) -> None:
+    await holder.enter(directory, one=["Patient"], two=["Condition"], three=["Alert"])
+    holder.mute = {"three"}
+    whole, _ = await fetched(node)
     log = f"{node['b'].internal_root}/b/log/fhir/r4/AuditEvent"
     answer = await node["b"].internal.get(log, params={"entity:identifier": whole["id"]})
-    assert all(holder.base(name) in answer.text for name in ("one", "two"))
+    told = {}
+    for event in (entry["resource"] for entry in answer.json()["entry"]):
+        [address] = (
+            agent["network"]["address"] for agent in event["agent"] if URA in orjson.dumps(agent).decode()
+        )
+        what = (entity.get("what", {}).get("reference", "") for entity in event["entity"])
+        [query] = (b64decode(entity["query"]).decode() for entity in event["entity"] if "query" in entity)
+        told[address] = (event["outcome"], query, {one for one in what if "/at-" in one or "/c-" in one})
+    assert told == {
+        holder.base("one"): ("0", "fetch BgZ; Patient", {"Patient/at-one"}),
+        holder.base("two"): ("0", "fetch BgZ; Condition", {"Patient/at-two", "Condition/c-two"}),
+        holder.base("three"): ("4", "fetch BgZ; Alert", set()),
+    }
 
 
 async def test_one_address_with_an_endpoint_for_each_category_is_for_the_whole(
@@ -191,5 +214,7 @@ async def test_what_refers_to_the_patient_at_another_base_of_the_holder_is_about
     await holder.enter(directory, one=ALL - {"Condition"}, two=["Condition"])
     holder.subject["two"] = f"{holder.base('one')}/Patient/{subject}"
     whole, report = await fetched(node)
-    assert (f"{holder.base('two')}/Condition/c-two" in brought(whole)) is passed
+    assert brought(whole) == {f"{holder.base('one')}/Patient/at-one"} | (
+        {f"{holder.base('two')}/Condition/c-two"} if passed else set()
+    )
     assert (report["requests"][6]["entries"], report["requests"][6]["dropped"]) == (passed, not passed)

@@ -287,6 +287,10 @@ async def test_an_early_refusal_is_the_same_whoever_is_known_here(door: Door, ca
         f"patient.identifier={BSN}",
         f"patient.identifier=urn:oid:1.2.3|{BSN}",
         f"{named(BSN)}0",
+        f"{named(BSN)}&identifier={OTHER}",
+        f"{named(BSN)}&subject=Patient/{OTHER}",
+        f"{named(BSN)},{OTHER}",
+        f"identifier={BSN_SYSTEM}/|{OTHER}&{named(BSN)}",
         "code=%",
     ],
     ids=[
@@ -296,6 +300,10 @@ async def test_an_early_refusal_is_the_same_whoever_is_known_here(door: Door, ca
         "no system",
         "another system",
         "ten digits",
+        "another without a system",
+        "another as an id",
+        "another after a comma",
+        "another under what is nearly the system",
         "broken",
     ],
 )

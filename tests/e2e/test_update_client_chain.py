@@ -355,3 +355,137 @@ async def test_a_transaction_that_names_it_twice_changes_nothing(there: RunningN
         answer = await client.post("", json=bundle(*twice))
         assert answer.status_code == 400
         assert (await client.get(f"/Organization/{long}")).status_code == 404
+
+
+# -- searches by an id that is too long ------------------------------------------------------------------------------
+
+CARE, DOOR, SERVICE = f"{UUID}-{'e' * 40}", f"{UUID}-{'f' * 40}", f"{UUID}-{'1' * 40}"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def searchable(cluster: EmbeddedServer) -> AsyncIterator[RunningNode]:
+    """A query directory with three resources under long ids that refer to one another, and others beside them."""
+    of = {"reference": f"Organization/{CARE}"}
+    one = {
+        "identifier": [{"system": "urn:example", "value": CARE}],
+        "endpoint": [{"reference": f"Endpoint/{DOOR}"}],
+    }
+    at = {"status": "active", "address": "https://there.example/fhir"}
+    async with databases(cluster, "update_client_searches") as make, telling_node(make) as running:
+        async with update_client(query_base(running)) as client:
+            written = bundle(
+                put("Endpoint", DOOR, managingOrganization=of, **at),
+                put("Organization", CARE, name="Long", **one),
+                put("HealthcareService", SERVICE, providedBy=of),
+                put("Endpoint", "other-door", managingOrganization={"reference": "Organization/other"}, **at),
+                put("Organization", "other", name="Other", endpoint=[{"reference": "Endpoint/other-door"}]),
+                put("HealthcareService", "other-service", providedBy={"reference": "Organization/other"}),
+            )
+            answer = await client.post("", json=written)
+            assert answer.status_code == 200, answer.text
+        yield running
+
+
+SEARCHES = [
+    pytest.param("Organization", "_id={care}", {CARE}, id="id"),
+    pytest.param("Organization", "_id=other,{care}", {CARE, "other"}, id="id-in-a-list"),
+    pytest.param("Organization", "_id:not={care}", {"other"}, id="id-not"),
+    pytest.param("Organization", "_id={encoded}", {CARE}, id="id-encoded"),
+    pytest.param("Endpoint", "organization=Organization/{care}", {DOOR}, id="reference"),
+    pytest.param("Endpoint", "organization=Organization%2F{care}", {DOOR}, id="reference-encoded"),
+    pytest.param(
+        "Endpoint", "organization={base}/Organization/{care}", {DOOR}, id="reference-below-the-base"
+    ),
+    pytest.param("Endpoint", "organization={care}", {DOOR}, id="reference-without-type"),
+    pytest.param("Endpoint", "organization:Organization={care}", {DOOR}, id="reference-with-type-beside"),
+    pytest.param(
+        "Endpoint",
+        "status=active&organization=Organization/other,Organization/{care}",
+        {DOOR, "other-door"},
+        id="references-in-a-list",
+    ),
+    pytest.param("HealthcareService", "organization._id={care}", {SERVICE}, id="chain-to-an-id"),
+    pytest.param("HealthcareService", "organization.endpoint=Endpoint/{door}", {SERVICE}, id="chain"),
+    pytest.param("Organization", "_has:Endpoint:organization:_id={door}", {CARE}, id="reverse-chain"),
+    pytest.param(
+        "Organization",
+        "_has:HealthcareService:organization:organization={care}",
+        {CARE},
+        id="reverse-reference",
+    ),
+]
+"""Type and query, with the ids as they are named there, and the ids that are found."""
+
+
+@pytest.mark.parametrize("way", ["get", "form", "form-and-query", "batch", "batch-below-the-base"])
+@pytest.mark.parametrize("ids", ["long", "short"])
+@pytest.mark.parametrize(("kind", "query", "expected"), SEARCHES)
+async def test_a_search_by_either_id_finds_what_was_written_under_the_long_one(
+    searchable: RunningNode, kind: str, query: str, expected: set[str], ids: str, way: str
+) -> None:
+    base = query_base(searchable)
+    care, door = (CARE, DOOR) if ids == "long" else (short_id(CARE), short_id(DOOR))
+    query = query.format(
+        care=care, door=door, base=base, encoded=care.replace("-", "%2D").replace(".", "%2E")
+    )
+    async with update_client(base) as client:
+        found = await asked(client, base, way, kind, query)
+    assert {one["resource"]["id"] for one in found["entry"]} == expected
+
+
+async def asked(client: httpx.AsyncClient, base: str, way: str, kind: str, query: str) -> Any:
+    """The searchset for a query that is asked in one of the ways there are."""
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    match way:
+        case "get":
+            answer = await client.get(f"/{kind}?{query}")
+        case "form":
+            answer = await client.post(f"/{kind}/_search", content=query, headers=form)
+        case "form-and-query":
+            answer = await client.post(f"/{kind}/_search?{query}", content="_count=50", headers=form)
+        case _:
+            url = f"{base}/{kind}?{query}" if way == "batch-below-the-base" else f"{kind}?{query}"
+            answer = await client.post(
+                "", json=bundle({"request": {"method": "GET", "url": url}}, kind="batch")
+            )
+    assert answer.status_code == 200, answer.text
+    if not way.startswith("batch"):
+        return answer.json()
+    [entry] = answer.json()["entry"]
+    assert entry["response"]["status"] == "200", entry
+    return entry["resource"]
+
+
+@pytest.mark.parametrize("ids", ["long", "short"])
+@pytest.mark.parametrize("query", ["_id={},other", "_has:Endpoint:organization:organization={},other"])
+async def test_the_links_of_a_search_by_either_id_lead_on(
+    searchable: RunningNode, ids: str, query: str
+) -> None:
+    name = CARE if ids == "long" else short_id(CARE)
+    async with update_client(query_base(searchable)) as client:
+        first = (await client.get(f"/Organization?{query.format(name)}&_count=1")).json()
+        links = {one["relation"]: one["url"] for one in first["link"]}
+        again = (await client.get(links["self"])).json()
+        second = (await client.get(links["next"])).json()
+    pages = [[one["resource"]["id"] for one in page["entry"]] for page in (first, again, second)]
+    assert [len(page) for page in pages] == [1, 1, 1]
+    assert pages[0] == pages[1]
+    assert {*pages[0], *pages[2]} == {CARE, "other"}
+
+
+async def test_a_value_that_only_looks_like_such_an_id_is_searched_as_it_is(searchable: RunningNode) -> None:
+    async with update_client(query_base(searchable)) as client:
+        found = (await client.get(f"/Organization?identifier=urn:example|{CARE}")).json()
+        assert [one["resource"]["id"] for one in found["entry"]] == [CARE]
+        found = (await client.get(f"/Organization?identifier={CARE}&name=long")).json()
+        assert [one["resource"]["id"] for one in found["entry"]] == [CARE]
+
+
+@pytest.mark.parametrize("query", [f"_id={'x' * 257}", f"_id={CARE}%zz", f"_id={CARE}%FF"])
+async def test_a_search_that_cannot_be_read_is_refused_as_such(searchable: RunningNode, query: str) -> None:
+    async with update_client(query_base(searchable)) as client:
+        assert (await client.get(f"/Organization?{query}")).status_code == 400
+        get = {"request": {"method": "GET", "url": f"Organization?{query}"}}
+        answer = await client.post("", json=bundle(get, kind="batch"))
+    assert answer.status_code == 200
+    assert answer.json()["entry"][0]["response"]["status"] == "400"

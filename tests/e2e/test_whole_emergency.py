@@ -140,6 +140,12 @@ async def test_an_emergency_is_a_case_that_an_officer_judges_and_the_patient_rea
             while "niet op tijd gebeurd" not in await page(node, ALLOWS):  # noqa: ASYNC110 # no door tells when
                 await asyncio.sleep(0.05)
     assert kinds(await events(node, patient__identifier=ALLOWS)).count("break-glass-review") == 1
+    async with person(node, "a", ALLOWS) as patient:
+        read = await patient.client.get(
+            f"{node['a'].front_root}/a/log/fhir/r4/AuditEvent",
+            headers={"Authorization": f"Bearer {patient.token}"},
+        )
+    assert "was nog niet gecontroleerd" in read.text and "las gegevens 90000" not in read.text
 
     judgement = {"accepted": False, "by": "A. Bakker", "note": "not an emergency"}
     assert (await own(node, "POST", f"emergencies/{case['id']}", judgement))["accepted"] is False

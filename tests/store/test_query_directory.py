@@ -440,6 +440,30 @@ async def test_nothing_is_found_over_an_inactive_organisation_or_without_a_ura(d
         await directory.query.at("Endpoint/bgz", "bgz")
 
 
+@pytest.mark.parametrize("number", [{"value": "123456789"}, {"value": "six"}, {}])
+async def test_a_provider_with_a_number_that_cannot_be_read_is_not_taken_for_part_of_another(
+    directory: Directory, number: dict[str, str]
+) -> None:
+    above = {
+        "identifier": [{"system": URA_SYSTEM.upper(), **number}],
+        "partOf": {"reference": "Organization/hospital"},
+    }
+    await directory.put(
+        organisation("hospital", URA, ["bgz"]),
+        organisation("clinic", "", ["own"], **above),
+        service("echo", "clinic"),
+        endpoint("bgz"),
+        endpoint("own"),
+    )
+    for start in ("Organization/clinic", "HealthcareService/echo"):
+        with pytest.raises(NotFound) as caught:
+            await directory.query.at(start, "bgz")
+        assert caught.value.kind == "holder-unknown"
+    # Without that number it is a part of the hospital.
+    await directory.put(organisation("clinic", "", ["own"], "hospital"))
+    assert (await directory.query.at("HealthcareService/echo", "bgz")).ura == URA
+
+
 async def test_a_circle_of_parts_ends(directory: Directory) -> None:
     await directory.put(
         organisation("one", "", [], "two"),

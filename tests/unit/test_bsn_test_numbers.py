@@ -147,6 +147,8 @@ def test_the_index_is_one_of_those_facilities() -> None:
         ("https://10.0.0.7", False),
         ("https://prs", False),
         ("https://latest.healthcare.nl", False),
+        ("https://prs.health.dev", False),
+        ("https://prs.health.test", True),
         ("https://prs.healthcare.nl/test", False),
         ("https://test@prs.healthcare.nl", False),
     ],
@@ -160,6 +162,7 @@ def test_only_the_name_of_the_host_says_that_it_is_of_tests(address: str, tests:
     [
         ("999911120", "may be that of a person"),
         ("99994000", "nine digits"),
+        ("000000000", "not known"),
         ("99994000x", "nine digits"),
     ],
 )

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from schakel.generic.addressing.long_ids import (
     WRITTEN_ID,
     in_address,
+    in_query,
+    in_url,
     lengthened,
     long_in,
     short_id,
@@ -73,6 +75,46 @@ def test_every_address_that_names_it_names_the_short_one(long: str) -> None:
 def test_other_addresses_are_left(address: str) -> None:
     assert in_address(address) == address
     assert long_in(address) == ""
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "&&",
+        f"name={LONG}",
+        f"_id={'x' * 64}",
+        f"_id={'x' * 257}",
+        f"_id={LONG}%zz",
+        f"identifier=urn:x|{LONG}",
+        f"organization:identifier=urn:x|{LONG}",
+        f"organization:identifier={LONG}",
+        f"organization=https://elsewhere.example/fhir/Organization/{LONG}",
+        f"organization.name={LONG}",
+        f"_has={LONG}&_has:Endpoint:organization={LONG}",
+        "_include=Organization:endpoint&name=a+b%2c c",
+    ],
+)
+def test_what_names_no_resource_by_such_an_id_is_left_as_it_is_written(query: str) -> None:
+    assert in_query(query, "https://here.example/r4") == query
+
+
+@given(IDS)
+def test_the_address_of_a_request_names_the_short_one_in_path_and_query(long: str) -> None:
+    base, short = "https://here.example/r4", short_id(long)
+    for start in ("", "/", f"{base}/"):
+        asked = in_url(f"{start}Organization/{long}/_history?_count=2", base)
+        assert asked == f"{start}Organization/{short}/_history?_count=2"
+        searched = in_url(f"{start}Endpoint?name=a%20b&organization={base}/Organization/{long}", base)
+        assert searched == f"{start}Endpoint?name=a%20b&organization={base}/Organization/{short}"
+
+
+def test_the_query_of_a_link_stays_as_it_was_searched() -> None:
+    short = short_id(LONG)
+    link = {"relation": "self", "url": f"https://here.example/r4/Organization?identifier=urn:x|{short}"}
+    assert lengthened(link, {short: LONG}) == link
+    history = {"url": f"https://here.example/r4/Organization/{short}/_history?_count=1"}
+    assert lengthened(history, {short: LONG})["url"].endswith(f"/Organization/{LONG}/_history?_count=1")
 
 
 def organisation(**members: Any) -> dict[str, Any]:

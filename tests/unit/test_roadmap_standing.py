@@ -223,6 +223,44 @@ def test_what_was_measured_itself_stays_that_whatever_is_declared_about_the_rest
     assert in_part(word, said=declaration("S1", "not-done")).state == "fails"
 
 
+@pytest.mark.parametrize("seen_by", ["Bert", ""])
+@pytest.mark.parametrize("case", ONE_OFF)
+def test_what_was_declared_not_done_fails_whatever_the_checks_say(case: str, seen_by: str) -> None:
+    found, state = ONE_OFF[case]
+    no = declaration("S1", "not-done", seen_by=seen_by)
+    made = in_part(found, said=no)
+    assert made.state == "fails"
+    # A check that fails is the reason itself; otherwise it is the declaration.
+    assert made.reason == (in_part(found).reason if state == "fails" else in_part(said=no).reason)
+    assert step_standing(PART, {}, {"S1": no}, TERMS, MOMENT).reason == in_part(said=no).reason
+
+
+NO_PART = (evidence("tls", "not-applicable"), evidence("certificate", "not-applicable"))
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        pytest.param(None, "not-declared", id="none"),
+        pytest.param(declaration("S1"), "declared", id="done"),
+        pytest.param(declaration("S1", seen_by="", seen_at=None), "unconfirmed", id="unseen"),
+        pytest.param(declaration("S1", until=date(2026, 3, 4)), "stale", id="past"),
+        pytest.param(declaration("S1", "not-done"), "fails", id="not-done"),
+        pytest.param(declaration("S1", "not-applicable"), "not-applicable", id="not-applicable"),
+    ],
+)
+def test_a_step_of_which_the_part_that_checks_see_does_not_apply_stands_as_the_rest(
+    said: Declaration | None, state: State
+) -> None:
+    made = in_part(*NO_PART, said=said)
+    assert made.state == state
+    if state in ("not-declared", "unconfirmed"):
+        assert "contracts (en)" in made.reason.en and made.last_true is None
+    if state == "declared":
+        assert "tls not-applicable (en)" in made.reason.en and "plan.pdf" in made.reason.en
+        assert made.last_true == MOMENT - 4 * DAY
+
+
 # -- declarations ------------------------------------------------------------------------------------------------------
 
 
@@ -476,7 +514,8 @@ def test_nothing_is_proved_or_declared_without_fresh_evidence(
                 assert known.finding.verdict in ("holds", "not-applicable") and not known.own
                 assert moment < known.at + TERMS[known.finding.check]
                 assert known.finding.until is None or moment < known.finding.until
-            assert any(known.finding.verdict == "holds" for known in one.evidence)
+            if one.state == "proved":
+                assert any(known.finding.verdict == "holds" for known in one.evidence)
         if one.state == "declared":
             assert one.declaration is not None and (not one.step.checks or one.step.unseen is not None)
             assert one.declaration.seen_by == "Bert" and one.declaration.claim == "done"

@@ -164,6 +164,9 @@ class Settings(BaseSettings):
                     "medmij.lists": medmij.lists,
                     "medmij.broker.issuer": medmij.broker.issuer if medmij.broker else None,
                     "addressing.publication.base": self.addressing.publication.base,
+                    "prs.oauth.endpoint": self.prs.oauth.endpoint if self.prs.oauth else None,
+                    "nvi.oauth.endpoint": self.nvi.oauth.endpoint if self.nvi.oauth else None,
+                    **{f"addressing.sources ({one.name})": one.base for one in self.addressing.sources},
                 }
             )
         return self

@@ -31,11 +31,16 @@ WORDS = frozenset(
 )
 """What the name of a host says that is not of production: a part of it between dots, or of that between '-' or '_'."""
 
+_RESERVED = frozenset({"example", "localhost", "test"})
+"""The last parts of names that are nobody's (RFC 2606); any other last part says nothing of what a host is for."""
+
 
 def _number(value: str) -> str:
     """Nine digits that do not pass the 11-proef, so that no number of a person ever is among the test numbers."""
     if not re.fullmatch(r"[0-9]{9}", value):
         raise ValueError("a test number has nine digits")
+    if value == "000000000":
+        raise ValueError("nine times 0 stands for a number that is not known, of many people at once")
     if Bsn.passes(value):
         raise ValueError(
             "this number passes the 11-proef: it is taken as it is, and may be that of a person, so it does not belong "
@@ -53,7 +58,8 @@ def of_tests(address: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:
-        return not WORDS.isdisjoint(re.split(r"[._-]", host))
+        name, _, last = host.rpartition(".")
+        return last in _RESERVED or not WORDS.isdisjoint(re.split(r"[._-]", name or last))
 
 
 def refuse_outside_tests(facilities: Mapping[str, str | None]) -> None:

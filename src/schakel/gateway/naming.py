@@ -15,6 +15,7 @@ from schakel.server import Interaction, Request
 
 _SYSTEMS = (BSN_SYSTEM, BSN_OID)
 _NUMBER = re.compile(rf"(?:{'|'.join(map(re.escape, _SYSTEMS))})\|([0-9]{{9}})(?![0-9])")
+_NINE = re.compile(r"(?<![0-9])[0-9]{9}(?![0-9])")
 
 
 def parameters(request: Request) -> str:
@@ -27,15 +28,20 @@ def only_bsn(request: Request, judged: Interaction | None) -> str:
     """The one BSN that stands in the parameters of a request, in the search whose page it asks (`judged`), or in the
     Patients of the Bundle that it brings; '' when none or several do.
 
-    A number counts with its system only: nine digits that are something else may pass the 11-proef too.
+    A number counts with its system only: nine digits that are something else may pass the 11-proef too. But when any
+    others beside it may be a BSN, nobody is named: the request is logged as it was made, and would show one patient
+    the number of another.
     """
     texts = [unquote_plus(parameters(request))]
     if judged is not None and judged.query is not None:
         texts += [value for _, value in judged.query.raw]
     found = {number for text in texts for number in _NUMBER.findall(text)}
     found |= set(_of_patients(request.resource))
-    numbers = [number for number in found if Bsn.fits(number)]
-    return numbers[0] if len(numbers) == 1 else ""
+    numbers = {number for number in found if Bsn.fits(number)}
+    perhaps = {
+        number for text in (*texts, request.path) for number in _NINE.findall(text) if Bsn.fits(number)
+    }
+    return next(iter(numbers)) if len(numbers | perhaps) == 1 and numbers else ""
 
 
 def _of_patients(bundle: object) -> Iterator[str]:

@@ -84,3 +84,9 @@ class Ura(str):
                 f"not a URA: {value[:20]!r} is not a number of at most eight digits", code="ura-invalid"
             )
         return super().__new__(cls, value.zfill(8))
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """How it may be written: with the zeros before it, or without some or all of them."""
+        bare = self.lstrip("0") or self[-1]
+        return tuple(bare.zfill(length) for length in range(len(bare), len(self) + 1))

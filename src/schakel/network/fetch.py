@@ -18,14 +18,34 @@ from schakel.fhir import definitions
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
 from schakel.fhir.search import QueryParser, pairs_of
-from schakel.gateway.minimise import Dropped, Item, Subject, item, minimise
+from schakel.gateway.minimise import Dropped, Item, Subject, about, item, minimise
 from schakel.generic.addressing.model import Address
+from schakel.generic.identity.credentials import Refused
+from schakel.generic.identity.signer import NO_GRANT
 from schakel.kernel.outcomes import Invalid, Outcome
 from schakel.network.peers import Allowance, PeerLate, PeerRefused, Peers, same_base, searchset
 from schakel.network.proving import AccessToken
 
 Status = Literal["complete", "incomplete", "refused", "failed", "late"]
 """Complete; in part; refused by the holder; failed; or no end within the time that it had."""
+
+Cause = Literal["", "no-answer", "refused", "short", "not-addressable", "not-provable"]
+"""Why a request has no whole answer, '' when it has: no usable answer came (in time); the holder refused; it gave a
+part; nobody was asked, since the directory does not say (as one) where; or since we cannot prove who asks."""
+
+_NOT_ADDRESSABLE = frozenset(
+    {
+        "holder-unknown",
+        "no-endpoint",
+        "directory-conflict",
+        "no-issuer",
+        "peer-not-https",
+        "peer-address",
+        "peer-out-of-reach",
+        "peer-another",
+        "peer-resource",
+    }
+)
 
 MAX_PAGES = 200
 MAX_HOLDER_BYTES = 40_000_000
@@ -47,6 +67,7 @@ class RequestResult:
     dropped: tuple[Dropped, ...] = ()
     decision: str = ""
     reason: str = "not finished in time"
+    cause: Cause = "no-answer"
     items: list[Item] = field(default_factory=list)
     urls: dict[str, str] = field(default_factory=dict)
 
@@ -75,6 +96,7 @@ class RequestResult:
             "held_back": [{"resource": d.key, "reason": d.reason} for d in self.dropped],
             "decision": self.decision,
             "reason": self.reason,
+            "cause": "" if self.status == "complete" else self.cause,
         }
 
 
@@ -92,6 +114,21 @@ class HolderResult:
     answered: bool = False
 
 
+def cause_of(outcome: Outcome) -> Cause:
+    """Why there is no answer, by what was raised instead."""
+    match outcome:
+        case PeerRefused():
+            return "refused"
+        case PageTrouble():
+            return "short"
+        case Refused():
+            return "not-provable"
+        case _ if outcome.kind in _NOT_ADDRESSABLE:
+            return "not-addressable"
+        case _:
+            return "not-provable" if outcome.kind == NO_GRANT else "no-answer"
+
+
 def overall(statuses: Sequence[Status]) -> Status:
     """One status for several: the same when they agree, else incomplete."""
     return statuses[0] if len(set(statuses)) == 1 else "incomplete"
@@ -100,13 +137,22 @@ def overall(statuses: Sequence[Status]) -> Status:
 @dataclass(slots=True)
 class BaseResult:
     """What one FHIR base of a holder brought, per request, not yet checked (`release`). `whose` is a search for the
-    patient's own record there, for where none of the requests is one: it is only checked against."""
+    patient's own record there, for where none of the requests is one: it is checked against, and of what it brings
+    the record alone is passed on to which something that is passed on refers."""
 
     base: str
     requests: list[RequestResult]
     whose: RequestResult | None = None
     reason: str = ""
     answered: bool = False
+
+    @property
+    def lacking(self) -> Cause:
+        """Why the patient's own record did not come from here, when it did not."""
+        asked = [
+            one for one in (*self.requests, *([self.whose] if self.whose else ())) if one.type == "Patient"
+        ]
+        return next((one.cause for one in asked if one.status != "complete"), "short")
 
     def ids(self, patient: str) -> frozenset[str]:
         """The ids under which this base knows the patient."""
@@ -152,18 +198,29 @@ async def fetch_base(
 async def release(results: Sequence[BaseResult], version: Version, patient: str) -> dict[str, Resource]:
     """Checks and minimises what the bases of one holder brought; gives what is passed on, by address there."""
     ids = {result.base: result.ids(patient) for result in results}
+    addresses = frozenset(f"{base}/Patient/{one}" for base, known in ids.items() for one in known)
+    named: set[str] = set()
     for result in results:
         own = ids[result.base]
-        elsewhere = (f"{base}/Patient/{one}" for base, known in ids.items() for one in known)
-        subject = Subject(patient, own.union(elsewhere))
+        subject = Subject(patient, own | addresses)
         if sum(len(one.items) for one in result.requests) < _MANY:
-            _apply_rule(result.requests, version, subject, known=bool(own))
+            _apply_rule(result.requests, version, subject, lacking="" if own else result.lacking)
         else:
-            await asyncio.to_thread(_apply_rule, result.requests, version, subject, known=bool(own))
+            await asyncio.to_thread(
+                _apply_rule, result.requests, version, subject, lacking="" if own else result.lacking
+            )
+        whom = {one for request in result.requests for found in request.items for one in found.patients}
+        named |= {f"{result.base}/Patient/{one}" for one in whom & own} | (whom & addresses)
     released: dict[str, Resource] = {}
     for request in (one for result in results for one in result.requests):
         for found in request.items:
             released.setdefault(request.urls[found.key], found.resource)
+    for result in results:
+        subject = Subject(patient, ids[result.base] | addresses)
+        for found in result.whose.items if result.whose else ():
+            url = f"{result.base}/{found.key}"
+            if url in named and about(found, subject):
+                released.setdefault(url, found.resource)
     return released
 
 
@@ -221,9 +278,11 @@ async def _one(holder: _Holder, result: RequestResult, request_id: str) -> None:
     except PeerRefused as refused:
         result.decision = refused.decision or result.decision
         result.status, result.reason = ("incomplete" if result.items else "refused"), refused.message
+        result.cause = "refused"
     except Outcome as outcome:
         kind: Status = "late" if isinstance(outcome, PeerLate) else "failed"
         result.status, result.reason = ("incomplete" if result.items else kind), outcome.message
+        result.cause = cause_of(outcome)
     except asyncio.CancelledError:
         result.status = "incomplete" if result.items else "late"
         raise
@@ -255,9 +314,11 @@ def _read(body: bytes, version: Version, base: str, allowance: Allowance) -> _Pa
     return _Page(tuple(items), bundle.get("total"), next(following, ""))
 
 
-def _apply_rule(results: Sequence[RequestResult], version: Version, subject: Subject, *, known: bool) -> None:
-    """Minimises all requests at a base together: a Provenance may be about what another request brought. `known` is
-    whether the base gave the patient's own record."""
+def _apply_rule(
+    results: Sequence[RequestResult], version: Version, subject: Subject, *, lacking: Cause
+) -> None:
+    """Minimises all requests at a base together: a Provenance may be about what another request brought. `lacking` is
+    why the base did not give the patient's own record, '' when it did."""
     parser = QueryParser(definitions(version))
 
     def divided(result: RequestResult, elsewhere: set[str]) -> tuple[list[Item], tuple[Dropped, ...]]:
@@ -277,8 +338,8 @@ def _apply_rule(results: Sequence[RequestResult], version: Version, subject: Sub
         waiting = any(d.reason == "target-not-released" for d in dropped)
         result.items, result.dropped = divided(result, keys) if waiting else (items, dropped)
         result.entries = len(result.items)
-        if not known and result.dropped and result.status == "complete":
-            result.status = "incomplete"
+        if lacking and result.dropped and result.status == "complete":
+            result.status, result.cause = "incomplete", lacking
             result.reason = (
                 "the holder did not give the patient's own record, so nothing could be checked against it"
             )

@@ -28,9 +28,11 @@ from schakel.network.asking import TokenAsker
 from schakel.network.fetch import (
     MAX_HOLDER_BYTES,
     BaseResult,
+    Cause,
     HolderResult,
     RequestResult,
     Status,
+    cause_of,
     fetch_base,
     overall,
     release,
@@ -154,11 +156,11 @@ class Holders:
         except TimeoutError:
             return _nothing(question, ura, "late", "no address in time")
         except Outcome as outcome:
-            return _nothing(question, ura, "failed", outcome.message)
+            return _nothing(question, ura, "failed", outcome.message, cause=cause_of(outcome))
         parts = _parts(question, address)
         if not parts:
             reason = f"the directory has no {question.version.upper()} address of this holder"
-            return _nothing(question, ura, "failed", reason, address)
+            return _nothing(question, ura, "failed", reason, address, "not-addressable")
         allowance = Allowance(share)
         results = await asyncio.gather(
             *(self._part(question, address, part, until, allowance) for part in parts)
@@ -171,9 +173,9 @@ class Holders:
     ) -> BaseResult:
         """What one base brings, asked with a token for it, before `until`."""
 
-        def nothing(status: Status, reason: str, *, answered: bool = False) -> BaseResult:
-            requests = _requests(part.queries, status, reason)
-            return BaseResult(part.base, requests, reason=reason, answered=answered)
+        def nothing(status: Status, reason: str, cause: Cause = "no-answer") -> BaseResult:
+            requests = _requests(part.queries, status, reason, cause)
+            return BaseResult(part.base, requests, reason=reason, answered=cause == "refused")
 
         try:
             async with asyncio.timeout(until - time.monotonic()):
@@ -198,13 +200,13 @@ class Holders:
                 whose=part.whose,
             )
         except PeerRefused as refused:
-            return nothing("refused", refused.message, answered=True)
+            return nothing("refused", refused.message, "refused")
         except TimeoutError:
             return nothing("late", "no token in time")
         except PeerLate as late:
             return nothing("late", late.message)
         except Outcome as outcome:
-            return nothing("failed", outcome.message)
+            return nothing("failed", outcome.message, cause_of(outcome))
         except Exception as error:  # What one part answers spoils no other.
             return nothing("failed", _unreadable(error))
 
@@ -246,7 +248,7 @@ def _joined(
     for number, query in question.numbered.items():
         if number not in requests:
             reason = f"not asked: {_no_endpoint([question.categories.get(number, 'this request')])}"
-            requests[number] = RequestResult(number, query, "failed", reason=reason)
+            requests[number] = RequestResult(number, query, "failed", reason=reason, cause="not-addressable")
             status = "incomplete" if status == "complete" else status
     reasons = [result.reason for result in results if result.reason]
     if address.missing:
@@ -276,13 +278,19 @@ def _left_alone(question: Question, ura: str) -> HolderResult:
 
 
 def _nothing(
-    question: Question, ura: str, status: Status, reason: str, address: Address | None = None
+    question: Question,
+    ura: str,
+    status: Status,
+    reason: str,
+    address: Address | None = None,
+    cause: Cause = "no-answer",
 ) -> HolderResult:
-    return HolderResult(
-        ura, status, _requests(question.numbered, status, reason), reason=reason, address=address
-    )
+    requests = _requests(question.numbered, status, reason, cause)
+    return HolderResult(ura, status, requests, reason=reason, address=address)
 
 
-def _requests(queries: Mapping[int, str], status: Status, reason: str) -> list[RequestResult]:
+def _requests(queries: Mapping[int, str], status: Status, reason: str, cause: Cause) -> list[RequestResult]:
     """Requests, by number, of which nothing came."""
-    return [RequestResult(number, query, status, reason=reason) for number, query in queries.items()]
+    return [
+        RequestResult(number, query, status, reason=reason, cause=cause) for number, query in queries.items()
+    ]

@@ -194,7 +194,7 @@ def _readable(logged: Logged, masked: Callable[[str], str]) -> Resource:
     made = audit_event(replace(event, **texts, resources=resources), logged.recorded, logged.id)
     if event.patient:
         made["entity"][0]["what"]["identifier"] = {"system": BSN_SYSTEM, "_value": absent(None)}
-    return {**made, "text": {"status": "generated", "div": _narrative(made)}}
+    return {**made, "text": {"status": "generated", "div": _narrative(made, event)}}
 
 
 def _is_bare_bsn(text: str) -> bool:
@@ -202,11 +202,11 @@ def _is_bare_bsn(text: str) -> bool:
     return Bsn.fits(text)
 
 
-def _narrative(event: Resource) -> str:
+def _narrative(event: Resource, logged: Event) -> str:
     """One sentence in Dutch as XHTML."""
     moment = datetime.fromisoformat(event["recorded"]).astimezone(AMSTERDAM)
     why = next((_WHY[code] for code in _codes(event.get("purposeOfEvent", [])) if code in _WHY), "")
-    sentence = f"Op {moment:%d-%m-%Y} om {moment:%H:%M:%S} {_what(event)} {_who(event)}"
+    sentence = f"Op {moment:%d-%m-%Y} om {moment:%H:%M:%S} {_what(event, logged)} {_who(event)}"
     what = ", ".join(f"{number} {kind}" for kind, number in sorted(_kinds(event).items()))
     parts = [sentence, why, f"het ging om: {what}" if what else ""]
     if event.get("outcome") != "0":
@@ -214,7 +214,11 @@ def _narrative(event: Resource) -> str:
     return f'<div xmlns="http://www.w3.org/1999/xhtml">{escape("; ".join(p for p in parts if p))}.</div>'
 
 
-def _what(event: Resource) -> str:
+def _what(event: Resource, logged: Event) -> str:
+    if logged.subtype == REVIEW:
+        if logged.reason == OVERDUE:
+            return "was nog niet gecontroleerd, terwijl dat al had gemoeten: de noodtoegang van"
+        return "is gecontroleerd: de noodtoegang van"
     return _WHAT.get(str(event.get("action")), "gebruikte gegevens")
 
 

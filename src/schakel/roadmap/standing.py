@@ -101,7 +101,7 @@ def step_standing(
                 step, "stale", reasons.declaration_past(declaration), None, found, declaration
             )
     state, reason = _measured(step, found, terms, moment)
-    if step.unseen is not None and state in ("proved", "self-measured"):
+    if step.unseen is not None:
         state, reason = _with_rest(state, reason, step.unseen, declaration, moment)
     return StepStanding(step, state, reason, _last_true(step, found, declaration), found, declaration)
 
@@ -256,14 +256,25 @@ def _measured(
 def _with_rest(
     state: State, reason: Text, unseen: Text, declaration: Declaration | None, moment: datetime
 ) -> tuple[State, Text]:
-    """How a step stands of which checks found a part so (`state` and why), and do not see the rest."""
+    """How a step stands of which checks see a part, that stands as `state` says, and not the rest: who declares that it
+    is not done knows of the rest too. Where that part does not apply, it stands as the rest."""
     rest = None if declaration is None else _by_declaration_alone(declaration, moment)
-    if rest is not None and rest[0] == "fails":
+    if state != "fails" and rest is not None and rest[0] == "fails":
         return rest
-    if rest is not None and rest[0] == "declared":
-        return "declared" if state == "proved" else state, reasons.with_rest(reason, rest[1])
-    told = reasons.NOT_DECLARED_REST if rest is None else rest[1]
-    return "partly" if state == "proved" else state, reasons.without_rest(reason, unseen, told)
+    if state not in ("proved", "self-measured", "not-applicable"):
+        return state, reason
+    alone: State
+    alone, told = rest or ("not-declared", reasons.NOT_DECLARED_REST)
+    shown = (
+        reasons.with_rest(reason, told) if alone == "declared" else reasons.without_rest(reason, unseen, told)
+    )
+    match state:
+        case "proved":
+            return ("declared" if alone == "declared" else "partly"), shown
+        case "not-applicable":
+            return alone, shown
+        case _:
+            return state, shown
 
 
 def _by_declaration(step: Step, declaration: Declaration, moment: datetime) -> StepStanding:
@@ -325,7 +336,7 @@ def _last_true(step: Step, found: tuple[Evidence, ...], declaration: Declaration
     was so the longest ago. None when one of them never was, or was never done; a check that does not apply is left
     out."""
     moments = [one.last_true for one in found if one.finding.verdict != "not-applicable"]
-    if moments and step.unseen is not None:
+    if step.unseen is not None:
         moments.append(None if declaration is None else _done(declaration))
     if len(found) < len(step.checks) or not moments:
         return None

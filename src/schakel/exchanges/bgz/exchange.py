@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
@@ -18,7 +18,7 @@ from schakel.exchanges.bgz.ask import MAX_HOLDERS, Ask
 from schakel.exchanges.bgz.requests import categories, requests_for, titles
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource, dump
-from schakel.generic.addressing.model import Address, Addresses
+from schakel.generic.addressing.model import Addresses
 from schakel.generic.identity import Errand
 from schakel.generic.logging import AuditLog, Event
 from schakel.generic.logging.events import Outcome as LogOutcome
@@ -57,6 +57,15 @@ class Told(NamedTuple):
 
     kind: Literal["localised", "holder", "assembled"]
     body: dict[str, Any]
+
+
+class _Place(NamedTuple):
+    """Where a holder was asked ('' when that is not known), what became of it there, and for which data categories
+    when it was not for the whole."""
+
+    address: str
+    status: Status
+    categories: tuple[str, ...] = ()
 
 
 class BgzExchange:
@@ -140,7 +149,8 @@ class BgzExchange:
         question = Question(exchange, ask.patient, errand, _VERSION, asked, categories())
         async with aclosing(self._holders.ask(question, located.holders)) as coming:
             async for result in coming:
-                await self._log.write(self._fetched(ask, exchange, result))
+                for event in self._fetched(ask, exchange, result):
+                    await self._log.write(event)
                 yield result
 
     async def _whole(
@@ -194,20 +204,26 @@ class BgzExchange:
             query=f"localise; found {', '.join(located.holders) or 'nobody'}",
         )
 
-    def _fetched(self, ask: Ask, exchange: str, result: HolderResult) -> Event:
-        return self._event(
-            ask,
-            exchange,
-            subtype="exchange",
-            action="C",
-            outcome=_OUTCOMES[result.status],
-            reason=result.status if result.status != "complete" else "",
-            holder=result.ura,
-            view="recipient",
-            query="fetch BgZ",
-            holder_address=_where(result.address),
-            resources=tuple(_version(r) for r in result.resources.values()),
-        )
+    def _fetched(self, ask: Ask, exchange: str, result: HolderResult) -> Iterator[Event]:
+        """One event for each address where a holder was asked, so that each id says at which of them it is one."""
+        for place in _places(result):
+            yield self._event(
+                ask,
+                exchange,
+                subtype="exchange",
+                action="C",
+                outcome=_OUTCOMES[place.status],
+                reason=place.status if place.status != "complete" else "",
+                holder=result.ura,
+                view="recipient",
+                query="; ".join(filter(None, ("fetch BgZ", ", ".join(place.categories)))),
+                holder_address=place.address,
+                resources=tuple(
+                    _version(r)
+                    for url, r in result.resources.items()
+                    if url == f"{place.address}/{r['resourceType']}/{r['id']}"
+                ),
+            )
 
 
 def _asked_at_once(holders: Mapping[str, tuple[Reason, ...]], asked: Sequence[Asked]) -> Located:
@@ -231,11 +247,16 @@ def _ordered(located: Located, results: Sequence[HolderResult]) -> list[HolderRe
     return [by_ura[ura] for ura in located.holders]
 
 
-def _where(address: Address | None) -> str:
-    """Where a holder was asked: its base, or those of its parts; '' when that is not known."""
-    if address is None:
-        return ""
-    return ", ".join(part.endpoint for part in address.parts) or address.fhir.get(_VERSION, "")
+def _places(result: HolderResult) -> list[_Place]:
+    """The places where a holder was asked, at least one: its base, or that of each of its parts."""
+    address = result.address
+    found = []
+    for part in address.parts if address else ():
+        asked = {number for number, name in categories().items() if name in part.categories}
+        if statuses := [request.status for request in result.requests if request.number in asked]:
+            found.append(_Place(part.endpoint.rstrip("/"), overall(statuses), part.categories))
+    base = address.fhir.get(_VERSION, "") if address else ""
+    return found or [_Place(base, result.status)]
 
 
 def _version(resource: Resource) -> str:

@@ -42,10 +42,12 @@ _BASES = tuple(one for one in EXCHANGES if one.data)
 class DirectoryRules:
     """`authority` are the directories that are believed when several have an active organisation with the same URA, the
     first before the second, a root in what the directories say that it names; without any of those nobody is. A
-    directory that was not in step for longer than `stale` is told as stale."""
+    directory that was not in step for longer than `stale` is told as stale. `received` is whether somebody else may
+    write here (the ministry's update client): what was written so before is else followed by nobody."""
 
     authority: tuple[str, ...] = ()
     stale: timedelta = timedelta(hours=24)
+    received: bool = False
 
 
 class QueryDirectory:
@@ -105,7 +107,7 @@ class QueryDirectory:
     async def life(self, ura: str) -> tuple[Life, ...]:
         """How the directories do that this one follows, as far as it is told of this organisation: whether the last
         attempt to follow each failed, and when all it had was here."""
-        found = await Ledger(self._pool, self.tenant).concerning(ura)
+        found = await Ledger(self._pool, self.tenant).concerning(ura, received=self._rules.received)
         return tuple(
             Life(one.name, one.error or ("" if one.in_step else "not read to its end yet"), one.in_step)
             for one in found
@@ -189,13 +191,13 @@ class QueryDirectory:
 
 
 def _own(chain: Chain) -> Chain:
-    """A chain up to the first organisation with a URA; what is not active ends it."""
+    """A chain up to the first organisation with a URA, or with what should be one; what is not active ends it."""
     found: list[parties.Party] = []
     for party in chain:
         if not party.held.active:
             break
         found.append(party)
-        if party.held.uras:
+        if party.held.provider:
             break
     return tuple(found)
 

@@ -102,15 +102,19 @@ class Ledger:
             )
         return [Source(**dict(row)) for row in rows]
 
-    async def concerning(self, ura: str) -> list[Source]:
-        """Those of the settings, and beside them those that have an organisation with this URA, by name."""
+    async def concerning(self, ura: str, *, received: bool) -> list[Source]:
+        """Those of the settings, and beside them those that have an organisation with this URA, by name. `received` is
+        whether the settings let somebody else write here: without it, what was ever written so is of the settings no
+        longer."""
         async with acquire(self._pool) as connection:
             rows = await connection.fetch(
-                f"SELECT {_SOURCE} FROM directory_source s WHERE tenant = $1 AND (parent = '' OR EXISTS ("
+                f"SELECT {_SOURCE} FROM directory_source s WHERE tenant = $1 AND ("
+                "(parent = '' AND (kind <> 'received' OR $3)) OR EXISTS ("
                 "SELECT FROM directory_resource r WHERE r.tenant = $1 AND r.ura = $2 AND r.source = s.name "
                 "AND r.type = 'Organization' AND r.state IN ('live', 'off'))) ORDER BY name",
                 self.tenant,
                 ura,
+                received,
             )
         return [Source(**dict(row)) for row in rows]
 

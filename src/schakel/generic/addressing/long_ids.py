@@ -14,16 +14,22 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
+from schakel.fhir.definitions import definitions
 from schakel.fhir.json import Resource
+from schakel.fhir.search import encode, pairs_of, split
+from schakel.generic.addressing.copying import TYPES
+from schakel.kernel.outcomes import Invalid
 
 WRITTEN_ID = "urn:schakel:written-id"
 """The system of the tag that says under which id a resource was written, when that was too long."""
 
 _LONG = re.compile(r"[A-Za-z0-9\-.]{65,256}")
 _NAMED = re.compile(rf"(/?[A-Z][A-Za-z]{{1,63}}/)({_LONG.pattern})(?=\Z|[/?])")
-"""A relative address or reference that names a resource by such an id. The address of another server is left alone."""
+"""An address or reference, relative or what follows our own base, that names a resource by such an id. The address of
+another server is left alone."""
 
 _SHORT = re.compile(r"sha256\.[0-9a-f]{56}")
 _NAMES = ("reference", "fullUrl", "url")
@@ -39,10 +45,25 @@ def short_ids(body: bytes) -> set[str]:
     return {found.group() for found in _SHORT.finditer(body.decode("utf-8", "replace"))} if body else set()
 
 
-def in_address(address: str) -> str:
-    """A relative address or reference with the short id in place of a long one."""
+def in_address(address: str, base: str = "") -> str:
+    """A relative address or reference, or one below `base`, with the short id in place of a long one."""
+    if base and address.startswith(f"{base}/"):
+        return f"{base}{in_address(address.removeprefix(base))}"
     found = _NAMED.match(address)
     return address if found is None else f"{found[1]}{short_id(found[2])}{address[found.end() :]}"
+
+
+def in_query(query: str, base: str = "") -> str:
+    """A query string or the form of a search with short ids in place of long ones, in the values of `_id` and of
+    references: alone, in a list, at the end of a chain, with or without the type, or below `base`. All else stays as it
+    is written."""
+    return "&".join(_pair(one, base) for one in query.split("&"))
+
+
+def in_url(url: str, base: str = "") -> str:
+    """The address of a request, relative or below `base`, with short ids in its path and in its query."""
+    path, mark, query = url.partition("?")
+    return f"{in_address(path, base)}{mark}{in_query(query, base)}"
 
 
 def long_in(address: str) -> str:
@@ -51,13 +72,13 @@ def long_in(address: str) -> str:
     return "" if found is None else found[2]
 
 
-def shortened(resource: Resource) -> Resource:
+def shortened(resource: Resource, base: str = "") -> Resource:
     """`resource` with short ids in place of long ones: its own, which its `meta.tag` tells from then on, those in its
-    references, and of a Bundle that is sent also those of its entries. The same object when it has none; nothing is
-    changed in place, and what is not understood is left for who reads it to refuse."""
+    references, and of a Bundle that is sent to `base` also those of its entries and what they ask. The same object when
+    it has none; nothing is changed in place, and what is not understood is left for who reads it to refuse."""
     entries = resource.get("entry")
     if resource.get("resourceType") == "Bundle" and isinstance(entries, list):
-        turned = [_entry(one) for one in entries]
+        turned = [_entry(one, base) for one in entries]
         same = all(new is old for new, old in zip(turned, entries, strict=True))
         return resource if same else {**resource, "entry": turned}
     linked: Resource = _linked(resource)
@@ -76,7 +97,7 @@ def written_id(resource: Resource | None) -> str:
 
 def lengthened(value: Any, names: Mapping[str, str]) -> Any:
     """An answer with the long ids (`names`, by the short ones) where it names resources; `response` of an entry, which
-    says where it is kept, is left."""
+    says where it is kept, is left, and so is the query of a link, which says how it was searched here."""
     if isinstance(value, list):
         return [lengthened(one, names) for one in value]
     if not isinstance(value, dict):
@@ -92,19 +113,61 @@ def _lengthened(name: str, member: Any, names: Mapping[str, str]) -> Any:
     if name == "id":
         return names.get(member, member)
     if name in _NAMES:
-        return _SHORT.sub(lambda found: names.get(found.group(), found.group()), member)
+        path, mark, query = member.partition("?")
+        path = _SHORT.sub(lambda found: names.get(found.group(), found.group()), path)
+        return f"{path}{mark}{query}"
     return member
 
 
-def _entry(entry: Any) -> Any:
+def _pair(text: str, base: str) -> str:
+    """One `name=value` of a query; what cannot be read is left for who reads the query to refuse."""
+    try:
+        pairs = pairs_of(text)
+    except Invalid:
+        return text
+    short = tuple((name, _value(name, value, base)) for name, value in pairs)
+    return text if short == pairs else encode(short)
+
+
+def _value(name: str, value: str, base: str) -> str:
+    """The value of a search parameter: an OR list, of ids or references when the parameter takes those."""
+    asked = name.rpartition(".")[2].split(":")
+    while asked[0] == "_has":  # _has:Type:reference:parameter
+        asked = asked[3:] or [""]
+    code, modifier = asked[0], ":".join(asked[1:])
+    if code != "_id" and (code not in _references() or modifier == "identifier"):
+        return value
+    return ",".join(_one(part, base) for part in split(value, ","))
+
+
+def _one(value: str, base: str) -> str:
+    bare = value.strip()
+    short = short_id(bare) if _LONG.fullmatch(bare) else in_address(bare, base)
+    return value if short == bare else short
+
+
+@cache
+def _references() -> frozenset[str]:
+    """The search parameters of what is in a directory that are references."""
+    known = definitions("r4")
+    return frozenset(
+        code
+        for kind in TYPES
+        for code, one in known.search_parameters(kind).items()
+        if one.type == "reference"
+    )
+
+
+def _entry(entry: Any, base: str) -> Any:
     if not isinstance(entry, dict):
         return entry
     changed = dict(entry)
     if isinstance(resource := entry.get("resource"), dict):
         changed["resource"] = shortened(resource)
     request = entry.get("request")
-    if isinstance(request, dict) and isinstance(url := request.get("url"), str) and long_in(url):
-        changed["request"] = {**request, "url": in_address(url)}
+    url = request.get("url") if isinstance(request, dict) else None
+    if isinstance(request, dict) and isinstance(url, str) and (short := in_url(url, base)) != url:
+        changed["request"] = {**request, "url": short}
     same = all(changed[name] is value for name, value in entry.items())
     return entry if same else changed
 

@@ -115,13 +115,26 @@ class Held:
     def uras(self) -> tuple[str, ...]:
         """The URA numbers of an organisation, in eight digits; what is written under its system and is none is not
         among them."""
-        identifiers = self.resource.get("identifier")
         found = []
-        for one in identifiers if isinstance(identifiers, list) else ():
-            if isinstance(one, dict) and str(one.get("system", "")).lower() == _URA_SYSTEM:
-                with suppress(Invalid):
-                    found.append(str(Ura(str(one.get("value", "")))))
+        for value in self._written:
+            with suppress(Invalid):
+                found.append(str(Ura(value)))
         return tuple(found)
+
+    @property
+    def provider(self) -> bool:
+        """Whether it is a provider by itself: anything is written under the system of URA numbers, one or not."""
+        return bool(self._written)
+
+    @property
+    def _written(self) -> list[str]:
+        """What is written under the system of URA numbers."""
+        identifiers = self.resource.get("identifier")
+        return [
+            str(one.get("value", ""))
+            for one in (identifiers if isinstance(identifiers, list) else ())
+            if isinstance(one, dict) and str(one.get("system", "")).lower() == _URA_SYSTEM
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +162,11 @@ async def by_ura(pool: asyncpg.Pool, tenant: int, ura: str) -> list[Chain]:
     """The chain of every organisation with this URA, by the id of that organisation: however the number is written
     there, with the zeros before it or without some or all, and its system in capitals or not, as where it is taken in.
     """
-    bare = ura.lstrip("0") or ura
-    spelled = sorted({bare.zfill(length) for length in range(len(bare), len(ura) + 1)})
-    return await _chains(pool, _FIND_BY_URA, tenant, spelled, _URA_SYSTEM)
+    try:
+        spelled = Ura(ura).spellings
+    except Invalid:  # Nobody has what is no number.
+        return []
+    return await _chains(pool, _FIND_BY_URA, tenant, list(spelled), _URA_SYSTEM)
 
 
 async def by_id(pool: asyncpg.Pool, tenant: int, kind: str, logical_id: str) -> Chain:

@@ -14,6 +14,7 @@ from schakel.fhir import json
 from schakel.fhir.json import Resource
 from schakel.generic.addressing.long_ids import (
     in_address,
+    in_query,
     lengthened,
     long_in,
     short_id,
@@ -48,7 +49,7 @@ class Received:
     async def answer(self, request: Request, base: str, caller: str) -> Answer:
         """As `FhirService.answer`. In the answer to a Bundle, an entry that wrote something under an id that is too
         long is told under which it is kept."""
-        asked, longs = _read(request)
+        asked, longs = _read(request, base)
         given = await self.service.answer(asked, base, caller)
         found = short_ids(given.body)
         if not found:
@@ -65,14 +66,18 @@ class Received:
         await self.known.in_step()
 
 
-def _read(request: Request) -> tuple[Request, Sequence[str]]:
+def _read(request: Request, base: str) -> tuple[Request, Sequence[str]]:
     """The request with ids as they are here, and the long id which each entry of its Bundle named, or it itself ('' for
     none)."""
     path = request.path.strip("/")
     if request.method == "POST" and not path:
         bundle = by_id(read_body(request))
-        return replace(request, resource=shortened(bundle)), [_asked(one) for one in _entries(bundle)]
-    asked = replace(request, path=in_address(path))
+        longs = [_asked(one, base) for one in _entries(bundle)]
+        return replace(request, resource=shortened(bundle, base)), longs
+    asked = replace(request, path=in_address(path), query=in_query(request.query, base))
+    if request.method == "POST" and path.endswith("_search"):
+        form = in_query(request.body.decode("latin-1"), base)
+        asked = replace(asked, body=form.encode("latin-1"))
     if request.method == "PUT":
         asked = replace(asked, resource=shortened(read_body(request)))
     return asked, [long_in(path)]
@@ -83,11 +88,11 @@ def _entries(bundle: Resource) -> list[Any]:
     return entries if isinstance(entries, list) else []
 
 
-def _asked(entry: Any) -> str:
-    """The long id that an entry of a request names."""
+def _asked(entry: Any, base: str) -> str:
+    """The long id that an entry of a request to `base` names."""
     request = entry.get("request") if isinstance(entry, dict) else None
     url = request.get("url") if isinstance(request, dict) else None
-    return long_in(url) if isinstance(url, str) else ""
+    return long_in(url.removeprefix(base)) if isinstance(url, str) else ""
 
 
 def _told(body: Resource, longs: Sequence[str]) -> Resource:

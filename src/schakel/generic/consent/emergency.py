@@ -16,6 +16,7 @@ from schakel.store.connection import acquire
 
 HIGH = "http://eidas.europa.eu/LoA/high"
 MAX_LISTED = 1000
+_AT_A_TIME = 100
 _COLUMNS = (
     "id, patient, requester, token, user_id, user_name, user_role, purpose, reason, overrode, document, "
     "made, due, judged, accepted, judge, note"
@@ -125,12 +126,13 @@ class Emergencies:
         return found
 
     async def find_overdue(self, told: Told[EmergencyAccess]) -> int:
-        """How many cases have gone past their term without a second look since this was asked last; `told` is called
-        for each in the transaction that marks them."""
+        """How many cases have gone past their term without a second look since this was asked last, some at a time;
+        `told` is called for each in the transaction that marks them."""
         async with acquire(self._pool) as connection, connection.transaction():
             rows = await connection.fetch(
-                "UPDATE emergency_access SET overdue_told = now() WHERE tenant = $1 AND judged IS NULL "
-                f"AND due < now() AND overdue_told IS NULL RETURNING {_COLUMNS}",
+                "UPDATE emergency_access SET overdue_told = now() WHERE tenant = $1 AND id IN (SELECT id "
+                "FROM emergency_access WHERE tenant = $1 AND judged IS NULL AND due < now() AND overdue_told IS NULL "
+                f"ORDER BY due LIMIT {_AT_A_TIME} FOR UPDATE SKIP LOCKED) RETURNING {_COLUMNS}",
                 self._tenant,
             )
             for row in rows:

@@ -25,6 +25,8 @@ from schakel.kernel.outcomes import Upstream
 from schakel.kernel.values import Ura
 
 _DEFINITIONS = "presentation_definition_endpoint"
+NO_GRANT = "no-grant"
+"""The code of `Upstream` when a server takes nothing that we can show it."""
 
 
 class AssertionSigner:
@@ -176,7 +178,7 @@ class TokenForms:
                 lacking = lacking or error
         if CLIENT_CREDENTIALS in server.grants:
             return self.asserted(server.issuer, errand)
-        raise lacking or Upstream("its authorisation server takes no grant that we can make")
+        raise lacking or Upstream("its authorisation server takes no grant that we can make", code=NO_GRANT)
 
     def _presented(
         self, wallet: Wallet, server: AskedServer, errand: Errand, asked: Definition

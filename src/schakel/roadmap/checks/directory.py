@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from schakel.kernel.values import URA_SYSTEM
+from schakel.kernel.values import URA_SYSTEM, Ura
 from schakel.roadmap.checks.internal import need_facilities
 from schakel.roadmap.checks.model import Check, Silent, Target, Unclear, found
 from schakel.roadmap.checks.tools import Answer, Tools
@@ -31,9 +31,12 @@ async def _measure(target: Target, tools: Tools) -> Finding:
     organisation = target.organisation
     if _at_its_own_door(organisation):
         await need_facilities(target, tools, "addressing")
-    query = (("identifier", f"{URA_SYSTEM}|{organisation.ura}"),)
+    ura = Ura(organisation.ura)
+    query = (("identifier", ",".join(ura.spellings)),)
     entries = [
-        one for one in await _searched(target, tools, "Organization", query) if one.get("active") is not False
+        one
+        for one in await _searched(target, tools, "Organization", query)
+        if one.get("active") is not False and _has(one, ura)
     ]
     if len(entries) != 1:
         return _fails(
@@ -84,6 +87,14 @@ async def _measure(target: Target, tools: Tools) -> Finding:
     )
 
 
+def _has(entry: Mapping[str, Any], ura: Ura) -> bool:
+    """Whether an organisation has this number, however it is written there: a node takes it so too."""
+    return any(
+        str(one.get("system", "")).lower() == URA_SYSTEM.lower() and one.get("value") in ura.spellings
+        for one in _tables(entry.get("identifier"))
+    )
+
+
 async def _asked(tools: Tools, addresses: list[str]) -> tuple[int, list[Unclear]]:
     """How many addresses answer, whatever they say, and why the others do not."""
     answered, silent = 0, list[Unclear]()
@@ -130,6 +141,14 @@ async def _searched(
             Text(
                 f"Het adresboek geeft geen zoekresultaat (status {answer.status}).",
                 f"The directory gives no search result (status {answer.status}).",
+            ),
+            answer.address,
+        )
+    if any(one.get("relation") == "next" for one in _tables(table.get("link"))):
+        raise Unclear(
+            Text(
+                "Het adresboek geeft meer zoekresultaten dan er op één pagina gaan.",
+                "The directory gives more search results than go on one page.",
             ),
             answer.address,
         )

@@ -1,7 +1,8 @@
 """`exchange-bgz`: the BgZ of a test patient comes in whole, as the EHR would ask it.
 
 It is a real exchange, at real holders, that stands in their logs. Of what comes nothing is kept. Who refuses or gives
-only a part has answered; a holder or a facility that is silent says nothing of who asks.
+only a part has answered, and whom the directory does not tell how to ask, or who asks cannot show what is needed, gives
+nothing either; a holder or a facility that is silent says nothing of who asks.
 
 Source: BgZ-MSZ 2.0, request list.
 """
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from schakel.roadmap.checks.internal import refused
+from schakel.roadmap.checks.internal import need_facilities, refused
 from schakel.roadmap.checks.model import Check, Target, Unclear, found
 from schakel.roadmap.checks.tools import Tools
 from schakel.roadmap.evidence import Finding
@@ -21,6 +22,20 @@ from schakel.roadmap.model import Text
 ID = "exchange-bgz"
 
 _SECONDS = 120.0
+
+_WHY: Mapping[str, Text] = {
+    "refused": Text("weigert", "refuses"),
+    "short": Text("gaf een deel", "gave a part"),
+    "not-addressable": Text(
+        "niet gevraagd: het adresboek zegt niet of niet eenduidig waar",
+        "not asked: the directory does not say where, or not as one",
+    ),
+    "not-provable": Text(
+        "niet gevraagd: wie vraagt kan niet tonen wat daar nodig is",
+        "not asked: who asks cannot show what is needed there",
+    ),
+}
+"""What keeps an exchange from being whole, by the word of the request; any other word is silence."""
 
 
 async def _measure(target: Target, tools: Tools) -> Finding:
@@ -58,9 +73,20 @@ async def _measure(target: Target, tools: Tools) -> Finding:
             f"The BgZ came in whole; holders: {len(holders)}.",
         )
         return found(ID, "holds", reason, exchange, facts)
-    if short := [f"{one.get('ura')} ({one.get('status')})" for one in holders if _answered_short(one)]:
-        shown = ", ".join(short)
-        reason = Text(f"De BgZ is niet volledig: {shown}.", f"The BgZ is not complete: {shown}.")
+    causes = {str(one.get("ura")): _causes(one) for one in holders}
+    if known := {cause for found_of in causes.values() for cause in found_of if cause in _WHY}:
+        if known == {"not-addressable"}:  # What a copy of a directory does not have, it may have by now.
+            await need_facilities(target, tools, "addressing")
+        short = [
+            Text(f"{ura} ({why.nl})", f"{ura} ({why.en})")
+            for ura, found_of in causes.items()
+            for cause, why in _WHY.items()
+            if cause in found_of
+        ]
+        reason = Text(
+            f"De BgZ is niet volledig: {', '.join(one.nl for one in short)}.",
+            f"The BgZ is not complete: {', '.join(one.en for one in short)}.",
+        )
         return found(ID, "fails", reason, exchange, facts)
     asked = [one for one in table.get("localised") or () if isinstance(one, dict)]
     silent = [
@@ -84,13 +110,15 @@ async def _measure(target: Target, tools: Tools) -> Finding:
     )
 
 
-def _answered_short(holder: Mapping[str, Any]) -> bool:
-    """Whether a holder refused, gave a part, or has no endpoint for a part: not when all that is missing is what it was
-    silent on."""
-    if holder.get("missing"):
-        return True
+def _causes(holder: Mapping[str, Any]) -> frozenset[str]:
+    """Why requests to a holder have no whole answer. A node that does not say so itself says it by the status alone:
+    then only a refusal is known."""
     asked: list[Mapping[str, Any]] = [one for one in holder.get("requests") or () if isinstance(one, dict)]
-    return any(one.get("status") in ("refused", "incomplete") for one in asked or (holder,))
+    return frozenset(
+        str(one.get("cause") or ("refused" if one.get("status") == "refused" else ""))
+        for one in asked or (holder,)
+        if one.get("status") != "complete"
+    )
 
 
 CHECK = Check(

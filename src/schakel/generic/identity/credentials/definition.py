@@ -16,6 +16,7 @@ from schakel.fhir import regex
 from schakel.generic.identity.credentials import jsonpath
 from schakel.generic.identity.credentials.model import Credential
 from schakel.generic.identity.credentials.reading import items
+from schakel.generic.identity.credentials.refusals import shown
 from schakel.kernel.outcomes import Invalid
 
 _DEFINITION = frozenset({"id", "name", "purpose", "format", "input_descriptors"})
@@ -155,7 +156,7 @@ class Descriptor:
         if asked is None:
             return f"its format is {credential.format}, and {' or '.join(sorted(self.formats))} is asked"
         if asked and not set(asked) & set(made_with):
-            return f"it is signed with {' and '.join(made_with)}, and {' or '.join(asked)} is asked"
+            return f"it is signed with {shown(' and '.join(made_with))}, and {' or '.join(asked)} is asked"
         return None
 
 
