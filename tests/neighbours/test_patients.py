@@ -159,7 +159,7 @@ async def test_the_guarded_door_tells_nothing_of_another_patient(
     assert [await events(node) for node in worlds] == [number + tally.sent for number in logged]
     after = await fingerprint(worlds.crowded.node.pool, "a")
     changed = {table for table in after if after[table] != before[table]}
-    assert changed <= LOG | {"access_token", "used_id", "search_page"}
+    assert changed <= LOG | {"access_token", "token_patient", "used_id", "search_page"}
 
 
 # -- the MedMij door -----------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from tests.browser.walking import heading, language, width_beyond
 from schakel.http.portal.rights import RIGHTS
 
 DOCS = Path(__file__).parents[3] / "docs/images/portal"
-MOST_BYTES = 150_000
+MOST_BYTES = 180_000
 ALL = [pytest.param(one, marks=pytest.mark.slow) if one.again else one for one in PAGES]
 
 pages = pytest.mark.parametrize("wanted", ALL, ids=str)
