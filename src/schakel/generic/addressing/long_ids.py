@@ -21,6 +21,7 @@ from schakel.fhir.definitions import definitions
 from schakel.fhir.json import Resource
 from schakel.fhir.search import encode, pairs_of, split
 from schakel.generic.addressing.copying import TYPES
+from schakel.generic.addressing.references import renamed
 from schakel.kernel.outcomes import Invalid
 
 WRITTEN_ID = "urn:schakel:written-id"
@@ -81,7 +82,7 @@ def shortened(resource: Resource, base: str = "") -> Resource:
         turned = [_entry(one, base) for one in entries]
         same = all(new is old for new, old in zip(turned, entries, strict=True))
         return resource if same else {**resource, "entry": turned}
-    linked: Resource = _linked(resource)
+    linked: Resource = renamed(resource, in_address)
     long = linked.get("id")
     return _tagged(linked, long) if isinstance(long, str) and _LONG.fullmatch(long) else linked
 
@@ -170,20 +171,6 @@ def _entry(entry: Any, base: str) -> Any:
         changed["request"] = {**request, "url": short}
     same = all(changed[name] is value for name, value in entry.items())
     return entry if same else changed
-
-
-def _linked(value: Any) -> Any:
-    """`value` with references to short ids."""
-    if isinstance(value, list):
-        items = [_linked(one) for one in value]
-        return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
-    if not isinstance(value, dict):
-        return value
-    members = {
-        name: in_address(member) if name == "reference" and isinstance(member, str) else _linked(member)
-        for name, member in value.items()
-    }
-    return members if any(members[name] is not value[name] for name in value) else value
 
 
 def _tagged(resource: Resource, long: str) -> Resource:

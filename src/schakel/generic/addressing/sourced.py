@@ -15,6 +15,7 @@ from urllib.parse import unquote_plus
 from uuid import NAMESPACE_URL, uuid5
 
 from schakel.fhir.json import Resource
+from schakel.generic.addressing.references import renamed
 
 _SOURCED = re.compile(r"/?([A-Z][A-Za-z]{1,63})\?_source=([^&]+)")
 _METHODS = ("PUT", "DELETE")
@@ -57,16 +58,7 @@ def _entry(entry: Any) -> Any:
 
 def _linked(value: Any) -> Any:
     """`value` with references by source turned into references by id."""
-    if isinstance(value, list):
-        items = [_linked(one) for one in value]
-        return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
-    if not isinstance(value, dict):
-        return value
-    members = {}
-    for name, member in value.items():
-        named = _named(member) if name == "reference" and isinstance(member, str) else ""
-        members[name] = named or _linked(member)
-    return members if any(members[name] is not value[name] for name in value) else value
+    return renamed(value, lambda reference: _named(reference) or reference)
 
 
 def _named(url: str) -> str:
