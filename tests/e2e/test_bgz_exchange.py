@@ -93,6 +93,10 @@ WRONG_ASKS: dict[str, tuple[dict[str, Any], str]] = {
     "a purpose that is too long": ({"purpose": "x" * 65}, "purpose"),
     "no treatment relation": ({"treatment_relation": None}, "treatment_relation"),
     "a treatment relation that is no text": ({"treatment_relation": True}, "treatment_relation"),
+    "an emergency without a reason": ({"emergency": "  "}, "emergency"),
+    "an emergency of two lines": ({"emergency": "a\nb"}, "emergency"),
+    "an emergency that is told too long": ({"emergency": "x" * 501}, "emergency"),
+    "an emergency that is no text": ({"emergency": True}, "emergency"),
 }
 
 

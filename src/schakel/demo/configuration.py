@@ -18,6 +18,20 @@ from schakel.roadmap.hybrid.pseudonyms import SHORTEST_KEY
 
 WORKERS_CONNECTIONS = 12
 
+_POLICIES: Mapping[str, Mapping[str, toml.Value]] = {
+    cast.HOSPITAL_NORTH.slug: {
+        # The stand-in of Mitz says no for whoever chose nothing, so that the policy must name that case.
+        "break_glass": {
+            "document": "Noodprocedure spoedeisende hulp (demo)",
+            "dated": "2026-01-01",
+            "review_hours": 24,
+            "overrides_objection": True,
+        },
+        "acute_opt_out": {"requester_types": [cast.HOSPITAL_SOUTH.type_code, cast.OUT_OF_HOURS.type_code]},
+    }
+}
+"""What an organisation decided about care that cannot wait, by slug; the others decided nothing."""
+
 
 def ensure_keys(folder: DemoFolder) -> dict[str, Path]:
     """The signing key (JWK file) of each organisation by slug; those that are not there yet are made."""
@@ -146,6 +160,7 @@ def _organisation(
         "erasure": "test",
         "registrations": referrals.registrations(organisation, folder.contents.today),
         "entries": directories.entries(organisation),
+        **_POLICIES.get(organisation.slug, {}),
     }
 
 

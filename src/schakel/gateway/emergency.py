@@ -7,7 +7,7 @@ asks; whether it may be is decided by the matrix (role, level of assurance, a bo
 
 from __future__ import annotations
 
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from schakel.kernel.outcomes import Invalid
 from schakel.server import Request
@@ -22,18 +22,29 @@ def reason_of(request: Request) -> str:
     if given is None:
         return ""
     try:
-        reason = unquote(given, errors="strict").strip()
+        return checked(unquote(given, errors="strict"), HEADER)
     except UnicodeDecodeError:
-        raise _wrong() from None
+        raise _wrong(HEADER) from None
+
+
+def checked(reason: str, name: str) -> str:
+    """The reason as it is kept; `name` is where it stood. Raises `Invalid` for one that says nothing, is too long, or
+    has what is no character."""
+    reason = reason.strip()
     if not reason or len(reason) > LONGEST or not reason.isprintable():
-        raise _wrong()
+        raise _wrong(name)
     return reason
 
 
-def _wrong() -> Invalid:
+def asked(reason: str) -> dict[str, str]:
+    """The headers by which access in an emergency is asked of a holder, for a reason that is `checked`; none for ''."""
+    return {HEADER: quote(reason, safe=" ")} if reason else {}
+
+
+def _wrong(name: str) -> Invalid:
+    encoded = ", others than ASCII percent-encoded" if name == HEADER else ""
     return Invalid(
-        f"{HEADER} is the reason for access in an emergency: 1 to {LONGEST} printable characters, others than ASCII "
-        "percent-encoded",
+        f"{name} is the reason for access in an emergency: 1 to {LONGEST} printable characters{encoded}",
         code="emergency-reason",
-        expression=HEADER,
+        expression=name,
     )

@@ -175,10 +175,11 @@ async def fetch_base(
     request_id: str,
     timeout: float,
     allowance: Allowance,
+    headers: Mapping[str, str],
     whose: str = "",
 ) -> BaseResult:
-    """Runs `queries` (relative searches, by number) and `whose` at a FHIR base of one holder, within `timeout` seconds
-    and what it may still send."""
+    """Runs `queries` (relative searches, by number) and `whose` at a FHIR base of one holder, with `headers` beside
+    those of every question, within `timeout` seconds and what it may still send."""
     result = BaseResult(
         base,
         [RequestResult(number, query) for number, query in queries.items()],
@@ -186,7 +187,7 @@ async def fetch_base(
         answered=True,
     )
     asked = [*result.requests, *([result.whose] if result.whose else ())]
-    holder = _Holder(peers, ura, base, token, version, allowance)
+    holder = _Holder(peers, ura, base, token, version, allowance, headers)
     tasks = [asyncio.create_task(_one(holder, r, f"{request_id}.{r.number}")) for r in asked]
     _, late = await asyncio.wait(tasks, timeout=timeout)
     for task in late:
@@ -234,11 +235,14 @@ class _Holder:
     token: AccessToken
     version: Version
     allowance: Allowance
+    headers: Mapping[str, str]
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def page(self, url: str, request_id: str) -> tuple[_Page, str]:
         """The page at `url` and the holder's decision id."""
-        reply = await self.peers.get(self.ura, url, self.token, self.version, request_id, self.allowance)
+        reply = await self.peers.get(
+            self.ura, url, self.token, self.version, request_id, self.allowance, self.headers
+        )
         if len(reply.body) < _LARGE:
             return _read(reply.body, self.version, self.base, self.allowance), reply.decision
         async with self.reading:

@@ -20,6 +20,7 @@ import structlog
 from schakel.facilities import Breaker
 from schakel.fhir.definitions import Version
 from schakel.fhir.json import Resource
+from schakel.gateway import emergency
 from schakel.generic.addressing.model import Address, Addresses
 from schakel.generic.identity import Errand
 from schakel.kernel.outcomes import Outcome
@@ -50,7 +51,8 @@ _log = structlog.get_logger("schakel.network")
 class Question:
     """The same for every holder: `id` names the exchange, `queries` are relative searches in FHIR `version`, of which
     the addresses are those of the exchange that the errand's scope opens. `categories` says by the number of a query
-    (from 1) under which data category of that exchange it stands."""
+    (from 1) under which data category of that exchange it stands. `emergency` is the reason for which access in an
+    emergency is asked, '' when it is not."""
 
     id: str
     patient: Bsn
@@ -58,6 +60,7 @@ class Question:
     version: Version
     queries: Sequence[str]
     categories: Mapping[int, str] = field(default_factory=dict)
+    emergency: str = ""
 
     @property
     def numbered(self) -> dict[int, str]:
@@ -195,6 +198,7 @@ class Holders:
                 version=question.version,
                 queries=part.queries,
                 request_id=question.id,
+                headers=emergency.asked(question.emergency),
                 timeout=max(until - time.monotonic(), 0.0),
                 allowance=allowance,
                 whose=part.whose,

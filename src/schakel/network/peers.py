@@ -211,27 +211,42 @@ class Peers:
         return _object(body)
 
     async def get(
-        self, ura: str, url: str, token: AccessToken, version: Version, request_id: str, allowance: Allowance
+        self,
+        ura: str,
+        url: str,
+        token: AccessToken,
+        version: Version,
+        request_id: str,
+        allowance: Allowance,
+        more: Mapping[str, str] | None = None,
     ) -> Reply:
         """One searchset page of holder `ura`, asked once more when the proof of a bound token lacked the holder's
-        nonce. Raises `PeerRefused`, `Invalid` (not what was asked) and `Upstream`."""
-        reply = await self._page(ura, url, token, version, request_id, allowance)
+        nonce; `more` are headers beside those of every question. Raises `PeerRefused`, `Invalid` (not what was asked)
+        and `Upstream`."""
+        headers = {
+            **(more or {}),
+            "Accept": "application/fhir+json",
+            "X-Request-ID": request_id,
+            **trace.outgoing(),
+        }
+        reply = await self._page(ura, url, token, version, headers, allowance)
         if reply is None:
-            reply = await self._page(ura, url, token, version, request_id, allowance)
+            reply = await self._page(ura, url, token, version, headers, allowance)
         if reply is None:
             raise PeerRefused("refused with 401: it asks for a nonce again and again")
         return reply
 
     async def _page(
-        self, ura: str, url: str, token: AccessToken, version: Version, request_id: str, allowance: Allowance
+        self,
+        ura: str,
+        url: str,
+        token: AccessToken,
+        version: Version,
+        headers: Mapping[str, str],
+        allowance: Allowance,
     ) -> Reply | None:
         """As `get`, asked once; None when the holder wants a nonce, which the next proof will have."""
-        headers = {
-            **self._authorised(ura, url, token),
-            "Accept": "application/fhir+json",
-            "X-Request-ID": request_id,
-            **trace.outgoing(),
-        }
+        headers = {**headers, **self._authorised(ura, url, token)}
         try:
             async with self._client(ura, url).get(
                 url, headers=headers, allow_redirects=False, ssl=self._context

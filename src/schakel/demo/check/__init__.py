@@ -5,7 +5,8 @@ it proved, in a sentence with the compared figures, and raises `NotProved` when 
 ok because nothing was looked at. `finding` has who is asked and where, `exchange` what came of it, `medication` what
 is kept in R4, `proofs` what tokens and certificates open and what can be shown afterwards, `patient` what the patient
 reads, `roadmap` where the region stands, `refusals` what must be refused, `outages` what happens without a facility,
-`strangers` holders that are not what they should be, `professionals` the login of one, `trial` the parties and what
+`strangers` holders that are not what they should be, `professionals` the login of one, `presentations` what a replayed
+one opens, `emergencies` care that cannot wait, `trial` the parties and what
 the steps leave to each other.
 """
 
@@ -19,11 +20,13 @@ from pathlib import Path
 
 from schakel.demo.check import (
     choices,
+    emergencies,
     exchange,
     finding,
     medication,
     outages,
     patient,
+    presentations,
     professionals,
     proofs,
     refusals,
@@ -54,6 +57,7 @@ STEPS: Steps = (
     ("authorise: a decision can be taken again", proofs.replayed),
     ("consent: each holder under a ground or the patient's choice", exchange.consent),
     ("consent: Mitz says yes where no ground is recorded", choices.permitted),
+    ("consent: in an emergency, under the holder's written policy", emergencies.given),
     ("minimise: only this patient, and what is referred to", exchange.minimise),
     ("log: every side can show who saw what", exchange.log),
     ("log: the patient reads it at every holder", patient.reads),
@@ -62,10 +66,13 @@ STEPS: Steps = (
     ("refused: an organisation in no directory", refusals.unknown_organisation),
     ("refused: another organisation's signature", refusals.stolen_name),
     ("refused: a replayed assertion", refusals.replay),
+    ("refused: a replayed presentation", presentations.replayed),
     ("refused: a scope that is not offered", refusals.scope),
     ("refused: a withdrawn certificate", proofs.withdrawn),
     ("refused: the patient took the consent back at Mitz", choices.changed),
     ("refused: a missing ground", refusals.missing_ground),
+    ("refused: an emergency, where the holder has no policy", emergencies.without_policy),
+    ("refused: acute care, where Mitz says no", emergencies.acute),
     ("refused: a ground of another organisation", refusals.ground_of_another),
     ("refused: an ended ground", refusals.ended_ground),
     ("refused: another patient's BSN with the same token", refusals.another_bsn),

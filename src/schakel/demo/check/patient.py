@@ -15,7 +15,7 @@ from schakel.demo.doors import Reply
 
 _FORM = re.compile(r'<form[^>]*action="([^"]+)"')
 _HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)">')
-_SECTION = re.compile(r"<section>(.*?)</section>", re.DOTALL)
+SECTION = re.compile(r"<section>(.*?)</section>", re.DOTALL)
 _BROWSER = {"Accept": "text/html", "Accept-Language": "en"}
 _SECONDS = 30.0
 
@@ -27,7 +27,7 @@ async def reads(trial: Trial) -> str:
     for holder in given:
         page = await read(trial, holder, trial.bsn)
         prove(trial.bsn not in page, "the page tells the BSN")
-        told = [one for one in _SECTION.findall(page) if html.escape(trial.requester.name) in one]
+        told = [one for one in SECTION.findall(page) if html.escape(trial.requester.name) in one]
         prove(bool(told), f"the page of {holder.slug} does not name {trial.requester.slug}")
         person = html.escape(trial.user(trial.requester).name)
         prove(any(person in one for one in told), f"the page of {holder.slug} does not name the professional")
@@ -51,7 +51,7 @@ async def objected(trial: Trial) -> str:
         prove_equal(report(asked, holder.ura)["status"], "refused", "who names it all the same")
         prove("entry" not in asked["bundle"], "something was given")
         page = await read(trial, holder, bsn)
-        told = [one for one in _SECTION.findall(page) if html.escape(trial.requester.name) in one]
+        told = [one for one in SECTION.findall(page) if html.escape(trial.requester.name) in one]
         prove(bool(told) and "you do not want this" in told[0], "the page does not say that it was refused")
     finally:
         path = f"/consent/objections/{written.json()['id']}/end"

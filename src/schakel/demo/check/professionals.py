@@ -41,8 +41,8 @@ async def logged_in(trial: Trial) -> str:
     opened = await trial.client.send("GET", mine["address"])
     prove_equal(opened.status, 303, f"opening the address of a login ({opened.said()})")
     cookie = opened.headers["Set-Cookie"].partition(";")[0]
-    chosen = await _chosen(trial, opened.headers["Location"], f"{who.id} {trial.requester.ura}")
-    back = chosen.headers["Location"]
+    answered = await chosen(trial, opened.headers["Location"], f"{who.id} {trial.requester.ura}")
+    back = answered.headers["Location"]
     other = await trial.client.send("GET", back)
     prove_equal(other.status, 400, "the same answer of Dezi in another browser")
     page = await trial.client.send("GET", back, headers={"Cookie": cookie})
@@ -50,7 +50,7 @@ async def logged_in(trial: Trial) -> str:
     return str(mine["id"])
 
 
-async def _chosen(trial: Trial, address: str, who: str) -> Reply:
+async def chosen(trial: Trial, address: str, who: str) -> Reply:
     """The answer of Dezi to the choice of a professional on its page at `address`."""
     page = await trial.client.send("GET", address)
     waiting = _WAITING.search(page.body.decode())

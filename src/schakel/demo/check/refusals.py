@@ -50,7 +50,7 @@ async def no_token(trial: Trial) -> str:
 async def unknown_organisation(trial: Trial) -> str:
     """An organisation with a good key of its own, which is in nobody's directory."""
     reply = await trial.ask_token(_forged(trial, _NOBODY))
-    said = _oauth_refusal(reply, 401, "invalid_client")
+    said = oauth_refusal(reply, 401, "invalid_client")
     prove(_NOBODY in said, f"the refusal does not name the organisation: {said}")
     return f"401 invalid_client: {said}"
 
@@ -59,7 +59,7 @@ async def stolen_name(trial: Trial) -> str:
     """An assertion in the name of the requester, signed with a key of someone else."""
     kid = orjson.loads(trial.requester.signing_key.read_bytes())["kid"]
     reply = await trial.ask_token(_forged(trial, trial.requester.ura, kid))
-    said = _oauth_refusal(reply, 401, "invalid_client")
+    said = oauth_refusal(reply, 401, "invalid_client")
     prove("signature" in said, f"refused for another reason: {said}")
     return f"401 invalid_client: {said}"
 
@@ -69,14 +69,14 @@ async def replay(trial: Trial) -> str:
     assertion = trial.assertion(trial.requester)
     first = await trial.ask_token(assertion)
     prove_equal(first.status, 200, f"the first use ({first.said()})")
-    said = _oauth_refusal(await trial.ask_token(assertion), 401, "invalid_client")
+    said = oauth_refusal(await trial.ask_token(assertion), 401, "invalid_client")
     prove("before" in said, f"refused for another reason: {said}")
     return f"a token the first time; the second time 401 invalid_client: {said}"
 
 
 async def scope(trial: Trial) -> str:
     """A scope that the holder does not offer."""
-    said = _oauth_refusal(
+    said = oauth_refusal(
         await trial.ask_token(trial.assertion(trial.requester), "bgz everything"), 400, "invalid_scope"
     )
     return f"400 invalid_scope: {said}"
@@ -215,7 +215,7 @@ def _forged(trial: Trial, ura: str, kid: str = "") -> str:
         return signer.assertion(trial.holder.issuer, trial.user(trial.requester), PURPOSE, RELATION)
 
 
-def _oauth_refusal(reply: Reply, status: int, error: str) -> str:
+def oauth_refusal(reply: Reply, status: int, error: str) -> str:
     """The description of a refusal by the token endpoint with this status and word."""
     prove_equal(reply.status, status, f"status ({reply.said()})")
     table = reply.json()

@@ -189,7 +189,10 @@ class Trial:
         `holders` (URAs), or, when there are none, at whoever has it; for a professional who logged in (`login`) or else
         one whom the EHR names."""
         asked = [self.holder.ura] if holders is None else list(holders)
-        ask = self.question(requester, bsn, login, asked)
+        return await self.exchanged(requester, self.question(requester, bsn, login, asked))
+
+    async def exchanged(self, requester: Party, ask: Mapping[str, Any]) -> dict[str, Any]:
+        """What the EHR of `requester` gets when it asks this."""
         reply = await self.internal("POST", requester, "/exchanges/bgz", ask)
         prove_equal(reply.status, 200, f"the exchange at {requester.slug} ({reply.said()[:100]})")
         return parse(reply.body, max_depth=80)

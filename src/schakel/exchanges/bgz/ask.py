@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from schakel.fhir import json
+from schakel.gateway.emergency import checked as emergency_reason
 from schakel.generic.identity import User
 from schakel.generic.identity.model import check_code
 from schakel.kernel.outcomes import Invalid, naming
 from schakel.kernel.values import Bsn, Ura
 
 MAX_HOLDERS = 50
-_MEMBERS = {"patient", "holders", "localise", "user", "login", "purpose", "treatment_relation"}
+_MEMBERS = {"patient", "holders", "localise", "user", "login", "purpose", "treatment_relation", "emergency"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ LoggedIn = Callable[[str], Awaitable[Who]]
 @dataclass(frozen=True, slots=True)
 class Ask:
     """The question: `holders` are those that the EHR names; with `localise` those are asked too that the national
-    facilities know."""
+    facilities know. `emergency` is the reason that the professional gives for access in an emergency, '' when that is
+    not asked."""
 
     patient: Bsn
     holders: tuple[Ura, ...]
@@ -41,13 +43,14 @@ class Ask:
     who: Who
     purpose: str
     treatment_relation: str
+    emergency: str = ""
 
 
 async def parse_ask(body: bytes, logged_in: LoggedIn) -> Ask:
     """The ask in a JSON body `{patient, holders?: [ura], localise?, user: {id, name, role, responsible?,
-    responsible_role?}, purpose, treatment_relation}`, or with `login`, the id of a login, for `user`. Without `holders`
-    they are looked for; with them only when `localise` is true. Raises `Invalid` naming the member, and what
-    `logged_in` raises."""
+    responsible_role?}, purpose, treatment_relation, emergency?}`, or with `login`, the id of a login, for `user`.
+    Without `holders` they are looked for; with them only when `localise` is true. Raises `Invalid` naming the member,
+    and what `logged_in` raises."""
     table = json.parse(body, max_depth=8)
     if unknown := sorted(set(table) - _MEMBERS):
         raise Invalid(f"unknown member {unknown[0][:60]!r}", expression=unknown[0][:60])
@@ -71,8 +74,12 @@ async def parse_ask(body: bytes, logged_in: LoggedIn) -> Ask:
         raise Invalid("give either user or login", expression="login")
     user = None if "login" in table else User.parse(table.get("user"))
     purpose, relation = (check_code(table.get(name), name) for name in ("purpose", "treatment_relation"))
+    emergency = ""
+    if "emergency" in table:
+        with naming("emergency"):
+            emergency = emergency_reason(_text(table["emergency"]), "emergency")
     who = Who(user) if user is not None else await logged_in(check_code(table["login"], "login"))
-    return Ask(patient, uras, localise, who, purpose, relation)
+    return Ask(patient, uras, localise, who, purpose, relation, emergency)
 
 
 def _text(value: object) -> str:

@@ -146,7 +146,7 @@ class BgzExchange:
         """The result of each holder, in our log before it is given."""
         errand = Errand(_SCOPE, ask.who.user, ask.purpose, ask.treatment_relation, ask.who.credentials)
         asked = requests_for(ask.patient)
-        question = Question(exchange, ask.patient, errand, _VERSION, asked, categories())
+        question = Question(exchange, ask.patient, errand, _VERSION, asked, categories(), ask.emergency)
         async with aclosing(self._holders.ask(question, located.holders)) as coming:
             async for result in coming:
                 for event in self._fetched(ask, exchange, result):
@@ -185,6 +185,7 @@ class BgzExchange:
             assurance=ask.who.assurance,
             purpose=ask.purpose,
             treatment_relation=ask.treatment_relation,
+            explanation=ask.emergency,
             patient=ask.patient,
             network_address=self._address,
             request_id=exchange,

@@ -100,6 +100,12 @@ SCHEMAS: dict[str, Json] = {
             login={"type": "string", "description": "The id of a login, in place of user."},
             purpose={"type": "string", "examples": ["TREAT"]},
             treatment_relation={"type": "string", "examples": ["current"]},
+            emergency={
+                "type": "string",
+                "maxLength": 500,
+                "description": "The reason for which access in an emergency is asked, where the patient gave no "
+                "permission. Each holder decides by its own policy, and judges afterwards.",
+            },
         ),
         "additionalProperties": False,
     },
