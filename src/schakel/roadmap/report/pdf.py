@@ -14,7 +14,6 @@ from importlib.resources import files
 from typing import Final
 
 import orjson
-import typst
 
 from schakel.roadmap.report.contents import Contents
 
@@ -30,6 +29,8 @@ _WITHOUT_SHAPE: Final = re.compile(
 
 def document(contents: Contents) -> bytes:
     """The PDF."""
+    import typst  # Here, as most nodes never make one.
+
     data = unicodedata.normalize("NFC", orjson.dumps(contents).decode())
     return typst.compile(
         _TEMPLATE,
