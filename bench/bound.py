@@ -17,7 +17,7 @@ from bench.report import Figure
 from schakel.exchanges.bgz import requests_for
 from schakel.generic.identity.dpop_key import DpopKey
 
-_ROUNDS = 3
+_ROUNDS = 7
 _PROCESSES = 2
 _REQUESTS = 2400
 _SEARCHES = 1200

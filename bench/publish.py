@@ -29,7 +29,6 @@ SHOWN = (
     "directory: a run after # changes",
     "directory: p50 of finding an endpoint, of #",
     "question: p50 of # over three holders, # kB",
-    "question: # at once: until the last is answered",
     "memory: idle worker",
 )
 """What README shows: names without how much was measured."""
