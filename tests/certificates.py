@@ -155,11 +155,13 @@ class Authority(Issued):
         ocsp: str = "",
         key: Key | None = None,
         signing: bool = True,
+        committing: bool = False,
         further: Sequence[tuple[x509.ExtensionType, bool]] = (),
     ) -> Issued:
         """A certificate that is no authority. `hosts` are DNS names and addresses, `uzi` the text of an UZI otherName,
         `other_names` further otherNames (type-id and DER), `crl` and `ocsp` the addresses it names, `further` other
-        extensions and whether they are critical; without `signing` its key is not for signatures."""
+        extensions and whether they are critical; without `signing` its key is not for signatures, and `committing` is
+        for those that are kept."""
         key = key or new_key()
         names: list[x509.GeneralName] = [
             x509.IPAddress(ipaddress.ip_address(one)) if one.replace(".", "").isdigit() else x509.DNSName(one)
@@ -169,7 +171,7 @@ class Authority(Issued):
         names += [x509.OtherName(kind, value) for kind, value in other_names]
         extensions: list[tuple[x509.ExtensionType, bool]] = [
             (x509.BasicConstraints(ca=False, path_length=None), True),
-            (_usage(signing=signing), True),
+            (_usage(signing=signing, committing=committing), True),
             (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
             (x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False),
         ]
@@ -226,10 +228,11 @@ def _name(common: str, organisation: str = "", locality: str = "", serial_number
     return x509.Name(parts)
 
 
-def _usage(*, signing: bool = False, authority: bool = False) -> x509.KeyUsage:
+def _usage(*, signing: bool = False, committing: bool = False, authority: bool = False) -> x509.KeyUsage:
+    """A key usage, of these alone."""
     return x509.KeyUsage(
         digital_signature=signing,
-        content_commitment=False,
+        content_commitment=committing,
         key_encipherment=False,
         data_encipherment=False,
         key_agreement=False,

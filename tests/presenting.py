@@ -276,7 +276,7 @@ class Scene:
 
     def card(self, kind: str, subject: Mapping[str, Any], **card: Any) -> Draft:
         """A credential of a professional, by the UZI card of that person."""
-        text = uzi_name(URA, "900000009", **{"card": "Z", "role": "01.015", **card})
+        text = uzi_name(URA, card.pop("number", "900000009"), **{"card": "Z", "role": "01.015", **card})
         issued = self.above.issue("J. de Vries", uzi=text)
         draft = self.x509(issued)
         fingerprint = self.did_x509.split("::")[0]

@@ -298,14 +298,14 @@ def holding(country: Nation, *credentials: str) -> Wallet:
     return Wallet(gp.wallet.did, read_key(country.folder / "gp.jwk"), [own, *credentials])
 
 
-async def enrolled(country: Nation, bsn: str, role: str = "01.015") -> Requester:
+async def enrolled(country: Nation, bsn: str, role: str = "01.015", facility: str = "Z3") -> Requester:
     """The GP with the credentials that medicatieoverdracht-gf asks: this patient is enrolled there, and a doctor lets
-    it ask."""
+    it ask, as an organisation of the type `facility`."""
     did = country.requester.wallet.did
     doctor = f"{UZI_SYSTEM}|{DOCTOR.id}"
     asked: list[dict[str, str]] = [
         {"type": ENROLMENT, "patientId": f"{BSN_SYSTEM}|{bsn}", "registeredBy": doctor},
-        {"type": DELEGATION, "registeredBy": doctor, "roleCode": f"{ROLES}|{role}", "facilityType": "Z3"},
+        {"type": DELEGATION, "registeredBy": doctor, "roleCode": f"{ROLES}|{role}", "facilityType": facility},
     ]
     given = [
         (await country.told("credential-issuer", "credentials", {**one, "subject": did}))["credential"]

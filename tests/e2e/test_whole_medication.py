@@ -11,6 +11,7 @@ from tests.nation import ALLOWS, REFUSES, REQUESTER, Nation, nation
 from tests.nodes import RunningNode
 from tests.whole import DELEGATION, ENROLMENT, Asker, enrolled, hospital, named, reason, stored
 
+from schakel.config import Peer
 from schakel.store.embedded import EmbeddedServer
 
 SCOPE = "medicatieoverdracht-gf"
@@ -78,3 +79,21 @@ async def test_the_role_in_the_delegation_is_one_that_may_have_medication(
 async def test_the_other_spelling_of_the_scope_asks_for_the_same(country: Nation, node: RunningNode) -> None:
     asker = await Asker.presenting(country, node, await enrolled(country, ALLOWS), "medicatieoverdracht_gf")
     assert keys(await asker.ask(form(ALLOWS), "r4")) == {"MedicationRequest/allows"}
+
+
+async def test_the_type_in_a_delegation_counts_only_where_the_holder_knows_none(
+    country: Nation, cluster: EmbeddedServer, node: RunningNode
+) -> None:
+    """Whoever lets the organisation ask writes there what type it is; Mitz and the matrix go by it."""
+    issuers = {kind: [country.issuer_did] for kind in (ENROLMENT, DELEGATION)}
+    known = Peer(ura=REQUESTER, name="Huisartsen Oost", type_code="Z3", jwks={"keys": []})
+    asker = await enrolled(country, ALLOWS, facility="V4")
+    async with hospital(
+        cluster, "whole_medication_known", country, trust={"issuers": issuers}, also=(known,)
+    ) as knowing:
+        for one, told in ((node, "V4"), (knowing, "Z3")):
+            await Asker.presenting(country, one, asker, SCOPE)
+            [row] = await one.node.pool.fetch(
+                "SELECT facility_type FROM access_token ORDER BY expires DESC LIMIT 1"
+            )
+            assert row["facility_type"] == told

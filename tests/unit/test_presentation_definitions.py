@@ -166,6 +166,10 @@ def test_a_path_finds_what_stands_there(path: str, found: list[Any]) -> None:
         ({"pattern": "a(b?)c"}, "ac", ""),
         ({"pattern": "a(b)c"}, "abc", "b"),
         ({"pattern": "1"}, 1, None),
+        ({"type": "string"}, "a\x00", None),
+        ({"const": "a\nb"}, "a\nb", None),
+        ({"pattern": "a"}, "a\ud800", None),
+        ({"type": "string"}, "Zorg\u00a0Oost é", "Zorg\u00a0Oost é"),
     ],
 )
 def test_a_filter_gives_the_value_that_meets_it(

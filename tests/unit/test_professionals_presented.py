@@ -53,6 +53,7 @@ DEZI: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
     },
     "date differs": ("dezi-difference", _differing("expirationDate", "2090-01-01T00:00:00Z")),
     "no date": ("dezi-difference", lambda c: c.pop("issuanceDate")),
+    "date before the first": ("dezi-difference", _differing("issuanceDate", "0001-01-01T00:00:00+14:00")),
     "date in words": ("credential-date", _differing("issuanceDate", "yesterday")),
     "no proof": ("dezi-proof", lambda c: c.pop("proof")),
     "older proof": ("dezi-proof", _differing("proof.type", "DeziIDJWT2024")),
@@ -146,7 +147,7 @@ async def test_a_professional_without_the_organisation_is_refused_whatever_is_as
 
 async def test_two_professionals_are_refused() -> None:
     scene = Scene.new()
-    with pytest.raises(Refused, match="two credentials of a professional"):
+    with pytest.raises(Refused, match="2 credentials of a professional"):
         await scene.verify(scene.presentation(scene.x509(), scene.facility(), scene.dezi(), scene.dezi()))
 
 
@@ -255,6 +256,18 @@ async def test_an_enrolment_or_delegation_with_one_thing_wrong_is_refused(
     with pytest.raises(Refused) as refused:
         await scene.verify(scene.presentation(scene.x509(), enrolment, delegation), "medicatieoverdracht-gf")
     assert refused.value.kind == code, refused.value.message
+
+
+async def test_two_delegations_are_refused_whoever_the_submission_names() -> None:
+    scene = Scene.new()
+    other = _delegation(scene, role="01.010", number="900000010")
+    other.subject["registeredBy"], other.subject["roleCode"] = f"{UZI}|900000010", "01.010"
+    with pytest.raises(Refused, match="2 delegations: one is needed") as refused:
+        await scene.verify(
+            scene.presentation(scene.x509(), _enrolment(scene), _delegation(scene), other),
+            "medicatieoverdracht-gf",
+        )
+    assert refused.value.kind == "presentation-user"
 
 
 async def test_an_issuer_that_is_trusted_may_say_in_whose_name_is_asked() -> None:

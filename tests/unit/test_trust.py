@@ -89,6 +89,17 @@ def test_a_signature_needs_no_use_of_tls() -> None:
         verify(email)
 
 
+def test_what_signs_credentials_may_be_for_commitments_alone() -> None:
+    """As the certificate for signatures on the card of a professional is (RFC 5280, section 4.2.1.3)."""
+    signature = issue(signing=False, committing=True, usages=())
+    assert verify(signature, use=Use.SIGNATURE)
+    for use in (Use.CLIENT, Use.SERVER):
+        with pytest.raises(CertificateRefused, match="not for digital signatures"):
+            verify(signature, use=use)
+    with pytest.raises(CertificateRefused, match="not for digital signatures"):
+        verify(issue(signing=False, usages=()), use=Use.SIGNATURE)
+
+
 def lookalike() -> Issued:
     """Signed by another authority with the name of ours."""
     return issue(Authority.new("Root").authority("Below"))

@@ -76,6 +76,10 @@ X509: dict[str, tuple[str, Callable[[Scene], Draft]]] = {
     ),
     "not base64": ("credential-x5c", _with(lambda d: d.header.update(x5c=["*", *d.header["x5c"][1:]]))),
     "no thumbprint": ("credential-x5t", _with(lambda d: d.header.pop("x5t#S256"))),
+    "other thumbprint of the older kind": (
+        "credential-x5t",
+        _with(lambda d: d.header.update({"x5t": "A" * 27})),
+    ),
     "other thumbprint": ("credential-x5t", _with(lambda d: d.header.update({"x5t#S256": "A" * 43}))),
     "kid of another": ("credential-kid", _with(lambda d: d.header.update(kid=f"{ISSUER}#i1"))),
     "signed by another": (
@@ -163,6 +167,19 @@ async def test_an_x509_credential_is_refused_for_one_thing_that_is_wrong_in_it(w
     assert refused.value.kind == code, refused.value.message
     assert refused.value.message.startswith("credential 1: ")
     assert refused.value.expression.startswith("vp.verifiableCredential[0]")
+
+
+async def test_the_older_thumbprint_will_do() -> None:
+    """As makers of credentials wrote it before, and Nuts nodes take it (RFC 7515, section 4.1.7)."""
+    scene = Scene.new()
+    draft = scene.x509()
+    leaf = x509.load_der_x509_certificate(base64.b64decode(draft.header["x5c"][0]))
+    older = base64.urlsafe_b64encode(leaf.fingerprint(hashes.SHA1())).rstrip(b"=").decode()
+    for header in ({"x5t": older, "x5t#S256": draft.header.pop("x5t#S256")}, {"x5t": older}):
+        made = scene.x509()
+        made.header.pop("x5t#S256")
+        made.header.update(header)
+        assert (await scene.verify(scene.presentation(made), "eOverdracht-sender")).ura == URA
 
 
 async def test_a_certificate_of_a_person_proves_no_organisation() -> None:

@@ -201,7 +201,7 @@ REASONS: dict[str, str] = {
     "credential-card": "the credential was made with another kind of card than is asked",
     "credential-kid": "the credential does not say which key signed it",
     "credential-x5c": "the credential lacks the chain of certificates of its issuer",
-    "credential-x5t": "the credential names another certificate than its chain has",
+    "credential-x5t": "the credential names no certificate by its print, or another than its chain has",
     "credential-before-certificate": "the credential was made before the certificate of its issuer",
     "credential-after-certificate": "the credential outlives the certificate of its issuer",
     "status-malformed": "the status of the credential cannot be read",

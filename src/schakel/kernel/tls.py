@@ -1,6 +1,7 @@
 """TLS from PEM files: a context for a listener, a context for a client, and the chain that the other side showed.
 
-Ciphers and curves are OpenSSL's defaults for the minimum version; no compression, no renegotiation. A listener gives no
+Ciphers and curves are OpenSSL's defaults for the minimum version; no compression, no renegotiation. An anchor may be
+any authority, not a root alone: who names the one below a root trusts nobody else below that root. A listener gives no
 tickets, so no session of TLS 1.3 is resumed. One of TLS 1.2 can be, by its id (`ssl` cannot forbid it): then the client
 is the one that proved itself before, and `shown_chain` says what it showed.
 """
@@ -44,6 +45,7 @@ def server(
     context.minimum_version = _VERSIONS[minimum]
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.num_tickets = 0
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     _own(context, certificate, key, setting)
     for path in client_ca:
         _trust(context, path, f"{setting}client_ca")
@@ -71,6 +73,7 @@ def client(
     if certificate is not None and key is not None:
         _own(context, certificate, key, setting)
     if ca:
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         for path in ca:
             _trust(context, path, ca_setting or f"{setting}ca")
     else:

@@ -111,7 +111,9 @@ class AuthorisationServer:
         self._rules = rules
         self._rows = TokenRows(pool, tenant)
         self._presented = (
-            PresentationGrants(issuer, presentations, rules.client_assertions) if presentations else None
+            PresentationGrants(issuer, presentations, rules.client_assertions, keys)
+            if presentations
+            else None
         )
         self._grants = [CLIENT_CREDENTIALS, *([VP_BEARER, JWT_BEARER] if presentations else [])]
         self._trusted: dict[bytes, tuple[float, Grant]] = {}

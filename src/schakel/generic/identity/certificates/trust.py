@@ -268,7 +268,9 @@ def _check_use(certificate: x509.Certificate, use: Use) -> None:
             "the certificate is of an authority, and one of a party is needed", "basicConstraints"
         )
     usage = extension(certificate, x509.KeyUsage)
-    if usage is not None and not usage.digital_signature:
+    # contentCommitment (nonRepudiation) is for what is signed and kept, as a UZI card has a certificate for it.
+    committed = use is Use.SIGNATURE and usage is not None and usage.content_commitment
+    if usage is not None and not usage.digital_signature and not committed:
         raise _unusable("the certificate is not for digital signatures", "keyUsage")
     extended = extension(certificate, x509.ExtendedKeyUsage)
     if use.value is not None and extended is not None and use.value not in extended:

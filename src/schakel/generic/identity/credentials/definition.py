@@ -7,6 +7,7 @@ is read, so that no condition is ever silently left out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -35,6 +36,7 @@ RESERVED = frozenset({"iss", "sub", "exp", "iat", "active", "client_id", "scope"
 """Names of claims of an introspection answer, which a field may not take (Nuts RFC021)."""
 
 MAX_VALUE = 1_000
+_NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _OF_CREDENTIALS = frozenset({"jwt_vc", "ldp_vc"})
 
 Formats = Mapping[str, tuple[str, ...]]
@@ -66,7 +68,8 @@ class Filter:
 
     def value(self, value: object) -> str | None:
         """What `value` is worth as text when it meets the condition (the group of the pattern, if it has one), else
-        None. A list meets it when an element does, unless the condition is on the list itself."""
+        None. A text with control characters, which no log and no database takes, meets none. A list meets it when an
+        element does, unless the condition is on the list itself."""
         kind = self.members.get("type")
         if isinstance(value, list) and kind != "array":
             return next((met for one in value if (met := self.value(one)) is not None), None)
@@ -80,6 +83,8 @@ class Filter:
             elements = value if isinstance(value, list) else []
             return next((met for one in elements if (met := Filter(contains).value(one)) is not None), None)
         text = value if isinstance(value, str) else _text(value)
+        if _NO_TEXT.search(text):
+            return None
         if (pattern := self.members.get("pattern")) is not None:
             if not isinstance(value, str) or len(value) > MAX_VALUE:
                 return None

@@ -12,7 +12,7 @@ has no id of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from schakel.generic.identity.credentials.jwts import check_times, read
@@ -95,7 +95,7 @@ def _compare(credential: Credential, claims: Mapping[str, Any], begin: float, en
     starts, ends = ("issuanceDate", "expirationDate") if first else ("validFrom", "validUntil")
     for name, seconds, claim in ((starts, begin, "nbf"), (ends, end, "exp")):
         told = instant(document, (name,))
-        if told is None or told.astimezone(UTC).timestamp() != seconds:
+        if told is None or told.timestamp() != seconds:
             raise _differs(name, f"the claim {claim}")
 
 

@@ -245,13 +245,15 @@ def _user(proofs: Sequence[Proof]) -> tuple[User | None, str]:
     """The professional and the level at which they proved who they are. One who signed a delegation is the person in
     whose name is asked: the one who acts when nobody else is named."""
     acting = [one for one in proofs if one.assurance]
-    if len(acting) > 1:
-        raise Refused(
-            "the presentation has two credentials of a professional: one is needed",
-            code="presentation-user",
-            expression="vp.verifiableCredential",
-        )
-    delegated = next((one.user for one in proofs if one.user and not one.assurance), None)
+    delegating = [one.user for one in proofs if one.user and not one.assurance]
+    for found, what in ((acting, "credentials of a professional"), (delegating, "delegations")):
+        if len(found) > 1:
+            raise Refused(
+                f"the presentation has {len(found)} {what}: one is needed",
+                code="presentation-user",
+                expression="vp.verifiableCredential",
+            )
+    delegated = delegating[0] if delegating else None
     if not acting:
         return delegated, ""
     user = acting[0].user

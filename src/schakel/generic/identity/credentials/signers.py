@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from schakel.generic.identity.certificates import (
     CertificateRefused,
@@ -123,18 +124,35 @@ def _chain(jwt: Jwt) -> list[x509.Certificate]:
 
 
 def _check_header(jwt: Jwt, issuer: str, leaf: x509.Certificate) -> None:
-    if jwt.header.get("x5t#S256") != thumbprint(leaf):
+    # RFC023 has x5t#S256; makers of credentials and Nuts nodes take x5t (SHA-1) too. Neither is what is trusted: the
+    # chain is.
+    prints = {"x5t#S256": thumbprint(leaf), "x5t": _sha1(leaf)}
+    shown = {name: jwt.header[name] for name in prints if name in jwt.header}
+    if not shown:
         raise Refused(
-            "x5t#S256 in the header is not the thumbprint of the first certificate in x5c",
+            "the header has no thumbprint of the first certificate in x5c (x5t#S256)",
             code="credential-x5t",
             expression="x5t#S256",
         )
+    for name, told in shown.items():
+        if told != prints[name]:
+            raise Refused(
+                f"{name} in the header is not the thumbprint of the first certificate in x5c",
+                code="credential-x5t",
+                expression=name,
+            )
     method = jwt.header.get("kid")
     # The one key of a did:x509 is written as the bare DID, or with the fragment 0.
     if method not in (issuer, f"{issuer}#0"):
         raise Refused(
             "kid in the header is not the DID in the claim iss", code="credential-kid", expression="kid"
         )
+
+
+def _sha1(certificate: x509.Certificate) -> str:
+    """The older thumbprint, in base64url (RFC 7515, section 4.1.7)."""
+    print_ = certificate.fingerprint(hashes.SHA1())  # noqa: S303 # Compared with what it is a print of: the chain counts.
+    return base64.urlsafe_b64encode(print_).rstrip(b"=").decode()
 
 
 def _check_validity(jwt: Jwt, verified: Verified, moment: datetime) -> None:

@@ -20,6 +20,7 @@ from schakel.generic.identity.assertion import ASSERTION_TYPE, MAX_SECONDS, Requ
 from schakel.generic.identity.credentials.definition import Definition
 from schakel.generic.identity.credentials.definitions import Definitions
 from schakel.generic.identity.credentials.model import Credential, Presented
+from schakel.generic.identity.credentials.verifier import FACILITY
 from schakel.generic.identity.errors import (
     InvalidClientError,
     InvalidGrantError,
@@ -118,6 +119,7 @@ class PresentationGrants:
     issuer: str
     presentations: Presentations
     client_assertions: ClientAssertions
+    keys: RequesterKeys
 
     async def vp_token(self, form: Form, scopes: Sequence[str]) -> Proved:
         """What the presentation in `form` proves, when it satisfies the definition of every scope."""
@@ -134,7 +136,7 @@ class PresentationGrants:
             )
             for definition in definitions
         ]
-        return _proved(presented, VP_BEARER, client)
+        return await self._typed(_proved(presented, VP_BEARER, client), presented)
 
     async def jwt_bearer(self, form: Form, scopes: Sequence[str]) -> Proved:
         """The same, with the presentation of the service provider beside it, when there is one."""
@@ -156,6 +158,7 @@ class PresentationGrants:
             for definition in definitions
         ]
         proved = _proved(presented, JWT_BEARER, client or presented[0].holder)
+        proved = await self._typed(proved, presented)
         origins = {"assertions": _origins(presented, definitions)}
         if not beside:
             return replace(proved, origins=origins)
@@ -169,6 +172,15 @@ class PresentationGrants:
                 "client_assertions": _origins([provider], [self.presentations.definitions.client]),
             },
         )
+
+    async def _typed(self, proved: Proved, presented: Sequence[Presented]) -> Proved:
+        """The type of the organisation, when no credential about that alone says it (as in a delegation, which it makes
+        itself), is what the holder knows of it; its own word counts where the holder knows none."""
+        vouched = any(one.type == FACILITY for each in presented for one in each.credentials)
+        if vouched or not proved.facility_type:
+            return proved
+        known = await self.keys.facility_type(proved.requester)
+        return replace(proved, facility_type=known or proved.facility_type)
 
     def definitions(self, scopes: Sequence[str]) -> list[Definition]:
         """The definitions that these scopes ask for, each once. Raises `InvalidScopeError`."""
