@@ -324,3 +324,50 @@ async def test_what_two_organisations_write_of_one_question_has_one_correlation(
         assert {one["trace"].split("-")[1] for one in events} == {PARENT.split("-")[1]}
         kept[name] = {one["subtype"] for one in events}
     assert "search-type" in kept["a"] and "exchange" in kept["b"]
+
+
+# -- who reads ---------------------------------------------------------------------------------------------------
+
+
+WHO = {"X-User-ID": "medewerker-17", "X-User-Name": "Ren%C3%A9e de Wit"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "log/fhir/r4/AuditEvent?_count=1",
+        "log/export?_format=csv",
+        f"grounds?patient={ANNA}",
+        "consent/emergencies",
+        "consent/choices",
+    ],
+)
+async def test_who_reads_for_the_organisation_stands_in_the_log(node: RunningNode, path: str) -> None:
+    a = node["a"]
+    for headers, reader in ((WHO, ("medewerker-17", "Renée de Wit")), ({}, None)):
+        answer = await a.internal.get(f"{a.internal_root}/a/{path}", headers=headers)
+        assert answer.status_code == 200, answer.text
+        [_, event] = (await officer(node, "fhir/r4/AuditEvent", _count="2")).json()["entry"]
+        found = [agent for agent in event["resource"]["agent"] if agent["requestor"]]
+        told = [(one["who"]["identifier"]["value"], one["name"]) for one in found if "name" in one]
+        assert (reader in told) is (reader is not None), event
+
+
+@pytest.mark.parametrize(
+    ("headers", "named"),
+    [
+        ({"X-User-ID": "%20"}, "X-User-ID"),
+        ({"X-User-ID": "%FF"}, "X-User-ID"),
+        ({"X-User-ID": "a%0Ab"}, "X-User-ID"),
+        ({"X-User-ID": "x" * 201}, "X-User-ID"),
+        ({"X-User-ID": "1", "X-User-Name": "%00"}, "X-User-Name"),
+        ({"X-User-Name": "R. de Wit"}, "X-User-ID"),
+    ],
+)
+async def test_a_reader_who_is_none_is_refused_by_the_name_of_the_header(
+    node: RunningNode, headers: dict[str, str], named: str
+) -> None:
+    a = node["a"]
+    answer = await a.internal.get(f"{a.internal_root}/a/log/fhir/r4/AuditEvent", headers=headers)
+    assert answer.status_code == 400
+    assert named in answer.text

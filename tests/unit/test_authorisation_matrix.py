@@ -372,6 +372,17 @@ def test_a_read_of_a_handover_is_tied_to_the_task_whatever_its_type() -> None:
     assert {row.type for row in reads if row.tie == "task"} == {"Task"}
 
 
+@pytest.mark.parametrize("path", ["Task/t", "Composition/c"])
+@pytest.mark.parametrize("beside", ["bgz", "pzp-gf"])
+def test_what_one_exchange_gives_in_general_hides_nothing_that_another_gives_of_the_type(
+    path: str, beside: str
+) -> None:
+    asked = parse(Request("stu3", "GET", path, "", {}), PARSERS["stu3"])
+    alone = POLICY.judge({"eOverdracht-sender"}, asked).row
+    assert alone.exchange == "eoverdracht-sender"
+    assert POLICY.judge({beside, "eOverdracht-sender"}, asked).row == alone
+
+
 def test_an_update_of_a_task_may_change_its_status_and_little_else() -> None:
     for row in MATRIX.rows:
         if row.interaction == "update" and row.tie == "task":

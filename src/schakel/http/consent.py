@@ -15,6 +15,7 @@ from schakel.fhir.search import pairs_of
 from schakel.generic.consent import EmergencyAccess, Objection
 from schakel.generic.localisation import EXCHANGE
 from schakel.generic.logging import Event
+from schakel.http.at_keyboard import at_keyboard
 from schakel.http.node import Node, OrganisationServices
 from schakel.http.reading import as_json, json_object, read_limited
 from schakel.kernel.clock import instant
@@ -149,7 +150,7 @@ def own_event(
         requester_name="" if requester else organisation.name,
         holder=organisation.ura,
         holder_name=organisation.name,
-        **members,
+        **{"user": at_keyboard(), **members},
     )
 
 

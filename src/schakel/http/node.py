@@ -32,6 +32,7 @@ from schakel.generic.identity.workplace import Workplace
 from schakel.generic.localisation import Localiser, Registrations
 from schakel.generic.logging import AuditLog, ChainLog, Event
 from schakel.generic.logging.verify import Verified
+from schakel.http.at_keyboard import at_keyboard, remember
 from schakel.http.internal_certificates import InternalCertificates
 from schakel.http.judging import Verdicts
 from schakel.http.peer import tls_chain
@@ -161,6 +162,7 @@ class OrganisationServices:
                 requester_name=self.name,
                 holder=self.ura,
                 holder_name=self.name,
+                user=at_keyboard(),
                 patient=patient,
                 query=f"GET {what}",
             )
@@ -221,7 +223,8 @@ class Node:
         """The organisation whose internal door is knocked at, with its own key or client certificate.
 
         A certificate that is nobody's proves nothing and spoils nothing. Raises `Unauthenticated` without a known key
-        or certificate, and `Forbidden` for any other path and when the two are of different organisations.
+        or certificate, `Forbidden` for any other path and when the two are of different organisations, and
+        `Invalid` for a person at the keyboard who is none (see `at_keyboard`).
         """
         slug: str = request.path_params["organisation"]
         key, chain = request.headers.get("x-api-key"), tls_chain(request)
@@ -256,6 +259,7 @@ class Node:
                 "the client certificate belongs to another organisation",
                 code="certificate-other-organisation",
             )
+        remember(request)
         return self.organisations[slug]
 
 

@@ -154,8 +154,9 @@ class Policy:
         self, scopes: Collection[str], interaction: Interaction, delivery: Delivery | None = None
     ) -> Judgement:
         """The one row that accepts a parsed request under these scopes, and the patient it names. When several
-        exchanges accept it, the first in the order of the matrix counts. `delivery` is what a transaction brings; it is
-        looked into when some row takes a transaction.
+        exchanges accept it, the first in the order of the matrix counts; a row for its type counts before those for any
+        type, so that what one exchange gives in general never hides what another gives of this type. `delivery` is what
+        a transaction brings; it is looked into when some row takes a transaction.
 
         Raises `Forbidden` (`scope-missing`, `form-not-allowed`, `patient-not-named`), `NotAllowed`
         (`interaction-not-allowed`) and `Invalid` for a BSN that is none.
@@ -176,21 +177,24 @@ class Policy:
                 headers={"Allow": ", ".join(sorted({_METHODS[k] for k in kinds}))},
             )
         refused: Forbidden | None = None
-        for exchange in opened:
+        types = (interaction.type, ANY) if interaction.type else (interaction.type,)
+        for exchange, type_name in [(one, name) for name in types for one in opened]:
             try:
-                return self._judged(exchange, kind, interaction, delivery)
+                return self._judged(exchange, kind, type_name, interaction, delivery)
             except Forbidden as outcome:
                 refused = refused or outcome
         assert refused is not None
         raise refused
 
     def _judged(
-        self, exchange: Exchange, kind: InteractionKind, asked: Interaction, delivery: Delivery | None
+        self,
+        exchange: Exchange,
+        kind: InteractionKind,
+        type_name: str,
+        asked: Interaction,
+        delivery: Delivery | None,
     ) -> Judgement:
-        rows = [
-            *self._index.get((exchange.id, asked.version, kind, asked.type), ()),
-            *(self._index.get((exchange.id, asked.version, kind, ANY), ()) if asked.type else ()),
-        ]
+        rows = self._index.get((exchange.id, asked.version, kind, type_name), ())
         if kind == "search":
             assert asked.query is not None
             return judge(asked.version, asked.query, rows)
