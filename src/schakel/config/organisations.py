@@ -133,8 +133,8 @@ class Peer(Section):
     type_code: str = Field(
         "",
         description="its organisation type (2.16.840.1.113883.2.4.15.1060), such as Z3, which counts when it asks with "
-        "an assertion (that proves no type, and without one Mitz cannot be asked), or with credentials in which it says "
-        "its type itself (a delegation)",
+        "an assertion (that proves no type, and without one Mitz cannot be asked), or with credentials in which it "
+        "says its type itself (a delegation)",
     )
     metadata: Url | None = Field(
         None,
