@@ -356,7 +356,8 @@ def _organisation(
         log=log,
         address=settings.public_url,
     )
-    sealed_by = signers(public_jwk(read_key(organisation.signing_key)), settings.log.seal_keys)
+    kept = settings.log
+    sealed_by = signers(public_jwk(read_key(organisation.signing_key)), kept.seal_keys)
     return OrganisationServices(
         slug=slug,
         ura=ura,
@@ -372,7 +373,7 @@ def _organisation(
         log=log,
         bgz=bgz,
         jobs=StoredJobs(pool, parameters),
-        verify_log=partial(verify, pool, tenant, ura, sealed_by, settings.log.seal_folder),
+        verify_log=partial(verify, pool, tenant, ura, sealed_by, kept.seal_folder, kept.retention_years),
     )
 
 

@@ -315,15 +315,36 @@ async def test_a_page_that_is_none_of_the_log_is_refused(log: AuditLog, page: st
 async def test_the_object_of_a_decision_is_kept_with_its_event(log: AuditLog, writer: AuditWriter) -> None:
     decision = new_id()
     await log.write(replace(QUERY, decision=decision), b'{"inputs":1}')
+    await asyncio.sleep(0.002)
     await log.write(replace(QUERY, decision=decision))
     assert await log.decision(decision) == b'{"inputs":1}'
+    await asyncio.sleep(0.002)
+    await log.write(replace(QUERY, decision=decision, outcome="4"), b'{"inputs":2}')
+    assert await log.decision(decision) == b'{"inputs":2}', "the last tells how it ended"
+    first, bare, last = (one.id for one in await log.explain(decision))
+    assert await log.decision(decision, first) == b'{"inputs":1}'
+    assert await log.decision(decision, last) == b'{"inputs":2}'
     for ask in (
+        log.decision(decision, bare),
+        log.decision(new_id(), first),
+        log.decision(decision, "x"),
         log.decision(new_id()),
         log.decision("x"),
         AuditLog(writer, next(_tenants)).decision(decision),
     ):
         with pytest.raises(NotFound):
             await ask
+
+
+async def test_a_refusal_in_the_same_millisecond_is_how_a_decision_ended(
+    log: AuditLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("schakel.generic.logging.writer.now", lambda: MOMENT)
+    for _ in range(10):
+        decision = new_id()
+        for outcome in ("0", "4"):
+            await log.write(replace(QUERY, decision=decision, outcome=outcome), outcome.encode())
+        assert await log.decision(decision) == b"4"
 
 
 async def test_a_decision_is_there_only_when_its_event_is(pool: asyncpg.Pool, log: AuditLog) -> None:

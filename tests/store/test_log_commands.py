@@ -59,6 +59,11 @@ async def test_retention_is_an_event_and_leaves_a_log_that_verifies(
     assert await asyncio.to_thread(verify_log, None, site.config, "noord") == 0
     said = capsys.readouterr().out
     assert "2 events removed at the end of the term" in said and "not sealed yet: 1 event" in said, said
+    stated = site.config.read_text()
+    site.config.write_text(stated.replace('"retention_years" = 7', '"retention_years" = 20'))
+    assert await asyncio.to_thread(verify_log, None, site.config, "noord") == 1
+    assert "WRONG seal 2: its events were removed within 20 years" in capsys.readouterr().out
+    site.config.write_text(stated)
     assert await asyncio.to_thread(retain, None, site.config, URA) == 0
     assert "0 events removed" in capsys.readouterr().out
     await disconnect(pool)

@@ -45,7 +45,9 @@ async def _verify(chosen: Chosen) -> bool:
     try:
         tenant = await tenant_of(pool, organisation)
         keys = signers(public_jwk(read_key(organisation.signing_key)), settings.log.seal_keys)
-        verified = await verify(pool, tenant, organisation.ura, keys, settings.log.seal_folder)
+        verified = await verify(
+            pool, tenant, organisation.ura, keys, settings.log.seal_folder, settings.log.retention_years
+        )
     finally:
         await disconnect(pool)
     for line in _told(organisation, verified):

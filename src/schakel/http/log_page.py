@@ -304,8 +304,8 @@ class LogPage:
         patient: str,
         query: str = "",
     ) -> Event:
-        """What a patient did in a session here. All that the log has of one session is one question, so that someone
-        who looks often still sees the others first."""
+        """What a patient did in a session here. All that the log has of one session on one day is one question, so that
+        someone who looks often still sees the others first."""
         return own_event(
             organisation,
             kind,

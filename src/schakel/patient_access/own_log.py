@@ -74,8 +74,8 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The events that belong to one question, the newest first. `day` is a date, `at` the moment for machines, both of
-    the newest.
+    """The events that belong to one question, of one person on one day, the newest first. `day` is that date, `at` the
+    moment of the newest for machines.
 
     `own` says that the patient asked: by the program `party`, or on the page of the log when that is ''. Else `person`
     is the professional, '' when none is known, of the organisation `party`. `purpose` is a code or '', `ground` the
@@ -99,8 +99,9 @@ class Question:
 def questions(
     found: Sequence[Sequence[Logged]], bsn: str, reviews: Iterable[Logged] = (), most: int = 0
 ) -> list[Question]:
-    """What the log of one organisation has of the questions about the patient with this BSN, each the newest event
-    first; one with `most` events has more than that. `reviews` are the second looks at emergencies of this patient."""
+    """What the log of one organisation has of the questions about the patient with this BSN, each of one person on one
+    day in Amsterdam, the newest event first; one with `most` events has more than that. `reviews` are the second looks
+    at emergencies of this patient."""
     masked = text_mask(bsn)
     looks = [one.event for one in reversed(list(reviews))]
     judged = {look.ground: look.reason for look in looks if look.reason != OVERDUE}
@@ -140,7 +141,7 @@ def _question(
         ground=next((e.ground_kind for e in events if e.ground_kind and _is_ground(e)), ""),
         emergency=emergency,
         told=masked(next((e.explanation for e in events if e.explanation), "")) if emergency else "",
-        events=tuple(_merged(_told(one) for one in group)),
+        events=tuple(_merged(group)),
         more=0 < most <= len(group),
     )
 
@@ -169,10 +170,12 @@ def _told(logged: Logged) -> Told:
     return Told(time, event.subtype, event.action, went, event.reason, len(event.resources))
 
 
-def _merged(events: Iterable[Told]) -> Iterator[Told]:
-    """The events, with those that were the same in the same minute as one."""
-    for _, same in groupby(events, lambda one: replace(one, records=0)):
-        alike = list(same)
+def _merged(group: Iterable[Logged]) -> Iterator[Told]:
+    """The events, with those that were the same in the same minute as one; the hour that comes twice when summer time
+    ends has other minutes each time."""
+    events = ((one.recorded.replace(second=0, microsecond=0), _told(one)) for one in group)
+    for _, same in groupby(events, lambda one: (one[0], replace(one[1], records=0))):
+        alike = [told for _, told in same]
         yield replace(alike[0], records=sum(one.records for one in alike), times=len(alike))
 
 

@@ -34,34 +34,34 @@ class Wanted:
 
 _QUESTIONS = """
 WITH wanted AS NOT MATERIALIZED (
-    SELECT id, recorded, requester, correlation, decision, body FROM audit_event WHERE tenant = $1{where}
+    SELECT id, recorded, kind, requester, person, correlation, body,
+        CASE correlation WHEN '' THEN decision END AS decision,
+        (recorded AT TIME ZONE 'Europe/Amsterdam')::date AS day
+    FROM audit_event WHERE tenant = $1{where}
 ), question AS (
-    SELECT id, recorded, requester, correlation, decision FROM wanted AS one
-    WHERE NOT EXISTS (
-        SELECT FROM wanted AS newer
-        WHERE newer.correlation <> '' AND newer.correlation = one.correlation AND newer.requester = one.requester
-        AND (newer.recorded, newer.id) > (one.recorded, one.id)
-    ) AND (one.correlation <> '' OR NOT EXISTS (
-        SELECT FROM wanted AS newer
-        WHERE newer.correlation = '' AND newer.decision = one.decision AND newer.requester = one.requester
-        AND (newer.recorded, newer.id) > (one.recorded, one.id)
-    )){after}
+    SELECT * FROM (
+        SELECT DISTINCT ON (requester, person, correlation, decision, day)
+            id, recorded, requester, person, correlation, decision, day
+        FROM wanted ORDER BY requester, person, correlation, decision, day, recorded DESC, id DESC
+    ) AS newest
+    WHERE true{after}
     ORDER BY recorded DESC, id DESC LIMIT ${count}
 )
 SELECT question.id AS question, part.id, part.recorded, part.body
 FROM question CROSS JOIN LATERAL (
     SELECT id, recorded, body FROM (
-        SELECT * FROM wanted
-        WHERE correlation <> '' AND correlation = question.correlation AND requester = question.requester
-        UNION ALL
-        SELECT * FROM wanted
-        WHERE question.correlation = '' AND correlation = '' AND decision = question.decision
-        AND requester = question.requester
-    ) AS either
-    ORDER BY recorded DESC, id DESC LIMIT ${most}
+        SELECT id, recorded, kind, body, row_number() OVER (ORDER BY recorded DESC, id DESC) AS place FROM wanted
+        WHERE requester = question.requester AND person = question.person AND correlation = question.correlation
+        AND decision IS NOT DISTINCT FROM question.decision
+        AND recorded >= question.day::timestamp AT TIME ZONE 'Europe/Amsterdam'
+        AND recorded < (question.day + 1)::timestamp AT TIME ZONE 'Europe/Amsterdam'
+    ) AS placed
+    WHERE place <= ${most} OR kind = 'break-glass'
+    ORDER BY place LIMIT 2 * ${most}
 ) AS part
 ORDER BY question.recorded DESC, question.id DESC, part.recorded DESC, part.id DESC
 """
+"""The work is that of sorting what is wanted, whatever ids the requesters chose; the index on the patient is enough."""
 
 
 class AuditLog:
@@ -99,11 +99,13 @@ class AuditLog:
 
     async def questions(self, wanted: Wanted, count: int, most: int) -> list[list[Logged]]:
         """The first `count` questions among the events that are wanted, the one with the newest event first; of each
-        the newest `most` of those events, the newest first.
+        the newest `most` of those events, the newest first, and behind them the newest `most` emergencies (events
+        `break-glass`) that are older, so that what follows an emergency never hides it.
 
-        A question is what has the same correlation or, without one, the same decision, from the same requester. It
-        stands where its newest event stands, so that `after` continues behind the newest event of the last question,
-        and no question is on two pages (with the same `until`).
+        A question is what has the same correlation or, without one, the same decision, from the same person of the
+        same requester on one day in Amsterdam: a requester may use one correlation for as long as it likes. It stands
+        where its newest event stands, so that `after` continues behind the newest event of the last question, and no
+        question is on two pages (with the same `until`).
         """
         where, values = self._conditions(wanted)
         after = "" if wanted.after is None else _after(wanted.after, values)
@@ -161,16 +163,23 @@ class AuditLog:
             raise _unknown()
         return [logged(row) for row in rows]
 
-    async def decision(self, decision_id: str) -> bytes:
-        """The object of a decision, as the first event that carried it gave it. Raises `NotFound`."""
+    async def decision(self, decision_id: str, event_id: str | None = None) -> bytes:
+        """The object of a decision, as this event gave it; without one as the last that carried it did, which tells
+        how it ended: what was permitted may have been refused when it was carried out (in the same millisecond too, so
+        that a refusal counts as the later). Raises `NotFound`."""
         async with acquire(self._writer.pool) as connection:
             body: bytes | None = await connection.fetchval(
-                "SELECT body FROM decision WHERE tenant = $1 AND id = $2 ORDER BY recorded, event LIMIT 1",
+                "SELECT decision.body FROM decision JOIN audit_event AS told "
+                "ON told.tenant = decision.tenant AND told.id = decision.event "
+                "WHERE decision.tenant = $1 AND decision.id = $2 AND ($3::uuid IS NULL OR event = $3) "
+                "ORDER BY decision.recorded DESC, told.outcome DESC, event DESC LIMIT 1",
                 self.tenant,
                 _uuid(decision_id),
+                None if event_id is None else _uuid(event_id),
             )
         if body is None:
-            raise NotFound("the log has no decision with this id", code="decision-unknown")
+            what = "decision with this id" if event_id is None else "decision with this id of this event"
+            raise NotFound(f"the log has no {what}", code="decision-unknown")
         return unpack(body)
 
     async def keep_policy(self, digest: str, text: str) -> None:

@@ -84,13 +84,15 @@ def read(line: str) -> Seal:
         )
         seal = Seal(
             str(table["organisation"]),
-            int(table["number"]),
+            table["number"],
             datetime.fromisoformat(table["sealed"]),
             str(table["previous"]),
             leaves,
         )
     except (ValueError, TypeError, KeyError, IndexError, binascii.Error) as error:
         raise SealDamaged("cannot be read") from error
+    if type(seal.number) is not int or not 0 < seal.number < 1 << 63:
+        raise SealDamaged("has no number")
     if len(packed) % _ENTRY or len(leaves) != table.get("count"):
         raise SealDamaged("does not hold as many events as it says")
     return seal
@@ -100,5 +102,5 @@ def check_signature(line: str, keys: KeySet) -> None:
     """Raises `SealDamaged` when `line` is not signed with one of the keys."""
     try:
         jws.deserialize_compact(line, keys, [_ALGORITHM])
-    except (JoseError, ValueError) as error:
+    except (JoseError, ValueError, TypeError) as error:
         raise SealDamaged("is not signed with a key of this organisation") from error

@@ -4,7 +4,8 @@ Every half second the sealer looks which organisations have events that no seal 
 their time, hashes them, and writes one seal in the same transaction that takes them off the list, so that an event is
 sealed once, whenever its own commit came. An advisory lock of the database keeps that to one node at a time for each
 organisation. After the commit the seal goes to the file of the organisation and to the address of the setting, if
-there is one; both are brought up to date from the database, so that what a crash left behind follows later.
+there is one; both are brought up to date from the database, so that what a crash left behind follows later. The three
+go apart: a file that cannot be written keeps nothing from the address, and neither of them keeps events from a seal.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,13 @@ _PAUSE = 0.5
 _HASHED_AT_ONCE = 32
 _STOP_SECONDS = 1.0
 _LOCK = 0x5C4A_5EA1
-_EXPORTED_AT_ONCE = 200
+_FILE_LOCK = 0x5C4A_5EA3
+_ADDRESS_LOCK = 0x5C4A_5EA4
+"""The first numbers of the advisory locks for making seals, adding to the file and sending to the address."""
+
+_LINES_AT_ONCE = 200
+_BYTES_AT_ONCE = 256_000
+_TOO_LARGE = 413
 _COMPLAIN_SECONDS = 60.0
 
 _P = ParamSpec("_P")
@@ -60,6 +67,15 @@ SELECT t.tenant, EXISTS (SELECT FROM audit_unsealed u WHERE u.tenant = t.tenant)
     coalesce((SELECT max(s.number) FROM audit_seal s WHERE s.tenant = t.tenant), 0) AS last
 FROM unnest($1::int[]) AS t (tenant)
 """
+
+_BEHIND = f"""
+SELECT number, line FROM (
+    SELECT number, line, row_number() OVER following AS place, sum(octet_length(line) + 1) OVER following AS size
+    FROM audit_seal WHERE tenant = $1 AND number > $2 WINDOW following AS (ORDER BY number)
+    ORDER BY number LIMIT {_LINES_AT_ONCE}
+) AS batch WHERE place = 1 OR size <= $3 ORDER BY number
+"""
+"""The seals after a number, as many as go out at once in so many bytes; one that is larger goes alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +101,10 @@ class Sealer:
         self._organisations = organisations
         self._folder = folder
         self._address = address
+        self._last: dict[int, int] = {}
         self._exported: dict[int, int] = {}
         self._sent: dict[int, int] = {}
-        self._complained = -_COMPLAIN_SECONDS
+        self._complained: dict[str, float] = {}
 
     @asynccontextmanager
     async def sealing(self) -> AsyncIterator[None]:
@@ -103,54 +120,78 @@ class Sealer:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _work(self, stop: asyncio.Event) -> None:
-        """A round every half second, and one more when it is time to stop."""
-        while True:
-            last = stop.is_set()
-            try:
-                await self.seal()
-            except Exception as error:
-                # What could not be sealed or exported now is so in a later round.
-                if time.monotonic() - self._complained >= _COMPLAIN_SECONDS:
-                    self._complained = time.monotonic()
-                    cause = error.cause if isinstance(error, Outcome) else ""
-                    _log.warning("log not sealed", kind=type(error).__name__, cause=cause)
-            if last:
-                return
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _PAUSE)
+        """A round of sealing every half second, and one more when it is time to stop. What leaves the database follows
+        each round, unless that of an earlier round is still on its way."""
+        outward = (self._export_all, self._send_all)
+        async with asyncio.TaskGroup() as beside:
+            under_way: dict[str, asyncio.Task[None]] = {}
+            while True:
+                last = stop.is_set()
+                await self._tried(self._seal_all)
+                for step in outward:
+                    before = under_way.get(step.__name__)
+                    if last or before is None or before.done():
+                        under_way[step.__name__] = beside.create_task(self._tried(step, before))
+                if last:
+                    return
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), _PAUSE)
+
+    async def _tried(
+        self, step: Callable[[], Awaitable[None]], before: asyncio.Task[None] | None = None
+    ) -> None:
+        """Does `step`, once the one `before` is done. What could not be done now is done in a later round."""
+        if before is not None:
+            await before
+        try:
+            await step()
+        except Exception as error:
+            moment, name = time.monotonic(), step.__name__
+            if moment - self._complained.get(name, -_COMPLAIN_SECONDS) >= _COMPLAIN_SECONDS:
+                self._complained[name] = moment
+                cause = error.cause if isinstance(error, Outcome) else ""
+                _log.warning("log not sealed", kind=type(error).__name__, cause=cause)
 
     async def seal(self) -> None:
-        """Seals and exports all that is there now, but for what another node is busy with.
+        """Seals, exports and sends what is there now, but for what another node is busy with.
 
-        Raises the first trouble, after all organisations had their turn: an `Outcome` of the database, the file or the
-        address, and `SealDamaged` when the file does not continue what the database has.
+        Raises the first trouble, after all organisations had their turn in all three: an `Outcome` of the database,
+        the file or the address, and `SealDamaged` when the file does not continue what the database has.
         """
-        tenants = list(self._organisations)
-        async with acquire(self._pool) as connection:
-            work = await connection.fetch(_WORK, tenants)
-        trouble: list[Exception] = []
-        for row in work:
-            try:
-                await self._bring_up(row["tenant"], row["last"], waiting=row["waiting"])
-            except Exception as error:
-                trouble.append(error)  # Of one organisation; the others go on.
-        if trouble:
-            raise trouble[0]
+        await _each(step() for step in (self._seal_all, self._export_all, self._send_all))
 
-    async def _bring_up(self, tenant: int, last: int, *, waiting: bool) -> None:
-        while waiting and (made := await self._seal(tenant)):
-            last, waiting = made
-        if self._folder is not None and self._exported.get(tenant, -1) < last:
-            await self._export(tenant, seal_file.path(self._folder, self._organisations[tenant].organisation))
-        if self._address is not None and self._sent.get(tenant, -1) < last:
-            await self._send(tenant, self._address)
+    async def _seal_all(self) -> None:
+        async with acquire(self._pool) as connection:
+            work = await connection.fetch(_WORK, list(self._organisations))
+        self._last |= {row["tenant"]: row["last"] for row in work}
+        await _each(self._bring_up(row["tenant"]) for row in work if row["waiting"])
+
+    async def _export_all(self) -> None:
+        if (folder := self._folder) is not None:
+            await _each(
+                self._export(tenant, seal_file.path(folder, self._organisations[tenant].organisation))
+                for tenant in self._behind(self._exported)
+            )
+
+    async def _send_all(self) -> None:
+        if (address := self._address) is not None:
+            await _each(self._send(tenant, address) for tenant in self._behind(self._sent))
+
+    def _behind(self, done: Mapping[int, int]) -> list[int]:
+        """The organisations that have seals which are not `done`."""
+        return [tenant for tenant, last in self._last.items() if done.get(tenant, -1) < last]
+
+    async def _bring_up(self, tenant: int) -> None:
+        more = True
+        while more and (made := await self._seal(tenant)):
+            self._last[tenant], more = made
 
     async def _seal(self, tenant: int) -> tuple[int, bool] | None:
         """Makes one seal: its number, and whether it is full; None when there is nothing to seal, or another node
         does it."""
         whose = self._organisations[tenant]
         async with acquire(self._pool) as connection, connection.transaction():
-            if not await self._locked(connection, tenant):
+            if not await _locked(connection, _LOCK, tenant):
                 return None
             before = await connection.fetchrow(
                 "SELECT number, line FROM audit_seal WHERE tenant = $1 ORDER BY number DESC LIMIT 1", tenant
@@ -172,23 +213,14 @@ class Sealer:
             )
         return number, len(rows) == SEAL_EVENTS
 
-    async def _locked(self, connection: Connection, tenant: int) -> bool:
-        """Whether this node has the organisation to itself until the end of the transaction."""
-        return bool(await connection.fetchval("SELECT pg_try_advisory_xact_lock($1, $2)", _LOCK, tenant))
-
     async def _export(self, tenant: int, file: Path) -> None:
         """Adds to the file what it does not have. Two nodes that share a folder take turns by the lock."""
         async with acquire(self._pool) as connection, connection.transaction():
-            if not await self._locked(connection, tenant):
+            if not await _locked(connection, _FILE_LOCK, tenant):
                 return
             there = await _in_file(seal_file.last_line, file)
             number = await self._known(connection, tenant, there, file)
-            while lines := await connection.fetch(
-                "SELECT number, line FROM audit_seal WHERE tenant = $1 AND number > $2 ORDER BY number LIMIT $3",
-                tenant,
-                number,
-                _EXPORTED_AT_ONCE,
-            ):
+            while lines := await connection.fetch(_BEHIND, tenant, number, _BYTES_AT_ONCE):
                 await _in_file(seal_file.add, file, [row["line"] for row in lines])
                 number = lines[-1]["number"]
             if not number:  # A file that is not there says that something is wrong, from the first round on.
@@ -211,33 +243,61 @@ class Sealer:
         return number
 
     async def _send(self, tenant: int, address: Facility) -> None:
-        """Sends what the address does not have, in order; each may come twice and never out of turn."""
-        async with acquire(self._pool) as connection:
-            number = await connection.fetchval(
-                "SELECT number FROM audit_seal_sent WHERE tenant = $1 AND address = $2", tenant, address.base
-            )
-            lines = await connection.fetch(
-                "SELECT number, line FROM audit_seal WHERE tenant = $1 AND number > $2 ORDER BY number LIMIT $3",
-                tenant,
-                number or 0,
-                _EXPORTED_AT_ONCE,
-            )
-        if lines:
-            body = "".join(f"{row['line']}\n" for row in lines).encode()
-            answer = await address.send("POST", body=body, headers={"Content-Type": "text/plain"})
-            if not 200 <= answer.status < 300:
-                raise FacilityAway(address.name, f"status {answer.status}")
-            number = lines[-1]["number"]
-            async with acquire(self._pool) as connection:
-                await connection.execute(
-                    "INSERT INTO audit_seal_sent (tenant, address, number) VALUES ($1, $2, $3) ON CONFLICT "
-                    "(tenant, address) DO UPDATE SET number = greatest(audit_seal_sent.number, excluded.number), "
-                    "sent = now()",
-                    tenant,
-                    address.base,
-                    number,
-                )
-        self._sent[tenant] = number or 0
+        """Sends what the address does not have, in order; each may come twice and never out of turn, for one process
+        at a time sends for an organisation. The connection that holds the lock is in no transaction meanwhile."""
+        async with acquire(self._pool) as holding:
+            if not await holding.fetchval("SELECT pg_try_advisory_lock($1, $2)", _ADDRESS_LOCK, tenant):
+                return
+            try:
+                self._sent[tenant] = await self._sent_now(holding, tenant, address)
+            finally:
+                await holding.execute("SELECT pg_advisory_unlock($1, $2)", _ADDRESS_LOCK, tenant)
+
+    async def _sent_now(self, connection: Connection, tenant: int, address: Facility) -> int:
+        """Sends the next lines, half as many whenever that is too much for the address: the number of the last that it
+        has. Raises `FacilityAway` when it took none."""
+        known = await connection.fetchval(
+            "SELECT number FROM audit_seal_sent WHERE tenant = $1 AND address = $2", tenant, address.base
+        )
+        lines = await connection.fetch(_BEHIND, tenant, known or 0, _BYTES_AT_ONCE)
+        if not lines:
+            return known or 0
+        while (status := await _posted(address, lines)) == _TOO_LARGE and len(lines) > 1:
+            lines = lines[: len(lines) // 2]
+        if not 200 <= status < 300:
+            raise FacilityAway(address.name, f"status {status}")
+        number: int = lines[-1]["number"]
+        await connection.execute(
+            "INSERT INTO audit_seal_sent (tenant, address, number) VALUES ($1, $2, $3) ON CONFLICT (tenant, address) "
+            "DO UPDATE SET number = greatest(audit_seal_sent.number, excluded.number), sent = now()",
+            tenant,
+            address.base,
+            number,
+        )
+        return number
+
+
+async def _each(steps: Iterable[Awaitable[None]]) -> None:
+    """One after the other; the first trouble is raised when all had their turn."""
+    trouble: list[Exception] = []
+    for step in steps:
+        try:
+            await step
+        except Exception as error:
+            trouble.append(error)
+    if trouble:
+        raise trouble[0]
+
+
+async def _locked(connection: Connection, lock: int, tenant: int) -> bool:
+    """Whether this process has `lock` of the organisation to itself until the end of the transaction."""
+    return bool(await connection.fetchval("SELECT pg_try_advisory_xact_lock($1, $2)", lock, tenant))
+
+
+async def _posted(address: Facility, lines: Sequence[asyncpg.Record]) -> int:
+    """The status of the answer to these lines. Raises `FacilityAway`."""
+    body = "".join(f"{row['line']}\n" for row in lines).encode()
+    return (await address.send("POST", body=body, headers={"Content-Type": "text/plain"})).status
 
 
 async def _leaves(rows: Sequence[asyncpg.Record]) -> list[seal.Leaf]:
