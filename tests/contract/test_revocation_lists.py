@@ -183,6 +183,57 @@ async def test_lists_that_are_set_are_looked_in_whatever_a_certificate_names(reg
         await region.check(leaf, **fixed)
 
 
+@pytest.mark.parametrize("order", [("root", "below"), ("below", "root")])
+async def test_each_list_that_is_set_is_fetched_once_whoever_is_looked_up_in_it(
+    region: Region, order: tuple[str, str]
+) -> None:
+    fixed = {"sources": (), "lists": tuple(f"{region.desk.address}/crl/{one}.crl" for one in order)}
+    async with Revocation.open(rules(region, pause=60, **fixed)) as revocation:
+        for _ in range(3):
+            await revocation.check(region.verified(region.below.issue("node.example")))
+    assert sorted(region.desk.asked) == ["/crl/below.crl", "/crl/root.crl"]
+
+
+@pytest.mark.parametrize("first", ["ours", "theirs"])
+async def test_the_list_of_one_authority_keeps_nobody_of_another_out(region: Region, first: str) -> None:
+    other = Authority.new("Other")
+    region.desk.says |= {"/crl/other.crl": crl(other), "/crl/below.crl": crl(region.below)}
+    lists = tuple(f"{region.desk.address}/crl/{one}.crl" for one in ("below", "other", "root"))
+    trust = Trust([ROOT.certificate, other.certificate])
+    ours, theirs = region.below.issue("a.example"), other.issue("b.example")
+    chains = [trust.verify([one.certificate, *one.above]) for one in (ours, theirs)]
+    async with Revocation.open(rules(region, sources=(), lists=lists, pause=60)) as revocation:
+        for chain in chains if first == "ours" else reversed(chains):
+            await revocation.check(chain)
+    assert len(region.desk.asked) == 3
+
+
+async def test_a_list_of_another_authority_where_a_certificate_names_its_own_proves_nothing(
+    region: Region,
+) -> None:
+    region.desk.says["/crl/below.crl"] = crl(ROOT)
+    async with Revocation.open(rules(region, pause=60)) as revocation:
+        for _ in range(2):
+            with pytest.raises(RevocationUnknown) as unknown:
+                await revocation.check(region.verified())
+            assert "of another authority" in unknown.value.why
+    assert region.desk.asked.count("/crl/below.crl") == 1
+
+
+async def test_an_older_list_that_came_for_another_authority_is_not_taken_either(region: Region) -> None:
+    """Two authorities that are asked at one address: whoever comes first fetches it."""
+    address = f"{region.desk.address}/crl/one.crl"
+    fixed = {"sources": (), "lists": (address, f"{region.desk.address}/crl/root.crl")}
+    withdrawn = region.below.issue("node.example")
+    region.desk.says["/crl/one.crl"] = crl(region.below, [withdrawn], number=2)
+    async with Revocation.open(rules(region, keep=0, pause=60, **fixed)) as revocation:
+        for _ in range(2):
+            with pytest.raises(CertificateRefused):
+                await revocation.check(region.verified(withdrawn))
+            region.desk.says["/crl/one.crl"] = crl(region.below, number=1)
+            await revocation.check(Trust([ROOT.certificate]).verify([ROOT.issue("x").certificate]))
+
+
 async def test_off_asks_nobody(region: Region) -> None:
     region.desk.says.clear()
     await region.check(mode=Mode.OFF)

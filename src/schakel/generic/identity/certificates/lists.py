@@ -22,6 +22,14 @@ class Unusable(Exception):
     """A list or an answer that proves nothing; its text says why."""
 
 
+class OfAnother(Unusable):
+    """A list of another authority: nothing is wrong with it, or with where it is."""
+
+
+class Expired(Unusable):
+    """A list that counted until a moment that has passed."""
+
+
 @dataclass(frozen=True, slots=True)
 class RevocationList:
     """A list whose signature was checked. `number` is 0 where it has none."""
@@ -52,7 +60,7 @@ class RevocationList:
         if issued > moment + SKEW:
             raise Unusable("the list is of a later time")
         if expires <= moment:
-            raise Unusable("the list has expired")
+            raise Expired("the list has expired")
         values = {type(one.value): one.value for one in extensions}
         number = values.get(x509.CRLNumber)
         scope = values.get(x509.IssuingDistributionPoint)
@@ -105,7 +113,7 @@ def _check_signature(found: x509.CertificateRevocationList, issuer: x509.Certifi
     if usage is not None and not usage.crl_sign:
         raise Unusable("the issuer of the certificate may not sign lists")
     if found.issuer != issuer.subject:
-        raise Unusable("the list is of another authority")
+        raise OfAnother("the list is of another authority")
     key = issuer.public_key()
     if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey) or not found.is_signature_valid(key):
         raise Unusable("the list is not signed by the authority that it names")

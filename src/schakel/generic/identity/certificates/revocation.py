@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -25,7 +25,7 @@ from cryptography import x509
 from schakel.facilities import Facility, FacilityAway, FacilityRules
 from schakel.generic.identity.certificates import lists, responder
 from schakel.generic.identity.certificates.errors import CertificateRefused, RevocationUnknown
-from schakel.generic.identity.certificates.lists import RevocationList, Unusable
+from schakel.generic.identity.certificates.lists import Expired, OfAnother, RevocationList, Unusable
 from schakel.generic.identity.certificates.trust import Verified, thumbprint
 from schakel.kernel import clock
 
@@ -63,11 +63,11 @@ class RevocationRules:
 
 @dataclass(slots=True)
 class _Held:
-    """What an address gave at `fetched`, and what it is to an issuer, by thumbprint."""
+    """What an address gave at `fetched`, and what it is to an issuer, by thumbprint: a list, or why it is none."""
 
     body: bytes
     fetched: datetime
-    read: dict[str, RevocationList] = field(default_factory=dict)
+    read: dict[str, RevocationList | Unusable] = field(default_factory=dict)
 
 
 class Revocation:
@@ -78,9 +78,7 @@ class Revocation:
         self._facilities = facilities
         self._sources = [urlsplit(one) for one in rules.sources]
         self._held: dict[str, _Held] = {}
-        self._newest: dict[
-            str, tuple[int, datetime]
-        ] = {}  # number and date of the last list, by issuer and address
+        self._last: dict[tuple[str, str], RevocationList] = {}  # By address, and thumbprint of the issuer.
         self._failed: dict[str, tuple[datetime, str]] = {}
         self._answers: OrderedDict[str, tuple[datetime, bool]] = OrderedDict()
         self._locks: dict[str, asyncio.Lock] = {}
@@ -144,44 +142,55 @@ class Revocation:
         return await _first(places, looked_up, "no list of its issuer may be fetched here")
 
     async def _list(self, address: str, issuer: x509.Certificate) -> RevocationList:
-        """The list at `address`, fetched again when it was kept long enough. Raises `Unusable`."""
-        if (found := self._fresh(address, issuer)) is not None:
-            return found
+        """The list at `address`, fetched again when it was kept long enough. Raises `Unusable`.
+
+        One of another authority is kept too: those who are looked up there have lists at several addresses, and each
+        is fetched for all of them.
+        """
         async with self._locks.setdefault(address, asyncio.Lock()):
-            if (found := self._fresh(address, issuer)) is not None:
-                return found
+            held, moment = self._held.get(address), clock.now()
             try:
+                if held is not None and moment < held.fetched + timedelta(seconds=self._rules.keep):
+                    with suppress(Expired):
+                        return self._of(held, address, issuer, moment)
                 return await self._fetched(address, issuer)
             except Unusable as error:
-                if (held := self._held.get(address)) is not None:
-                    old = _read(held, issuer, clock.now())
-                    if isinstance(old, RevocationList):
-                        return old
+                last = self._last.get((address, thumbprint(issuer)))
+                if last is not None and moment < last.expires:
+                    return last
                 raise Unusable(f"{address}: {error}") from error
-
-    def _fresh(self, address: str, issuer: x509.Certificate) -> RevocationList | None:
-        held, moment = self._held.get(address), clock.now()
-        if held is None or moment >= held.fetched + timedelta(seconds=self._rules.keep):
-            return None
-        found = _read(held, issuer, moment)
-        return found if isinstance(found, RevocationList) else None
 
     async def _fetched(self, address: str, issuer: x509.Certificate) -> RevocationList:
         self._check_pause(address)
         try:
             held = _Held(await self._ask("GET", address), clock.now())
-            found = _read(held, issuer, held.fetched)
-            if isinstance(found, str):
-                raise Unusable(found)
-            age, newest = (found.number, found.issued), f"{thumbprint(issuer)} {address}"
-            if age < self._newest.get(newest, age):
-                raise Unusable("the list is older than the one before")
-            self._newest[newest] = age
+            with suppress(OfAnother):
+                self._of(held, address, issuer, held.fetched)
         except Unusable as error:
             self._failed[address] = (clock.now() + timedelta(seconds=self._rules.pause), str(error))
             raise
         self._held[address] = held
-        return found
+        return self._of(held, address, issuer, held.fetched)
+
+    def _of(self, held: _Held, address: str, issuer: x509.Certificate, moment: datetime) -> RevocationList:
+        """What is held as a list of `issuer`, no older than the last one of it there. Raises `Unusable`: `OfAnother`
+        where it is one of another authority, `Expired`."""
+        key = thumbprint(issuer)
+        if key not in held.read:
+            try:
+                found = RevocationList.read(held.body, issuer, moment)
+                last = self._last.get((address, key), found)
+                if (found.number, found.issued) < (last.number, last.issued):
+                    raise Unusable("the list is older than the one before")
+                held.read[key] = self._last[address, key] = found
+            except Unusable as error:
+                held.read[key] = error
+        known = held.read[key]
+        if isinstance(known, Unusable):
+            raise known
+        if known.expires <= moment:
+            raise Expired("the list has expired")
+        return known
 
     # -- responders ----------------------------------------------------------------------------------------------
 
@@ -254,20 +263,6 @@ async def _first(places: list[str], ask: Callable[[str], Awaitable[T]], none: st
         except Unusable as error:
             said.append(str(error))
     raise Unusable("; ".join(said) or none)
-
-
-def _read(held: _Held, issuer: x509.Certificate, moment: datetime) -> RevocationList | str:
-    """What is held as a list of `issuer`, or why it is none at `moment`."""
-    key = thumbprint(issuer)
-    if key not in held.read:
-        try:
-            held.read[key] = RevocationList.read(held.body, issuer, moment)
-        except Unusable as error:
-            return str(error)
-    found = held.read[key]
-    if found.expires <= moment:
-        return "the list has expired"
-    return found
 
 
 def _origin(parts: SplitResult) -> str:
