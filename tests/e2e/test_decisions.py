@@ -46,7 +46,7 @@ async def stored(door: Door, answer: httpx.Response) -> bytes:
 async def policy(door: Door, decision: bytes) -> Policy:
     """The policy a decision was made with, from its stored text."""
     text = await own(door, f"log/policies/{orjson.loads(decision)['policy']}")
-    assert text.status_code == 200
+    assert (text.status_code, text.headers["Content-Type"]) == (200, "application/json")
     return Policy.from_text(text.text)
 
 
@@ -161,6 +161,11 @@ async def test_only_the_holder_reads_its_decisions_and_the_reading_is_logged(
     log = (await own(door, "log/fhir/r4/AuditEvent?_count=5")).json()
     texts = [e["query"] for entry in log["entry"] for e in entry["resource"]["entity"] if "query" in e]
     assert f"GET {path.removeprefix('log/')}" in {b64decode(text).decode() for text in texts}
+    digest = (await own(door, path)).json()["policy"]
+    await own(door, f"log/policies/{digest}")
+    log = (await own(door, "log/fhir/r4/AuditEvent?_count=5")).json()
+    texts = [e["query"] for entry in log["entry"] for e in entry["resource"]["entity"] if "query" in e]
+    assert f"GET policies/{digest}" in {b64decode(text).decode() for text in texts}
     assert (await own(door, "log/decisions/no-such")).status_code == 404
     assert (await own(door, "log/policies/no-such")).status_code == 404
 
@@ -302,6 +307,9 @@ async def test_a_notification_does_not_help_to_read_what_names_no_patient(
         "resourceType": "Task",
         "status": "requested",
         "intent": "proposal",
+        "code": {
+            "coding": [{"system": "http://fhir.nl/fhir/NamingSystem/TaskCode", "code": "pull-notification"}]
+        },
         "requester": {"agent": sender, "onBehalfOf": sender},
         "owner": {"identifier": {"system": URA_SYSTEM, "value": door.holder.ura}},
     }

@@ -283,8 +283,11 @@ async def test_an_included_resource_of_another_patient_is_held_back(door: Door) 
     assert answer.json()["total"] == 1
     [event] = await door.logged(answer.headers["X-Decision-ID"])
     assert "Observation/strangers: other-patient" in str(event)
-    asked = f"Coverage?beneficiary.identifier={BSN_SYSTEM}|{BSN}&_include=Coverage:payor"
-    assert keys(await door.get(asked)) == {"Coverage/cov", "Organization/insurer"}
+    whose = ("beneficiary.identifier", "patient.identifier")
+    for named in ("patient=Patient/p1", *(f"{name}={BSN_SYSTEM}|{BSN}" for name in whose)):
+        for payor in ("Coverage:payor", "Coverage:payor:Patient&_include=Coverage:payor:Organization"):
+            asked = f"Coverage?{named}&_include={payor}"
+            assert keys(await door.get(asked)) == {"Coverage/cov", "Organization/insurer"}, asked
 
 
 async def test_a_number_of_matches_is_that_of_those_that_are_shown_and_tells_of_no_other(door: Door) -> None:

@@ -355,6 +355,22 @@ async def test_the_same_notification_sent_again_is_the_same_task(node: RunningNo
     assert (await node["a"].internal.get(f"Task/{first.json()['id']}")).json()["status"] == "cancelled"
 
 
+async def test_a_notification_is_changed_only_at_the_version_that_if_match_names(node: RunningNode) -> None:
+    b = await door(node, "ta-np-notification")
+    value = new_id()
+    body = notification(node, identifier=identified(value), status="cancelled")
+    asked = {"params": {"identifier": f"urn:ietf:rfc:3986|urn:uuid:{value}"}, "json": body}
+    nothing = await b.send("PUT", "Task", headers={"If-Match": 'W/"1"'}, **asked)
+    assert (nothing.status_code, "If-Match" in nothing.text) == (412, True), nothing.text
+    first = await b.send("POST", "Task", json={**body, "status": "requested"})
+    other = await b.send("PUT", "Task", headers={"If-Match": 'W/"99"'}, **asked)
+    assert (other.status_code, "If-Match" in other.text) == (412, True), other.text
+    here = await node["a"].internal.get(f"Task/{first.json()['id']}")
+    assert (here.json()["status"], here.json()["meta"]["versionId"]) == ("requested", "1")
+    assert (await b.send("PUT", "Task", headers={"If-Match": 'W/"1"'}, **asked)).status_code == 200
+    assert (await b.send("PUT", "Task", **asked)).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("members", "status", "named"),
     [
@@ -366,6 +382,10 @@ async def test_the_same_notification_sent_again_is_the_same_task(node: RunningNo
             "requester",
         ),
         ({"status": "completed"}, 422, "Task.status"),
+        ({"intent": "order"}, 422, "Task.intent"),
+        ({"code": {"coding": [{"system": "http://snomed.info/sct", "code": "3457005"}]}}, 422, "Task.code"),
+        ({"code": {"coding": [{"code": "pull-notification"}]}}, 422, "Task.code"),
+        ({"code": {"text": "pull-notification"}}, 422, "Task.code"),
         ({"for": {"identifier": {"system": BSN_SYSTEM, "value": "123456789"}}}, 400, "11-proef"),
         ({"contained": [{"resourceType": "Patient", "id": "x"}]}, 422, "contained"),
         ({"naam": "x"}, 422, "naam"),

@@ -161,6 +161,13 @@ def test_a_resource_belongs_to_the_one_patient_it_names() -> None:
     assert rows("Patient", id="p1").patient == ""
 
 
+def test_the_patient_of_a_coverage_is_its_beneficiary_in_rows_that_older_ones_have_too() -> None:
+    assert rows("Coverage", beneficiary={"reference": "Patient/p1"}).reference == {
+        ("beneficiary", "Patient", "p1")
+    }
+    assert definitions("stu3").search_parameters("Coverage")["patient"].index_name == "beneficiary"
+
+
 def test_a_resource_that_names_two_patients_belongs_to_none() -> None:
     performer = [{"reference": "Patient/p2"}]
     assert rows("Observation", subject={"reference": "Patient/p1"}, performer=performer).patient == ""

@@ -40,6 +40,11 @@ _OUTCOMES = {
     "12": "failed",
 }
 _KINDS = {"search-type": "search", "search-system": "search of everything"}
+_NOT_DONE = {
+    "4": "permitted, but not carried out: it was refused when it was to be done",
+    "8": "permitted, but it failed when it was to be done; whether it was done is not certain",
+}
+"""What is said of an event that permits, by the outcome with which its decision ended."""
 _DONE = {"C": " written", "U": " changed", "D": " deleted"}
 """Said of what is no interaction with a name of its own, such as a ground."""
 _ACTS = frozenset({"consent-notified", "break-glass-review", "retention"})
@@ -54,26 +59,33 @@ def explain(places: Places, doors: Sequence[Door], decision: str, *, again: bool
     if not found:
         where = doors[0].name if len(doors) == 1 else f"the {len(doors)} organisations of {places.source}"
         raise NotFound(f"the log of {where} has no decision {decision!r}")
-    stored = asyncio.run(_stored({door.ura: door for door, _ in found}.values(), decision))
+    stored = asyncio.run(_stored(found, decision))
+    ends = {door.ura: stored[event["id"]].told["outcome"] for door, event in found if event["id"] in stored}
     for door, event in found:
         print(f"In the log of {door.name} ({door.ura})")
-        told = stored[door.ura].told if door.ura in stored else None
-        for line in _lines(places, event, told):
+        one = stored.get(event["id"])
+        for line in _lines(places, event, one.told if one else None, ends.get(door.ura, "")):
             print(f"  {line}")
         print()
-    return _replayed(doors, stored) if again else 0
+    return _replayed(found, stored, ends) if again else 0
 
 
-def _replayed(doors: Sequence[Door], stored: Mapping[str, Stored]) -> int:
-    """Says of each stored decision whether it is made the same again."""
+def _replayed(
+    found: Sequence[tuple[Door, Event]], stored: Mapping[str, Stored], ends: Mapping[str, str]
+) -> int:
+    """Says of each stored decision whether it is made the same again, and whether it was carried out."""
     code = 0 if stored else 1
     if not stored:
         print("there is no stored decision to make again")
-    for door in (door for door in doors if door.ura in stored):
-        one = stored[door.ura]
+    for door, event in found:
+        one = stored.get(event["id"])
+        if one is None:
+            continue
         result = replay(one.body, Policy.from_text(one.policy))
         if result.same:
             print(f"{door.name}: made again from what is stored, the decision is the same")
+            if not_done := _not_done(one.told, ends[door.ura]):
+                print(f"  {not_done}")
         else:
             code = 1
             print(f"{door.name}: made again from what is stored, the decision DIFFERS")
@@ -85,21 +97,32 @@ def _replayed(doors: Sequence[Door], stored: Mapping[str, Stored]) -> int:
 async def _found(doors: Sequence[Door], decision: str) -> list[tuple[Door, Event]]:
     logs = await asyncio.gather(*(_events(door, decision) for door in doors))
     found = [(door, event) for door, events in zip(doors, logs, strict=True) for event in events]
-    return sorted(found, key=lambda one: str(one[1].get("recorded", "")))
+    return sorted(found, key=lambda one: _order(one[1]))
 
 
-async def _stored(doors: Iterable[Door], decision: str) -> dict[str, Stored]:
-    """What these organisations stored of the decision, by URA; nothing of one that stored none."""
+def _not_done(told: dict[str, Any], end: str) -> str:
+    """What became of what was permitted, when its decision `end`ed otherwise; '' when it did not."""
+    return _NOT_DONE.get(end, "") if told["outcome"] == "0" else ""
+
+
+def _order(event: Event) -> tuple[str, int]:
+    """The place of an event in time; in one millisecond what was permitted comes before its refusal."""
+    return str(event.get("recorded", "")), int(event.get("outcome", "0"))
+
+
+async def _stored(found: Iterable[tuple[Door, Event]], decision: str) -> dict[str, Stored]:
+    """What was stored of the decision with these events, by the id of the event; nothing of one that carried none."""
     stored = {}
-    for door in doors:
+    for door, event in found:
         async with Client(door) as client:
             try:
-                body = (await client.good("GET", f"log/decisions/{quote(decision)}")).body
+                path, params = f"log/decisions/{quote(decision)}", [("event", event["id"])]
+                body = (await client.good("GET", path, params=params)).body
                 told = orjson.loads(body)
                 text = (await client.good("GET", f"log/policies/{told['policy']}")).body.decode()
             except NotFound:
                 continue
-        stored[door.ura] = Stored(body, told, text)
+        stored[event["id"]] = Stored(body, told, text)
     return stored
 
 
@@ -114,12 +137,16 @@ async def _events(door: Door, decision: str) -> list[Event]:
     return [entry["resource"] for entry in bundle.get("entry", [])]
 
 
-def _lines(places: Places, event: Event, told: dict[str, Any] | None) -> Iterator[str]:
-    """One event: a word and what it says per line. What is `told` by the stored decision says more than the event."""
+def _lines(places: Places, event: Event, told: dict[str, Any] | None, end: str) -> Iterator[str]:
+    """One event: a word and what it says per line. What is `told` by the stored decision says more than the event.
+    `end` is the outcome with which the decision ended: what was permitted may have been refused after all."""
     words = dict(_facts(places, event))
     if told is not None:
         decision = words.pop("decision")
         words |= {**dict(decided(told)), "decision": decision}
+        if not_done := _not_done(told, end):
+            words["outcome"] = not_done
+            words = {("was to be" if word == "disclosed" else word): text for word, text in words.items()}
     for word, text in words.items():
         if text:
             first, *more = text.splitlines()

@@ -18,6 +18,7 @@ from schakel.gateway.minimise import Dropped, Item, Minimised, Subject, foreign,
 from schakel.gateway.notifications import Notifications
 from schakel.gateway.targets import Target, Targets
 from schakel.gateway.tasks import updated
+from schakel.generic.authorisation import ANY, Row
 from schakel.generic.identity import Grant
 from schakel.kernel.outcomes import Invalid, Issue, PreconditionFailed
 from schakel.server import Answer, FhirService, Interaction, Request, answer
@@ -77,7 +78,8 @@ class Acts:
             executed = replace(asked, query=replace(asked.query, limited_to=query.limited_to))
         found = await self._service.search(executed, grant.jti)
         disclosure = self._targets.disclosure(target.row.exchange)
-        kept = await _minimised(disclosure, asked.version, found, subject, query)
+        given = self._targets.given_beside(target, grant)
+        kept = await _minimised(disclosure, asked.version, found, subject, query, given)
 
         async def finish() -> Answer:
             return self._service.render(base, asked, _only(found, kept))
@@ -95,13 +97,15 @@ class Acts:
         return Act(_NOTHING if known else Minimised((item,), ()), finish)
 
     async def _document(self, target: Target, base: str) -> Act:
-        """The document of a Composition without what is about another patient, and what only that leads to."""
+        """The document of a Composition without what is about another patient, what the exchange gives nobody to read,
+        and what only those lead to."""
         composition, item, subject = target.stored, target.item, target.subject
         assert composition is not None and item is not None and subject is not None
         version, disclosure = (
             target.interaction.version,
             self._targets.disclosure(target.row.exchange),
         )
+        types = self._targets.read_types(target.row)
         released, dropped = [item], list[Dropped]()
 
         def wanted(stored: Stored, _: frozenset[Reference]) -> bool:
@@ -109,10 +113,13 @@ class Acts:
             if foreign(found, subject):
                 dropped.append(Dropped(found.key, "other-patient"))
                 return False
+            if types.isdisjoint((ANY, stored.type)):
+                dropped.append(Dropped(found.key, "form-not-allowed"))
+                return False
             released.append(found)
             return True
 
-        reached = await document.gathered(self._service, version, composition, wanted)
+        reached = await document.gathered(self._service, version, composition, wanted, near=True)
 
         async def finish() -> Answer:
             return document.document(version, base, composition, reached)
@@ -166,7 +173,7 @@ class Acts:
         warnings = self._service.checked(version, sent)
         if sent["resourceType"] != "Task":
             raise Invalid(f"the body must be a Task, not {sent['resourceType']}", expression="Task")
-        write, number = await self._notifications.write(version, sent, sender, asked.criteria)
+        write, number = await self._notifications.write(version, sent, sender, asked.criteria, asked.if_match)
         return self._writing(write, number, version, request, base, warnings)
 
     def _writing(
@@ -186,16 +193,22 @@ class Acts:
 
 
 async def _minimised(
-    disclosure: Disclosure, version: Version, found: Found, subject: Subject, query: Query
+    disclosure: Disclosure,
+    version: Version,
+    found: Found,
+    subject: Subject,
+    query: Query,
+    given: Callable[[Row], bool],
 ) -> Minimised:
-    """What of a search may go out. The source tells to which patients it limited the search, or they are looked up."""
+    """What of a search may go out, beside what the rows give that are `given`. The source tells to which patients it
+    limited the search, or they are looked up."""
     items: list[Item] = [disclosure.item(version, s, True) for s in found.matches]
     items += [disclosure.item(version, i.stored, False) for i in found.included]
     ids = found.patients
     if ids is None:
         ids = subject.ids or await disclosure.patient_ids(version, subject.bsn)
     subject = Subject(subject.bsn, ids)
-    elsewhere = await disclosure.releasable_targets(version, items, subject)
+    elsewhere = await disclosure.releasable_targets(version, items, subject, given)
     plain = [str(i) for i in query.includes if not i.iterate]
     iterated = [str(i) for i in query.includes if i.iterate]
     return minimise(version, items, subject, plain, elsewhere.__contains__, iterated)

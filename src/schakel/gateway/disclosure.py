@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 
 import orjson
@@ -92,10 +92,10 @@ class Disclosure:
 
     async def release(
         self, version: Version, found: Item, patients: Sequence[str], known: Stored | None = None
-    ) -> tuple[Subject, Row] | None:
-        """The patient, one of these BSNs, and the row under which a resource is released; None when there is no
-        such row. It fits a row itself, or a resource that does refers to it by an accepted include. `known` is a
-        Patient that was just read, perhaps this one."""
+    ) -> tuple[Subject, tuple[Row, ...]] | None:
+        """The patient, one of these BSNs, and the rows under which a resource is released; None when it is not. It
+        fits a row itself, or a resource that does refers to it by an accepted include; a Provenance needs a row for
+        each of its targets. `known` is a Patient that was just read, perhaps this one."""
         if found.type == "Provenance":
             return await self._through_targets(version, found, patients)
         named = self.patient_of(found)
@@ -106,14 +106,15 @@ class Disclosure:
             subject, patients = Subject(bsn, frozenset({named})), [bsn]
             row = self.fitting_row(version, found, subject)
             if row is not None or about(found, subject) is False:
-                return None if row is None else (subject, row)
-        return await self._through_include(version, found, patients)
+                return None if row is None else (subject, (row,))
+        included = await self._through_include(version, found, patients)
+        return None if included is None else (included[0], (included[1],))
 
     async def _through_targets(
         self, version: Version, found: Item, patients: Sequence[str]
-    ) -> tuple[Subject, Row] | None:
+    ) -> tuple[Subject, tuple[Row, ...]] | None:
         """Of a Provenance: what releases its targets, all of them and for one patient."""
-        released: tuple[Subject, Row] | None = None
+        subject, rows = None, list[Row]()
         targets = provenance_targets(found)
         if len(targets) > _MOST_TARGETS:
             return None
@@ -122,10 +123,11 @@ class Disclosure:
             released = None if one is None else await self.release(version, one, patients)
             if released is None:
                 return None
-            patients = [released[0].bsn]
-        if released is None or about(found, released[0]) is False:
+            subject, patients = released[0], [released[0].bsn]
+            rows += (row for row in released[1] if row not in rows)
+        if subject is None or about(found, subject) is False:
             return None
-        return released
+        return subject, tuple(rows)
 
     async def _through_include(
         self, version: Version, found: Item, patients: Sequence[str], *, iterated: bool = True
@@ -185,9 +187,10 @@ class Disclosure:
             return None
 
     async def releasable_targets(
-        self, version: Version, items: Sequence[Item], subject: Subject
+        self, version: Version, items: Sequence[Item], subject: Subject, given: Callable[[Row], bool]
     ) -> frozenset[str]:
-        """Of the Provenance targets that are not in the answer: those that a row would release."""
+        """Of the Provenance targets that are not in the answer: those that a row which is `given` would release. What
+        is given is asked only of rows of which there is such a target."""
         here = {i.key for i in items}
         wanted: dict[str, set[str]] = {}
         for found in items:
@@ -195,13 +198,15 @@ class Disclosure:
                 kind, _, logical_id = target.partition("/")
                 wanted.setdefault(kind, set()).add(logical_id)
         out = set()
-        for row_type in {row.type for row in self._rows if row.version == version} & wanted.keys():
+        rows = [row for row in self._rows if row.version == version and row.type in wanted and given(row)]
+        narrowed = Disclosure(self._service, rows)
+        for row_type in sorted({row.type for row in rows}):
             ids = sorted(wanted[row_type])
             for start in range(0, len(ids), _TOGETHER):
                 some = ",".join(ids[start : start + _TOGETHER])
                 for stored in await self._find(version, row_type, [("_id", some), ("_count", "200")]):
                     target_item = self.item(version, stored, True)
-                    if self.fitting_row(version, target_item, subject):
+                    if narrowed.fitting_row(version, target_item, subject):
                         out.add(target_item.key)
         return frozenset(out)
 

@@ -20,7 +20,7 @@ from schakel.fhir.search import Query, QueryParser
 from schakel.gateway.parts import Addresses
 from schakel.gateway.tasks import Task, Tasks, sender_of, ura_in
 from schakel.kernel.clock import instant, new_id, now
-from schakel.kernel.outcomes import Forbidden, Gone, NotFound, Unprocessable
+from schakel.kernel.outcomes import Forbidden, Gone, NotFound, PreconditionFailed, Unprocessable
 from schakel.kernel.values import BSN_SYSTEM, URA_SYSTEM, Bsn
 from schakel.server import FhirService
 from schakel.sources import Write
@@ -41,13 +41,19 @@ class Notifications:
         self._addresses = addresses
 
     async def write(
-        self, version: Version, sent: Resource, sender: str, criteria: Query | None = None
+        self,
+        version: Version,
+        sent: Resource,
+        sender: str,
+        criteria: Query | None = None,
+        if_match: int | None = None,
     ) -> tuple[Write, int]:
         """The write that takes in a Task that `sender` (URA) sent, and the version it will have.
 
         One with an identifier that the sender used before is the next version of that Task, and one that comes in at
         the same moment is refused as `PreconditionFailed`; `criteria`, on which the
-        sender made it conditional, can only name that identifier. Raises `Unprocessable` naming the element, and
+        sender made it conditional, can only name that identifier. Raises `PreconditionFailed` when the one here is not
+        at version `if_match`, or there is none, `Unprocessable` naming the element, and
         `Forbidden` for a Task of another sender or for another receiver.
         """
         self._check(sent, sender)
@@ -59,8 +65,12 @@ class Notifications:
         earlier = await self._earlier(version, resource, sender)
         if earlier is None:
             name, earlier = await self._place(version, resource, sender)
-            if earlier is None:
-                return Write("PUT", "Task", name, resource, if_absent=True), 1
+        if if_match is not None and (earlier is None or earlier.stored.version != if_match):
+            raise PreconditionFailed(
+                "the notification is not at the version that If-Match names", expression="If-Match"
+            )
+        if earlier is None:
+            return Write("PUT", "Task", name, resource, if_absent=True), 1
         number = earlier.stored.version
         return Write("PUT", "Task", earlier.stored.id, resource, if_match=number), number + 1
 
@@ -103,6 +113,11 @@ class Notifications:
     def _check(self, sent: Resource, sender: str) -> None:
         if sent.get("status") not in _STATUSES:
             raise _wrong("Task.status", f"a notification is {' or '.join(sorted(_STATUSES))}")
+        if sent.get("intent") != "proposal":
+            raise _wrong("Task.intent", "a notification is proposal")
+        codings = sent.get("code", {}).get("coding", [])
+        if PULL not in [(coding.get("system"), coding.get("code")) for coding in codings]:
+            raise _wrong("Task.code", f"a notification is {'|'.join(PULL)}")
         if "contained" in sent:
             raise _wrong("Task.contained", "a notification contains no other resources")
         if ura_in([_identifier(sent.get("owner"))]) != self._ura:

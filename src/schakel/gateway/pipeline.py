@@ -136,7 +136,8 @@ class Gateway:
         decision.row = target.row
         decision.interaction = target.interaction
         self._patient_known(target, grant, decision)
-        facts = decision.facts = self._facts(target, grant)
+        bsn = target.subject.bsn if target.subject else ""
+        facts = decision.facts = self._targets.facts(grant, target.row, bsn)
         kinds = self._policy.grounds(facts)
         decision.check("patient known" if decision.patient else "no patient involved")
 
@@ -206,20 +207,6 @@ class Gateway:
             if grant.patient not in ("", decision.patient):
                 raise Refused("token-other-patient")
         decision.task = target.tasks[0].key if target.tasks else ""
-
-    def _facts(self, target: Target, grant: Grant) -> Facts:
-        """What is known of a request when it is decided. A token that states no purpose is for that of the exchange."""
-        return Facts(
-            row=target.row.id,
-            requester=grant.requester,
-            purpose=grant.purpose or self._policy.exchange(target.row.exchange).purpose,
-            role=grant.user.role if grant.user else "",
-            assurance=grant.assurance,
-            facility_type=grant.facility_type,
-            bound=bool(grant.jkt or grant.x5t),
-            claims=grant.claims,
-            patient=target.subject.bsn if target.subject else "",
-        )
 
     # -- refusing ------------------------------------------------------------------------------------------
 

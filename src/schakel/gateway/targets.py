@@ -6,7 +6,7 @@ looked up here, and one that is not here is refused like one that may not be see
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -15,7 +15,15 @@ from schakel.gateway.disclosure import Disclosure
 from schakel.gateway.minimise import Item, Subject, about, foreign
 from schakel.gateway.parts import Authorisation, Candidates
 from schakel.gateway.tasks import Task, Tasks
-from schakel.generic.authorisation import ANY, Judgement, PatientNamed, Row, listed_form
+from schakel.generic.authorisation import (
+    ANY,
+    Facts,
+    GroundKind,
+    Judgement,
+    PatientNamed,
+    Row,
+    listed_form,
+)
 from schakel.generic.authorisation.model import Tie
 from schakel.generic.identity import Grant
 from schakel.kernel.outcomes import Gone, NotFound, Outcome
@@ -139,7 +147,8 @@ class Targets:
         for place in places:
             found = await place.disclosure.release(version, item, place.patients, whose)
             if found is not None:
-                subject, releasing = found
+                subject, rows = found
+                releasing = self._deciding(grant, rows, subject.bsn)
                 tasks = tuple(t for t in place.tasks if self._patient_of(version, t.stored) in subject.ids)
                 return Target(asked, releasing, subject, tasks=tasks, stored=stored, item=item)
         raise Refused("not-referred-to" if named is None else "form-not-allowed")
@@ -219,6 +228,14 @@ class Targets:
                 return other
         return None
 
+    def read_types(self, row: Row) -> frozenset[str]:
+        """The types that reads of the exchange of `row` give; `ANY` stands among them when they give all."""
+        return frozenset(
+            one.type
+            for one in self._policy.matrix.rows
+            if (one.exchange, one.version, one.interaction) == (row.exchange, row.version, "read")
+        )
+
     async def _resource(self, asked: Interaction) -> tuple[Stored, Stored | None, Item]:
         """The resource that is asked, with the patient it belongs to, in one question to the source."""
         try:
@@ -234,6 +251,51 @@ class Targets:
         if exchange not in self._disclosures:
             self._disclosures[exchange] = Disclosure(self._service, self._policy.searches(exchange))
         return self._disclosures[exchange]
+
+    def given_beside(self, target: Target, grant: Grant) -> Callable[[Row], bool]:
+        """Whether a row of the exchange may be had beside a search: its Tasks list it, when there are any, and each
+        ground that suffices for the search suffices for the row."""
+        assert target.subject is not None
+        version, bsn = target.interaction.version, target.subject.bsn
+        listed: set[str] = set()
+
+        def given(row: Row) -> bool:
+            if target.tasks and not listed:
+                listed.update(one.id for task in target.tasks for one in self._listed(grant, version, task))
+            if target.tasks and row.id not in listed:
+                return False
+            return self._grounds(grant, target.row, bsn) <= self._grounds(grant, row, bsn)
+
+        return given
+
+    def _deciding(self, grant: Grant, rows: Sequence[Row], bsn: str) -> Row:
+        """Of the rows that together release a resource: the one for which no ground suffices that does not suffice for
+        all of them, so that what is decided on it holds for each. Raises `Refused` when there is none."""
+        if len(rows) == 1:
+            return rows[0]
+        kinds = [self._grounds(grant, row, bsn) for row in rows]
+        for row, those in zip(rows, kinds, strict=True):
+            if all(those <= others for others in kinds):
+                return row
+        raise Refused("ground-not-sufficient")
+
+    def _grounds(self, grant: Grant, row: Row, bsn: str) -> frozenset[GroundKind]:
+        """The kinds of ground that could suffice to give this requester what a row gives of a patient."""
+        return self._policy.grounds(self.facts(grant, row, bsn))
+
+    def facts(self, grant: Grant, row: Row, bsn: str) -> Facts:
+        """What is known when a row is decided on. A token that states no purpose is for that of the exchange."""
+        return Facts(
+            row=row.id,
+            requester=grant.requester,
+            purpose=grant.purpose or self._policy.exchange(row.exchange).purpose,
+            role=grant.user.role if grant.user else "",
+            assurance=grant.assurance,
+            facility_type=grant.facility_type,
+            bound=bool(grant.jkt or grant.x5t),
+            claims=grant.claims,
+            patient=bsn,
+        )
 
     def _patient_of(self, version: Version, stored: Stored) -> str:
         """The logical id of the patient a Task is for. Raises `Refused` when it names none of ours."""

@@ -10,6 +10,7 @@ Source: Twiin notified pull (TA NP), Nictiz eOverdracht 4.x (Task, state machine
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,7 +24,7 @@ from schakel.fhir.moments import interval
 from schakel.fhir.search import QueryParser
 from schakel.generic.authorisation import Row, listed_form
 from schakel.kernel.clock import now
-from schakel.kernel.outcomes import Gone, Invalid, NotFound, Unprocessable
+from schakel.kernel.outcomes import Gone, Invalid, NotFound, TooCostly, Unprocessable
 from schakel.kernel.values import URA_SYSTEM
 from schakel.server import FhirService
 from schakel.server.reach import reach
@@ -33,8 +34,8 @@ from schakel.store.index_values import parse_literal
 OPEN = frozenset({"requested", "received", "accepted", "ready", "in-progress", "on-hold"})
 """States in which a Task opens what it names."""
 
-_MOST = 100
-"""Open Tasks for one organisation about one patient that are looked at."""
+_MOST = 500
+"""The newest open Tasks for one organisation about one patient that are looked at."""
 
 _SERVERS = frozenset({"meta", "id", "resourceType"})
 
@@ -102,14 +103,17 @@ class Tasks:
         self, version: Version, owner: str, patient: str, key: str, through: Through | None
     ) -> list[Task]:
         """The open Tasks for this organisation that name the resource `key` (`Type/id`) in their input, or, with
-        `through`, something that leads to it; about this patient (logical id) when there is one."""
+        `through`, the first that leads to it; about this patient (logical id) when there is one. A Task that leads to
+        more than a document may hold leads nowhere."""
         tasks = await self.open(version, owner, patient)
         named = [task for task in tasks if key in task.opens]
         if named or through is None:
             return named
-        return [
-            task for task in tasks if key in await self._reach(version, task, await through(version, task))
-        ]
+        for task in tasks:
+            with suppress(TooCostly):
+                if key in await self._reach(version, task, await through(version, task)):
+                    return [task]
+        return []
 
     async def listing(self, version: Version, owner: str, patient: str, form: str) -> list[Task]:
         """The open Tasks for this organisation that list the search `form`; about this patient when there is one."""
@@ -117,13 +121,15 @@ class Tasks:
         return [task for task in tasks if form in {_listed(search) for search in task.searches}]
 
     async def open(self, version: Version, owner: str, patient: str) -> list[Task]:
-        """The open Tasks whose owner is this organisation, about this patient (logical id) when there is one."""
+        """The open Tasks whose owner is this organisation, newest first; of this patient (logical id) when given."""
         parser, number = QueryParser(definitions(version)), f"{URA_SYSTEM}|{owner}"
         also = (("patient", patient),) if patient else ()
         open_ = ("status", ",".join(sorted(OPEN)))
         found: dict[str, Stored] = {}
         for whose in ("owner:identifier", "owner:Organization.identifier"):
-            query = parser.parse("Task", ((whose, number), open_, *also, ("_count", str(_MOST))))
+            query = parser.parse(
+                "Task", ((whose, number), open_, *also, ("_sort", "-_lastUpdated"), ("_count", str(_MOST)))
+            )
             page = await self._service.source.search(version, query, None)
             found |= {stored.id: stored for stored in page.matches}
         tasks = [await self.task(version, stored) for stored in found.values()]
@@ -143,6 +149,7 @@ class Tasks:
             f"the Task leads to more than {most} resources (setting limits.document)",
             wanted=lambda stored, _: wanted(stored),
             extensions=False,
+            near=True,
         )
         return frozenset(f"{s.type}/{s.id}" for s in reached.resources)
 

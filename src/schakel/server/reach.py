@@ -23,6 +23,33 @@ _APART: Mapping[str, frozenset[str]] = {"Composition": frozenset({"relatesTo"})}
 """Elements by which a resource names another document, which is no part of what it says."""
 
 
+_COMPLETING = frozenset(
+    {
+        "BodySite",
+        "BodyStructure",
+        "Device",
+        "HealthcareService",
+        "Location",
+        "Medication",
+        "Organization",
+        "Patient",
+        "Practitioner",
+        "PractitionerRole",
+        "RelatedPerson",
+        "Specimen",
+        "Substance",
+    }
+)
+"""Who, with what and where: what a resource is incomplete without, whichever element names it."""
+
+_PARTS: Mapping[str, frozenset[str]] = {
+    "Observation": frozenset({"hasMember", "related"}),
+    "DiagnosticReport": frozenset({"result"}),
+    "CarePlan": frozenset({"goal", "activity"}),
+}
+"""Elements of which the references are parts of what a resource says, of any type."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReachLimits:
     """The most resources in a document, and that come with a page of `$everything`."""
@@ -88,6 +115,14 @@ def _texts(value: Mapping[str, Any], skipped: frozenset[str]) -> Iterator[str]:
                     yield from _texts(item, skipped)
 
 
+def _completing(stored: Stored, held: Mapping[str, Target]) -> Mapping[str, Target]:
+    """Of the references `held` by a resource, those without which it is incomplete."""
+    resource = orjson.loads(stored.body)
+    parts = {name: resource[name] for name in _PARTS.get(stored.type, ()) if name in resource}
+    whole = frozenset(_texts(parts, _EXTENSIONS))
+    return {text: target for text, target in held.items() if target.type in _COMPLETING or text in whole}
+
+
 Wanted = Callable[[Stored, frozenset[Target]], bool]
 """Whether a resource with these references is gathered, and followed in turn."""
 
@@ -102,21 +137,28 @@ async def reach(
     *,
     wanted: Wanted = lambda stored, targets: True,
     extensions: bool = True,
+    near: bool = False,
 ) -> Reached:
     """Everything that the `roots` refer to, and that refers to in turn, each once. What is referred to by extensions
-    of what was gathered, and not of a root, comes only with `extensions`.
+    of what was gathered, and not of a root, comes only with `extensions`. `near`: only a
+    Composition among the roots leads to all it refers to, anything else to what it is incomplete without (the parts
+    of what it says; who, with what and where), not to the encounter, reason or evidence that lead on into the record.
 
     Raises `TooCostly` with the text `too_many` when there is more than `most`, with what is not here.
     """
     links: list[Mapping[str, Target]] = [references(root, version, own_bases) for root in roots]
+    frontier = [
+        _completing(root, held) if near and root.type != "Composition" else held
+        for root, held in zip(roots, links, strict=True)
+    ]
     gathered = {Target(root.type, root.id, root.version) for root in roots}
     asked: set[Target] = {Target(root.type, root.id) for root in roots}
     found: list[Stored] = []
     missing: list[Target] = []
-    frontier = list(links)
     while targets := list(dict.fromkeys(t for held in frontier for t in held.values() if t not in asked)):
         asked.update(targets)
         frontier = []
+        came: list[Mapping[str, Target]] = []
         for start in range(0, len(targets), _AT_ONCE):
             part = targets[start : start + _AT_ONCE]
             here = await _fetched(source, version, part)
@@ -129,10 +171,11 @@ async def reach(
                 held = references(stored, version, own_bases, extensions=extensions)
                 if wanted(stored, frozenset(held.values())):
                     found.append(stored)
-                    frontier.append(held)
+                    came.append(held)
+                    frontier.append(_completing(stored, held) if near else held)
             if len(found) + len(missing) > most:
                 raise TooCostly(too_many)
-        links += frontier
+        links += came
     return Reached(tuple(found), tuple(missing), tuple(links))
 
 

@@ -89,8 +89,8 @@ class SearchParameter:
     """A search parameter for the types in `base`. `expression` is FHIRPath as corrected (see `corrections`).
 
     `special` names how its values are read when that is not by their type alone (see `store.index_values`).
-    `indexed_as` is the name of its values in an index, for a parameter of one organisation's own; `unready` says why
-    such a one cannot be searched with for now.
+    `indexed_as` is the name of its values in an index, for a parameter of one organisation's own, or one that is
+    another by a second name; `unready` says why such a one cannot be searched with for now.
     """
 
     code: str

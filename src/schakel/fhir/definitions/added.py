@@ -45,6 +45,15 @@ _DOCUMENT = SearchParameter(
 _STU3 = (
     _DOCUMENT,
     SearchParameter(
+        code="patient",
+        base=("Coverage",),
+        type="reference",
+        expression="Coverage.beneficiary",
+        url=f"{_OWN}Coverage-patient",
+        targets=("Patient",),
+        indexed_as="beneficiary",
+    ),
+    SearchParameter(
         code="category",
         base=(_DISPENSE, _ADMINISTRATION),
         type="token",

@@ -351,18 +351,23 @@ OPERATIONS: dict[tuple[str, str], Json] = {
         "responses": {"200": fhir(ref("Resource"), "The event.")}
     },
     ("GET", "/{organisation}/log/decisions/{id}"): {
+        "parameters": [
+            parameter(
+                "event", "query", "As it was stored with this event (AuditEvent.id); the last if absent."
+            )
+        ],
         "responses": {
             "200": {
                 "description": "The object of a decision: what was decided, and on what.",
                 "content": {"application/json": {"schema": {"type": "object"}}},
             }
-        }
+        },
     },
     ("GET", "/{organisation}/log/policies/{digest}"): {
         "responses": {
             "200": {
-                "description": "The text of the policy, TOML.",
-                "content": {"text/plain": {"schema": {"type": "string"}}},
+                "description": "The policy, in the very bytes of which the digest is made (SHA-256).",
+                "content": {"application/json": {"schema": {"type": "object"}}},
             }
         }
     },

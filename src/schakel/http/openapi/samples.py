@@ -81,7 +81,7 @@ WHOLE: dict[tuple[str, str, str], object] = {
         "patient": BSN,
         "outcome": "0",
     },
-    ("GET", f"{_LOG}/policies/{{digest}}", "out"): '[[exchange]]\nid = "bgz"\n',
+    ("GET", f"{_LOG}/policies/{{digest}}", "out"): {"exchange": [{"id": "bgz"}]},
     ("GET", f"{_LOG}/export", "out"): f"recorded,subtype,outcome\n{NOW},search-type,0\n",
     ("POST", f"{_BOARD}/versions", "in"): {
         "version": "2026-1",

@@ -57,8 +57,13 @@ async def gathered(
     version: Version,
     composition: Stored,
     wanted: Wanted = lambda stored, targets: True,
+    *,
+    near: bool = False,
 ) -> Reached:
-    """What a document of this composition holds beside it: of all it leads to, what is `wanted`. Raises `TooCostly`."""
+    """What a document of this composition holds beside it: of all it leads to, or `near` it, what is `wanted`.
+
+    Raises `TooCostly`.
+    """
     most = service.reach.document
     return await reach(
         service.source,
@@ -69,6 +74,7 @@ async def gathered(
         f"the document would hold more than {most} resources (setting limits.document)",
         wanted=wanted,
         extensions=False,
+        near=near,
     )
 
 
