@@ -316,6 +316,10 @@ async def test_a_notification_lands_where_the_ehr_sees_it(node: RunningNode, sco
     landed = entry["resource"]
     assert landed["basedOn"] == [{"reference": f"{node['b'].front_fhir}/Task/1234"}]
     assert landed["owner"] == organisation(node["a"].ura)
+    log = f"{node['a'].internal_root}/a/log/fhir/r4/AuditEvent"
+    decided = {"entity:identifier": f"urn:uuid:{answer.headers['X-Decision-ID']}"}
+    [event] = (await node["a"].internal.get(log, params=decided)).json()["entry"]
+    assert BSN in str(event["resource"]["entity"])  # It is in the log of whom it names.
 
 
 async def test_a_bare_notification_becomes_a_task_as_well(node: RunningNode) -> None:

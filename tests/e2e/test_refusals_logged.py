@@ -194,6 +194,9 @@ EARLY: dict[str, tuple[str, str]] = {
     "a search by POST": ("form-not-allowed", "POST Condition/_search"),
     "a number in other signs": ("form-not-allowed", "Condition?category=problem&quoted"),
     "a Bundle": ("", "POST "),
+    "a Task": ("", "POST Task"),
+    "a Task in XML": ("", "POST Task"),
+    "a Patient": ("", "POST Patient"),
 }
 
 
@@ -209,6 +212,22 @@ async def early(door: Door, case: str, bsn: str) -> httpx.Response:
         return await door.get(rest.replace("quoted", f"patient.identifier={query}"))
     if case == "a Bundle":
         return await door.send(method, rest, json=brought(bsn), headers=FHIR)
+    identifier = {"system": BSN_SYSTEM, "value": bsn}
+    if case == "a Patient":
+        return await door.send(
+            method, rest, json={"resourceType": "Patient", "identifier": [identifier]}, headers=FHIR
+        )
+    if case == "a Task":
+        task = {"resourceType": "Task", "for": {"identifier": identifier}}
+        return await door.send(method, rest, json=task, headers=FHIR)
+    if case == "a Task in XML":
+        content = (
+            f'<Task xmlns="http://hl7.org/fhir"><for><identifier><system value="{BSN_SYSTEM}"/>'
+            f'<value value="{bsn}"/></identifier></for></Task>'
+        )
+        return await door.send(
+            method, rest, content=content, headers={"Content-Type": "application/fhir+xml"}
+        )
     return await door.send(method or "GET", rest)
 
 

@@ -289,6 +289,18 @@ async def test_the_feed_has_every_notice_once_and_in_order(opened: Open) -> None
     assert [n.number for n in await here.choices.feed(count=2)] == [1, 2]
 
 
+async def test_a_choice_that_is_told_again_after_another_of_its_moment_is_a_notice_of_its_own(
+    opened: Open,
+) -> None:
+    here = await opened()
+    for permitted in (False, False, True, False):
+        await here.told(permitted)
+    assert [notice.choice.permitted for notice in await here.choices.feed()] == [False, True, False]
+    await here.told(True, chosen=CHOSEN + timedelta(days=1))
+    await here.told(False)  # The old one, told late: nothing new.
+    assert len(await here.choices.feed()) == 4
+
+
 # -- acute care ----------------------------------------------------------------------------------------------
 
 NO_CHOICE = decides(result("NotApplicable"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +16,7 @@ from schakel.fhir.search import pairs_of
 from schakel.generic.consent import Choice, Notice, Subscription, Subscriptions
 from schakel.generic.consent.mitz.notification import choices_in
 from schakel.generic.consent.subscriptions import State
+from schakel.generic.consent.telling import Told
 from schakel.http.consent import asked, own_event, text_in
 from schakel.http.errors import fhir_error
 from schakel.http.node import Node, OrganisationServices
@@ -25,6 +26,7 @@ from schakel.kernel.clock import instant
 from schakel.kernel.outcomes import Forbidden, Invalid, NotSupported, Outcome
 from schakel.server import Request as FhirRequest
 from schakel.server.bodies import read_body
+from schakel.store.connection import Connection
 
 _MOST = 1_000_000
 """Bytes of a notification."""
@@ -62,9 +64,8 @@ class MitzRoutes:
             born = date.fromisoformat(text_in(table, "birth_date"))
         except ValueError:
             raise Invalid("birth_date is a whole date, as in 1970-01-31", expression="birth_date") from None
-        wanted = await _subscriptions(organisation).want(text_in(table, "patient"), born)
-        await organisation.log.write(
-            own_event(organisation, "subscription", "C", patient=wanted.patient, ground=wanted.id)
+        wanted = await _subscriptions(organisation).want(
+            text_in(table, "patient"), born, _logged(organisation, "C")
         )
         return as_json(_subscription(wanted), 202)
 
@@ -72,10 +73,7 @@ class MitzRoutes:
         """A subscription is no longer wanted."""
         organisation = self._node.own(request)
         table = await asked(request, ("patient",), ())
-        ended = await _subscriptions(organisation).end(text_in(table, "patient"))
-        await organisation.log.write(
-            own_event(organisation, "subscription", "D", patient=ended.patient, ground=ended.id)
-        )
+        ended = await _subscriptions(organisation).end(text_in(table, "patient"), _logged(organisation, "D"))
         return as_json(_subscription(ended))
 
     async def choices(self, request: Request) -> Response:
@@ -184,6 +182,16 @@ def _number(pairs: dict[str, str], name: str, default: int, least: int) -> int:
 def _words(choice: Choice) -> str:
     providers = choice.provider_category or "all"
     return f"{choice.category} {providers} {'permitted' if choice.permitted else 'refused'}"
+
+
+def _logged(organisation: OrganisationServices, action: Literal["C", "D"]) -> Told[Subscription]:
+    """Writes down, in its transaction, that a subscription was asked for or ended."""
+
+    async def told(connection: Connection, one: Subscription) -> None:
+        event = own_event(organisation, "subscription", action, patient=one.patient, ground=one.id)
+        await organisation.log.write_within(connection, event)
+
+    return told
 
 
 def _subscription(one: Subscription) -> dict[str, Any]:

@@ -19,6 +19,20 @@ from schakel.store.connection import acquire
 VERSION = "coalesce((SELECT max(n.number) FROM mitz_notice n WHERE n.tenant = {tenant} AND n.patient = {patient}), 0)"
 """The version of what is known of a patient, in SQL."""
 
+_NEW_NOTICE = """
+INSERT INTO mitz_notice (tenant, number, patient, category, provider_category, permitted, chosen)
+SELECT $1, $2, $3, $4, $5, $6, $7
+WHERE NOT EXISTS (
+    SELECT FROM mitz_notice WHERE tenant = $1 AND patient = $3 AND category = $4 AND provider_category = $5
+        AND permitted = $6 AND chosen = $7
+) OR EXISTS (
+    SELECT FROM (
+        SELECT permitted, chosen FROM mitz_notice
+        WHERE tenant = $1 AND patient = $3 AND category = $4 AND provider_category = $5 ORDER BY number DESC LIMIT 1
+    ) AS latest WHERE latest.chosen = $7 AND latest.permitted <> $6
+) RETURNING number
+"""
+
 MAX_PAGE = 1000
 
 
@@ -51,7 +65,8 @@ class Choices:
         self._tenant = tenant
 
     async def keep(self, choices: Iterable[Choice]) -> int:
-        """Keeps what was notified, all or nothing; how many were new. The same notice twice is one.
+        """Keeps what was notified, all or nothing; how many were new. The same notice twice is one, unless another of
+        the same moment came in between.
 
         A choice that is older than what is known changes nothing but the feed. Of two choices of the same moment the
         one that permits less stands. From the moment this returns no process uses an answer of Mitz about these
@@ -73,14 +88,7 @@ class Choices:
                     choice.permitted,
                     choice.chosen,
                 )
-                added = await connection.fetchval(
-                    "INSERT INTO mitz_notice "
-                    "(tenant, number, patient, category, provider_category, permitted, chosen) "
-                    "VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING number",
-                    self._tenant,
-                    last + new + 1,
-                    *values,
-                )
+                added = await connection.fetchval(_NEW_NOTICE, self._tenant, last + new + 1, *values)
                 if added is None:
                     continue
                 new += 1
@@ -133,20 +141,35 @@ class Choices:
         return number
 
 
-def refused(
-    known: Sequence[tuple[str, str, bool]], categories: Iterable[str], provider_category: str
-) -> bool:
-    """Whether the choices that are known (category, category of providers, permitted) say no to one of `categories`.
+Told = tuple[str, str, bool, datetime]
+"""What is known of a choice: category, category of providers ('' is all), whether it permits, when it was made."""
 
-    A choice for treatment data counts for a category without one of its own for these providers. A requester whose
-    category is not known ('') may be of any.
+
+def refused(known: Sequence[Told], categories: Iterable[str], provider_category: str) -> bool:
+    """Whether the choices that are known say no to one of `categories`.
+
+    A choice for treatment data counts for a category without one of its own for these providers. What was chosen for
+    these providers and what for all are one choice: the younger counts. A requester whose category is not known ('')
+    may be of any.
     """
-    about = [k for k in known if provider_category in ("", k[1]) or k[1] == ""]
     for category in categories:
-        own = [k for k in about if k[0] == category]
-        told = {providers for _, providers, _ in own}
-        other = [k for k in about if k[0] == TREATMENT and k[1] not in told]
-        rows = own + other if not provider_category else own or other
-        if not all(permitted for _, _, permitted in rows):
-            return True
+        own = [one for one in known if one[0] == category]
+        general = [one for one in known if one[0] == TREATMENT]
+        if provider_category:
+            told = [one for one in own if one[1] in (provider_category, "")]
+            if not _permits(told or general, provider_category):
+                return True
+            continue
+        there = {one[1] for one in own}
+        beside = [one for one in general if one[1] not in there]
+        for rows in (own, beside):
+            if not all(_permits(rows, providers) for providers in {one[1] for one in rows}):
+                return True
     return False
+
+
+def _permits(rows: Iterable[Told], provider_category: str) -> bool:
+    """Whether the youngest of what is said of these providers and of all permits, as nothing at all does; of two of the
+    same moment the no counts."""
+    about = [one for one in rows if one[1] in (provider_category, "")]
+    return not about or max(about, key=lambda one: (one[3], not one[2]))[2]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import asyncpg
 import orjson
 
-from schakel.generic.consent.choices import VERSION
+from schakel.generic.consent.choices import VERSION, Told
 from schakel.generic.consent.grounds import ACTIVE, COLUMNS, COVERS, Ground, ground_of
 from schakel.generic.consent.model import RECORDED, ConsentQuestion
 from schakel.generic.consent.objections import STANDS
@@ -21,7 +21,7 @@ _STATEMENT = (
     + STANDS.format(requester="a.requester", category="a.providers", exchange="a.exchange")
     + " ORDER BY o.made LIMIT 1) AS objection, "
     + VERSION.format(tenant="$1", patient="a.patient")
-    + " AS version, ARRAY(SELECT ROW(c.category, c.provider_category, c.permitted) FROM mitz_choice c "
+    + " AS version, ARRAY(SELECT ROW(c.category, c.provider_category, c.permitted, c.chosen) FROM mitz_choice c "
     "WHERE c.tenant = $1 AND c.patient = a.patient AND c.category = ANY (a.categories)) AS choices, g.* "
     "FROM json_to_recordset($2::json) AS a (place int, patient text, requester text, providers text, exchange text, "
     "form text, categories text[], kinds text[]) "
@@ -35,12 +35,12 @@ _STATEMENT = (
 @dataclass(frozen=True, slots=True)
 class Standing:
     """`objection` is the id of a recorded objection to this request, or ''. `choices` are those that Mitz notified, as
-    category, category of providers ('' is all) and whether it permits, and `version` that of all it notified of this
+    `choices.Told`, and `version` that of all it notified of this
     patient. `ground` is the active ground that covers the request, one for a specific reason before a general one."""
 
     objection: str
     version: int
-    choices: tuple[tuple[str, str, bool], ...]
+    choices: tuple[Told, ...]
     ground: Ground | None
 
 
@@ -80,6 +80,9 @@ def _standing(row: asyncpg.Record) -> Standing:
     return Standing(
         "" if row["objection"] is None else str(row["objection"]),
         row["version"],
-        tuple((category, providers, permitted) for category, providers, permitted in row["choices"]),
+        tuple(
+            (category, providers, permitted, chosen)
+            for category, providers, permitted, chosen in row["choices"]
+        ),
         None if row["id"] is None else ground_of(row),
     )

@@ -20,6 +20,7 @@ from schakel.facilities import FacilityAway
 from schakel.generic.consent.mitz import Mitz, SubscriptionRequest
 from schakel.generic.consent.mitz.client import SubscriptionAnswer
 from schakel.generic.consent.objections import key_of
+from schakel.generic.consent.telling import Told, told_of
 from schakel.kernel.background import beside, pause, repeated
 from schakel.kernel.clock import now
 from schakel.kernel.outcomes import Invalid, NotFound, naming
@@ -65,8 +66,11 @@ class Subscriptions:
         """Whose they are."""
         return self._tenant
 
-    async def want(self, patient: str, birth_date: date) -> Subscription:
-        """Tells Mitz from now on that we want to know; asked again for the same patient it is the same one.
+    async def want(
+        self, patient: str, birth_date: date, told: Told[Subscription] | None = None
+    ) -> Subscription:
+        """Tells Mitz from now on that we want to know; asked again for the same patient it is the same one. `told` is
+        called in the transaction.
 
         One that Mitz refused is tried again, and so is one with another date of birth. Raises `Invalid`.
         """
@@ -74,7 +78,7 @@ class Subscriptions:
             bsn = str(Bsn(patient))
         if not OLDEST_BIRTH <= birth_date <= now().date():
             raise Invalid("birth_date is not the date of birth of a living person", expression="birth_date")
-        async with acquire(self._pool) as connection:
+        async with acquire(self._pool) as connection, connection.transaction():
             row = await connection.fetchrow(
                 "INSERT INTO mitz_subscription (tenant, patient, birth_date) VALUES ($1, $2, $3) "
                 "ON CONFLICT (tenant, patient) WHERE state <> 'ended' DO UPDATE SET birth_date = $3, "
@@ -89,16 +93,25 @@ class Subscriptions:
                 bsn,
                 birth_date,
             )
-        return _subscription(row)
+            return await told_of(connection, _subscription(row), told)
 
-    async def end(self, patient: str) -> Subscription:
-        """It is no longer wanted: nothing is asked for it any more. Raises `NotFound`."""
+    async def end(self, patient: str, told: Told[Subscription] | None = None) -> Subscription:
+        """It is no longer wanted: nothing is asked for it any more. `told` is called in the transaction. Ended again,
+        it is the one that ended last, and nobody is told. Raises `NotFound`."""
         with naming("patient"):
             bsn = str(Bsn(patient))
-        async with acquire(self._pool) as connection:
+        async with acquire(self._pool) as connection, connection.transaction():
             row = await connection.fetchrow(
                 "UPDATE mitz_subscription SET state = 'ended', changed = now() "
                 f"WHERE tenant = $1 AND patient = $2 AND state <> 'ended' RETURNING {_COLUMNS}",
+                self._tenant,
+                bsn,
+            )
+            if row is not None:
+                return await told_of(connection, _subscription(row), told)
+            row = await connection.fetchrow(
+                f"SELECT {_COLUMNS} FROM mitz_subscription WHERE tenant = $1 AND patient = $2 "
+                "ORDER BY changed DESC, id DESC LIMIT 1",
                 self._tenant,
                 bsn,
             )
