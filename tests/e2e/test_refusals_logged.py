@@ -221,7 +221,7 @@ async def early(door: Door, case: str, bsn: str) -> httpx.Response:
         task = {"resourceType": "Task", "for": {"identifier": identifier}}
         return await door.send(method, rest, json=task, headers=FHIR)
     if case == "a Task in XML":
-        content = (
+        written = (
             f'<Task xmlns="http://hl7.org/fhir"><for><identifier><system value="{BSN_SYSTEM}"/>'
             f'<value value="{bsn}"/></identifier></for></Task>'
         )
