@@ -226,7 +226,7 @@ async def early(door: Door, case: str, bsn: str) -> httpx.Response:
             f'<value value="{bsn}"/></identifier></for></Task>'
         )
         return await door.send(
-            method, rest, content=content, headers={"Content-Type": "application/fhir+xml"}
+            method, rest, content=written, headers={"Content-Type": "application/fhir+xml"}
         )
     return await door.send(method or "GET", rest)
 
