@@ -83,6 +83,7 @@ REASONS: dict[str, str] = {
     "assertion-type": "the proof of identity is of a kind that is not accepted",
     "claim-missing": "the assertion lacks a claim about the user, the purpose or the treatment relation",
     "claim-invalid": "a claim about the user, the purpose or the treatment relation is malformed",
+    "authorization-base": "authorization_base is not a text of at most 500 printable characters",
     "client-id": "client_id is not the organisation that made the assertion",
     "field-missing": "a field of the token request is missing",
     "grant-type": "a grant was asked that is not taken",
@@ -139,7 +140,8 @@ REASONS: dict[str, str] = {
     "certificate-missing": "the client did not prove itself by a certificate",
     "medmij-off": "the organisation does not take part in MedMij",
     "task-missing": "no open Task of the holder names this for the organisation that asks",
-    "task-several-patients": "the search names nobody, and the Tasks that list it are about several patients",
+    "task-several-patients": "the search names nobody, and the Tasks that list it are about several patients (a token "
+    "with authorization_base is for one)",
     "task-sender-other": "the notification names another sender than the organisation whose token it came with",
     "notification-invalid": "the notification cannot be taken in as it is",
     "emergency-reason": "the reason for access in an emergency says nothing, or is too long",

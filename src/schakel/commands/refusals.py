@@ -81,6 +81,7 @@ DOORS: tuple[Door, ...] = (
             _group(400, "make a proof of possession for each request", "dpop-replayed"),
             _group(400, _NONCE, "dpop-nonce"),
             _group(400, "ask the metadata for which addresses tokens are given", "resource"),
+            _group(400, "give back what stands in the notification, as it stands", "authorization-base"),
             _group(429, _LATER, "rate-limit"),
             _group(
                 503,

@@ -14,7 +14,7 @@ from schakel.fhir.definitions import Version
 from schakel.gateway.disclosure import Disclosure
 from schakel.gateway.minimise import Item, Subject, about, foreign
 from schakel.gateway.parts import Authorisation, Candidates
-from schakel.gateway.tasks import Task, Tasks
+from schakel.gateway.tasks import Asker, Task, Tasks
 from schakel.generic.authorisation import (
     ANY,
     Facts,
@@ -114,7 +114,7 @@ class Targets:
         ids = await self._facts.patient_ids(version, bsn) if bsn else frozenset[str]()
         if bsn and not ids:
             raise Refused("task-missing")
-        tasks = await self._tasks.listing(version, grant.requester, ",".join(sorted(ids)), form)
+        tasks = await self._tasks.listing(version, _asker(grant), ",".join(sorted(ids)), form)
         if not bsn:
             bsn, ids = await self._only_patient(version, tasks)
             asked = replace(asked, query=replace(query, limited_to=ids))
@@ -159,7 +159,7 @@ class Targets:
         """What the open Tasks of this requester release, those that list the same searches together: the searches of
         one Task give nothing of the patient of another. `patient` is a logical id with its BSN, or '' for all."""
         together: dict[tuple[str, ...], tuple[list[Row], list[Task]]] = {}
-        for task in await self._tasks.open(version, grant.requester, patient):
+        for task in await self._tasks.open(version, _asker(grant), patient):
             rows = self._listed(grant, version, task)
             together.setdefault(tuple(sorted(row.id for row in rows)), (rows, []))[1].append(task)
         return [
@@ -191,7 +191,7 @@ class Targets:
             task = await self._tasks.task(version, stored)
             if task.owner != grant.requester:
                 raise Refused("task-owner-other")
-            if task.over:
+            if task.over or not _asker(grant).may_use(task):
                 raise Refused("task-missing")
             patient, tasks = self._patient_of(version, stored), [task]
         else:
@@ -199,7 +199,7 @@ class Targets:
             if named == "":
                 raise Refused("patient-unknown")
             through = self._own_data if row.tie == "task-document" else None
-            tasks = await self._tasks.opening(version, grant.requester, named or "", item.key, through)
+            tasks = await self._tasks.opening(version, _asker(grant), named or "", item.key, through)
             if not tasks:
                 also = self._tied(row, "released")
                 if also is None:
@@ -310,3 +310,7 @@ class Targets:
         if not bsn:
             raise Refused("patient-unknown")
         return bsn
+
+
+def _asker(grant: Grant) -> Asker:
+    return Asker(grant.requester, grant.authorization_base)

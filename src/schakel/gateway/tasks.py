@@ -9,7 +9,7 @@ Source: Twiin notified pull (TA NP), Nictiz eOverdracht 4.x (Task, state machine
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,13 +37,28 @@ OPEN = frozenset({"requested", "received", "accepted", "ready", "in-progress", "
 _MOST = 500
 """The newest open Tasks for one organisation about one patient that are looked at."""
 
+_BASE = "http://fhir.nl/fhir/NamingSystem/TaskParameter", "authorization-base"
+
 _SERVERS = frozenset({"meta", "id", "resourceType"})
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """The organisation (URA) that asks, and the authorization base that it gave back, '' when none."""
+
+    ura: str
+    base: str = ""
+
+    def may_use(self, task: Task) -> bool:
+        """Whether a Task is for who asks: its owner is, and its base is no other than was given back."""
+        return task.owner == self.ura and (not self.base or task.base in ("", self.base))
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """What a Task says of access: `owner` and `requester` are URAs ('' when not told), `opens` the resources
-    (`Type/id`) and `searches` the relative searches in its input, `until` when it ends."""
+    (`Type/id`) and `searches` the relative searches in its input, `base` its authorization base or '', `until` when it
+    ends."""
 
     stored: Stored
     resource: Resource
@@ -52,6 +67,7 @@ class Task:
     requester: str
     opens: tuple[str, ...]
     searches: tuple[str, ...]
+    base: str
     until: datetime | None
 
     @property
@@ -95,17 +111,20 @@ class Tasks:
             await self._ura(version, resource.get("owner")),
             await self._ura(version, sender_of(resource)),
             tuple(key for i in inputs if (key := self._key(i.get("valueReference")))),
-            tuple(i["valueString"] for i in inputs if isinstance(i.get("valueString"), str)),
+            tuple(
+                i["valueString"] for i in inputs if isinstance(i.get("valueString"), str) and not _is_base(i)
+            ),
+            next((i["valueString"] for i in inputs if _is_base(i)), ""),
             _end(resource),
         )
 
     async def opening(
-        self, version: Version, owner: str, patient: str, key: str, through: Through | None
+        self, version: Version, asker: Asker, patient: str, key: str, through: Through | None
     ) -> list[Task]:
         """The open Tasks for this organisation that name the resource `key` (`Type/id`) in their input, or, with
         `through`, the first that leads to it; about this patient (logical id) when there is one. A Task that leads to
         more than a document may hold leads nowhere."""
-        tasks = await self.open(version, owner, patient)
+        tasks = await self.open(version, asker, patient)
         named = [task for task in tasks if key in task.opens]
         if named or through is None:
             return named
@@ -115,14 +134,15 @@ class Tasks:
                     return [task]
         return []
 
-    async def listing(self, version: Version, owner: str, patient: str, form: str) -> list[Task]:
+    async def listing(self, version: Version, asker: Asker, patient: str, form: str) -> list[Task]:
         """The open Tasks for this organisation that list the search `form`; about this patient when there is one."""
-        tasks = await self.open(version, owner, patient)
+        tasks = await self.open(version, asker, patient)
         return [task for task in tasks if form in {_listed(search) for search in task.searches}]
 
-    async def open(self, version: Version, owner: str, patient: str) -> list[Task]:
-        """The open Tasks whose owner is this organisation, newest first; of this patient (logical id) when given."""
-        parser, number = QueryParser(definitions(version)), f"{URA_SYSTEM}|{owner}"
+    async def open(self, version: Version, asker: Asker, patient: str) -> list[Task]:
+        """The open Tasks whose owner asks, newest first; of this patient (logical id) when given. With an authorization
+        base those of another base are left out."""
+        parser, number = QueryParser(definitions(version)), f"{URA_SYSTEM}|{asker.ura}"
         also = (("patient", patient),) if patient else ()
         open_ = ("status", ",".join(sorted(OPEN)))
         found: dict[str, Stored] = {}
@@ -133,7 +153,7 @@ class Tasks:
             page = await self._service.source.search(version, query, None)
             found |= {stored.id: stored for stored in page.matches}
         tasks = [await self.task(version, stored) for stored in found.values()]
-        return [task for task in tasks if task.owner == owner and task.open]
+        return [task for task in tasks if asker.may_use(task) and task.open]
 
     async def _reach(self, version: Version, task: Task, wanted: Callable[[Stored], bool]) -> frozenset[str]:
         """Everything that the references in a Task lead to through what is wanted: what a document of them holds."""
@@ -175,6 +195,16 @@ class Tasks:
         except (NotFound, Gone):
             return ""
         return ura_in(orjson.loads(stored.body).get("identifier", []))
+
+
+def _is_base(given: Mapping[str, Any]) -> bool:
+    """Whether an input of a Task is its authorization base."""
+    kind = given.get("type")
+    coding = kind.get("coding") if isinstance(kind, dict) else None
+    return isinstance(given.get("valueString"), str) and any(
+        isinstance(one, dict) and (one.get("system"), one.get("code")) == _BASE
+        for one in (coding if isinstance(coding, list) else ())
+    )
 
 
 def ura_in(identifiers: Sequence[object]) -> str:

@@ -144,7 +144,8 @@ class Grant:
     which the user proved who they are (a URI such as http://eidas.europa.eu/LoA/high), '' when only the organisation
     vouches. `claims` are the values that the presented credentials proved, by field id of the presentation definition.
     `jkt` and `x5t` are the thumbprints of the key (RFC 9449) and the certificate (RFC 8705) the token is bound to, ''
-    when to none.
+    when to none. `authorization_base` is what the notification gave with which the asker was called (Twiin TA NP): the
+    token is for the Tasks that have it, '' for all.
     """
 
     requester: str
@@ -163,6 +164,7 @@ class Grant:
     claims: Mapping[str, str] = field(default_factory=dict)
     jkt: str = ""
     x5t: str = ""
+    authorization_base: str = ""
 
     @property
     def scopes(self) -> frozenset[str]:

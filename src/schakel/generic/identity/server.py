@@ -17,6 +17,7 @@ import asyncpg
 from schakel.generic.identity.assertion import RequesterKeys
 from schakel.generic.identity.dpop import Proof, proved
 from schakel.generic.identity.errors import (
+    InvalidRequestError,
     InvalidScopeError,
     InvalidTargetError,
     TokenElsewhereError,
@@ -43,6 +44,7 @@ from schakel.kernel.outcomes import Unauthenticated
 
 __all__ = ["AuthorisationServer", "RequesterKeys", "ServerRules", "TokenAnswer"]
 
+_LONGEST_BASE = 500
 _TRUSTED_SECONDS = 5.0
 """How long a process may go on without asking the database for a token again."""
 
@@ -138,6 +140,7 @@ class AuthorisationServer:
             )
         scopes = self._scopes_of(form["scope"])
         self._check_resource(form.get("resource"))
+        base = _authorization_base(form)
         proof = self._proof_of_key(caller)
         proved = await self._proved(form, scopes)
         if known is not None:
@@ -152,6 +155,7 @@ class AuthorisationServer:
             seconds,
             jkt=proof.jkt if proof else "",
             x5t=bound_to.thumbprint if bound_to else "",
+            authorization_base=base,
         )
         return TokenAnswer(token, grant, seconds)
 
@@ -278,3 +282,16 @@ class AuthorisationServer:
                 expression="scope",
             )
         return definitions[0].members
+
+
+def _authorization_base(form: Mapping[str, str]) -> str:
+    """What the asker gives back of the notification with which it was called (Twiin TA NP); '' when nothing. Whether a
+    Task has it is seen when the token is used."""
+    base = form.get("authorization_base", "")
+    if len(base) > _LONGEST_BASE or not base.isprintable():
+        raise InvalidRequestError(
+            f"authorization_base has more than {_LONGEST_BASE} characters, or others than printable ones",
+            code="authorization-base",
+            expression="authorization_base",
+        )
+    return base

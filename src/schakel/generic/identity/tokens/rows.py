@@ -35,7 +35,8 @@ _FIND_SECONDS = 10.0
 
 _COLUMNS = """t.jti, t.requester, t.scope, t.user_id, t.user_name, t.user_role, t.user_responsible,
     t.user_responsible_role, t.purpose, t.treatment_relation, t.patient, t.issued, t.expires, t.requester_name,
-    t.facility_type, t.client_id, t.assurance, t.grant_type, t.claims, t.jkt, t.x5t"""
+    t.facility_type, t.client_id, t.assurance, t.grant_type, t.claims, t.jkt, t.x5t,
+    t.authorization_base"""
 
 _ISSUE = """
 WITH used AS (
@@ -45,9 +46,9 @@ WITH used AS (
 )
 INSERT INTO access_token (tenant, digest, jti, requester, scope, user_id, user_name, user_role, user_responsible,
     purpose, treatment_relation, patient, requester_name, facility_type, client_id, assurance, grant_type, claims,
-    origins, jkt, x5t, expires, user_responsible_role)
+    origins, jkt, x5t, expires, user_responsible_role, authorization_base)
 VALUES ($1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $24, $14, $15, $16, $17, $18, $19, $20, $21, $22, now() + $23,
-    $25)
+    $25, $26)
 RETURNING expires
 """
 
@@ -134,8 +135,10 @@ class TokenRows:
         *,
         jkt: str,
         x5t: str,
+        authorization_base: str,
     ) -> tuple[str, Grant]:
-        """A new token for what was `proved`, and what it says; all in `use` is used up by it.
+        """A new token for what was `proved`, and what it says; all in `use` is used up by it. The last three as in
+        `Grant`.
 
         Raises the refusal of what was used before (then nothing is used up), and `Busy`.
         """
@@ -177,6 +180,7 @@ class TokenRows:
                     timedelta(seconds=seconds),
                     proved.patient,
                     user and user.responsible_role,
+                    authorization_base,
                 )
             except asyncpg.UniqueViolationError as error:
                 if error.table_name != "used_id":
@@ -202,6 +206,7 @@ class TokenRows:
             claims=dict(proved.claims),
             jkt=jkt,
             x5t=x5t,
+            authorization_base=authorization_base,
         )
 
     async def find(self, token: str, proof: OnceOnly | None = None) -> Found | None:
@@ -281,4 +286,5 @@ def _grant(row: asyncpg.Record) -> Grant:
         orjson.loads(row["claims"]),
         row["jkt"],
         row["x5t"],
+        row["authorization_base"],
     )
