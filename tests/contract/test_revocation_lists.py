@@ -135,10 +135,9 @@ async def test_a_scope_that_fits_changes_nothing(region: Region) -> None:
 
 
 async def test_an_authority_that_may_not_sign_lists_signs_none(region: Region) -> None:
-    only = x509.KeyUsage(False, False, False, False, False, True, False, False, False)
-    low = ROOT.authority("Low", crl=f"{region.desk.address}/crl/root.crl", usage=only)
-    leaf = low.issue("node.example", crl=f"{region.desk.address}/crl/below.crl")
-    region.desk.says["/crl/below.crl"] = crl(low)
+    authority = low(region)
+    leaf = authority.issue("node.example", crl=f"{region.desk.address}/crl/below.crl")
+    region.desk.says["/crl/below.crl"] = crl(authority)
     with pytest.raises(RevocationUnknown) as unknown:
         await region.check(leaf)
     assert "may not sign lists" in unknown.value.why
@@ -232,6 +231,70 @@ async def test_an_older_list_that_came_for_another_authority_is_not_taken_either
                 await revocation.check(region.verified(withdrawn))
             region.desk.says["/crl/one.crl"] = crl(region.below, number=1)
             await revocation.check(Trust([ROOT.certificate]).verify([ROOT.issue("x").certificate]))
+
+
+def low(region: Region) -> Authority:
+    """An authority that certifies, and may not sign lists."""
+    only = x509.KeyUsage(False, False, False, False, False, True, False, False, False)
+    return ROOT.authority("Low", crl=f"{region.desk.address}/crl/root.crl", usage=only)
+
+
+@pytest.mark.parametrize(
+    "other", [lambda region: ROOT.authority("Below"), low], ids=["of that name", "no signer"]
+)
+async def test_an_authority_to_whom_a_good_list_is_a_bad_one_keeps_nobody_out(
+    region: Region, other: Callable[[Region], Authority]
+) -> None:
+    """A list is not held against its address when somebody cannot use it: one with the same name and an older key."""
+    lists = tuple(f"{region.desk.address}/crl/{one}.crl" for one in ("below", "root"))
+    async with Revocation.open(rules(region, sources=(), lists=lists, pause=60)) as revocation:
+        for _ in range(3):
+            with pytest.raises(RevocationUnknown):
+                await revocation.check(region.verified(other(region).issue("a.example")))
+            await revocation.check(region.verified())
+    assert sorted(region.desk.asked) == ["/crl/below.crl", "/crl/root.crl"]
+
+
+async def test_a_bad_list_that_came_for_another_authority_is_fetched_again_after_the_pause(
+    region: Region,
+) -> None:
+    lists = tuple(f"{region.desk.address}/crl/{one}.crl" for one in ("below", "root"))
+    region.desk.says["/crl/below.crl"] = crl(region.below, signer=Authority.new("Below"))
+    async with Revocation.open(rules(region, sources=(), lists=lists, pause=60)) as revocation:
+        await revocation.check(region.verified(ROOT.issue("x")))
+        region.desk.says["/crl/below.crl"] = crl(region.below)
+        with pytest.raises(RevocationUnknown, match="cannot be found out now"):
+            await revocation.check(region.verified())
+        with time_machine.travel(now() + timedelta(seconds=61)):
+            await revocation.check(region.verified())
+    assert region.desk.asked.count("/crl/below.crl") == 2
+
+
+@pytest.mark.parametrize("first", ["its own", "of another"])
+async def test_a_kept_list_is_fetched_again_when_it_expires_whoever_it_came_for(
+    region: Region, first: str
+) -> None:
+    lists = tuple(f"{region.desk.address}/crl/{one}.crl" for one in ("below", "root"))
+    async with Revocation.open(rules(region, sources=(), lists=lists, pause=60, keep=86_400)) as revocation:
+        await revocation.check(region.verified(None if first == "its own" else ROOT.issue("x")))
+        with time_machine.travel(now() + timedelta(hours=2)):
+            region.desk.says = {
+                "/crl/root.crl": crl(ROOT),
+                "/crl/below.crl": crl(region.below, [region.leaf]),
+            }
+            with pytest.raises(CertificateRefused):
+                await revocation.check(region.verified())
+    assert region.desk.asked.count("/crl/below.crl") == 2
+
+
+async def test_lists_of_others_are_fetched_once_at_the_same_time(region: Region) -> None:
+    region.desk.delay = 0.05
+    lists = tuple(f"{region.desk.address}/crl/{one}.crl" for one in ("root", "below"))
+    async with Revocation.open(rules(region, sources=(), lists=lists, pause=60)) as revocation:
+        await asyncio.gather(
+            *(revocation.check(region.verified(one)) for one in [None, ROOT.issue("x")] * 10)
+        )
+    assert sorted(region.desk.asked) == ["/crl/below.crl", "/crl/root.crl"]
 
 
 async def test_off_asks_nobody(region: Region) -> None:

@@ -26,10 +26,6 @@ class OfAnother(Unusable):
     """A list of another authority: nothing is wrong with it, or with where it is."""
 
 
-class Expired(Unusable):
-    """A list that counted until a moment that has passed."""
-
-
 @dataclass(frozen=True, slots=True)
 class RevocationList:
     """A list whose signature was checked. `number` is 0 where it has none."""
@@ -60,7 +56,7 @@ class RevocationList:
         if issued > moment + SKEW:
             raise Unusable("the list is of a later time")
         if expires <= moment:
-            raise Expired("the list has expired")
+            raise Unusable("the list has expired")
         values = {type(one.value): one.value for one in extensions}
         number = values.get(x509.CRLNumber)
         scope = values.get(x509.IssuingDistributionPoint)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -25,7 +25,7 @@ from cryptography import x509
 from schakel.facilities import Facility, FacilityAway, FacilityRules
 from schakel.generic.identity.certificates import lists, responder
 from schakel.generic.identity.certificates.errors import CertificateRefused, RevocationUnknown
-from schakel.generic.identity.certificates.lists import Expired, OfAnother, RevocationList, Unusable
+from schakel.generic.identity.certificates.lists import OfAnother, RevocationList, Unusable
 from schakel.generic.identity.certificates.trust import Verified, thumbprint
 from schakel.kernel import clock
 
@@ -148,49 +148,51 @@ class Revocation:
         is fetched for all of them.
         """
         async with self._locks.setdefault(address, asyncio.Lock()):
-            held, moment = self._held.get(address), clock.now()
+            held = self._held.get(address)
             try:
-                if held is not None and moment < held.fetched + timedelta(seconds=self._rules.keep):
-                    with suppress(Expired):
-                        return self._of(held, address, issuer, moment)
-                return await self._fetched(address, issuer)
+                if held is None or clock.now() >= self._until(held, self._read(held, address, issuer)):
+                    held = await self._fetched(address)
+                found = self._read(held, address, issuer)
             except Unusable as error:
-                last = self._last.get((address, thumbprint(issuer)))
-                if last is not None and moment < last.expires:
-                    return last
-                raise Unusable(f"{address}: {error}") from error
+                found = error
+            if isinstance(found, RevocationList):
+                return found
+            last = self._last.get((address, thumbprint(issuer)))
+            if last is not None and clock.now() < last.expires:
+                return last
+            raise Unusable(f"{address}: {found}") from found
 
-    async def _fetched(self, address: str, issuer: x509.Certificate) -> RevocationList:
+    async def _fetched(self, address: str) -> _Held:
+        """What `address` gives now, whoever it is of. Raises `Unusable`, and asks nobody for a while after that."""
         self._check_pause(address)
         try:
-            held = _Held(await self._ask("GET", address), clock.now())
-            with suppress(OfAnother):
-                self._of(held, address, issuer, held.fetched)
+            body = await self._ask("GET", address)
         except Unusable as error:
             self._failed[address] = (clock.now() + timedelta(seconds=self._rules.pause), str(error))
             raise
-        self._held[address] = held
-        return self._of(held, address, issuer, held.fetched)
+        self._held[address] = held = _Held(body, clock.now())
+        return held
 
-    def _of(self, held: _Held, address: str, issuer: x509.Certificate, moment: datetime) -> RevocationList:
-        """What is held as a list of `issuer`, no older than the last one of it there. Raises `Unusable`: `OfAnother`
-        where it is one of another authority, `Expired`."""
+    def _read(self, held: _Held, address: str, issuer: x509.Certificate) -> RevocationList | Unusable:
+        """What is held as a list of `issuer`, no older than the last one of it there; or why it is none."""
         key = thumbprint(issuer)
         if key not in held.read:
             try:
-                found = RevocationList.read(held.body, issuer, moment)
+                found = RevocationList.read(held.body, issuer, clock.now())
                 last = self._last.get((address, key), found)
                 if (found.number, found.issued) < (last.number, last.issued):
                     raise Unusable("the list is older than the one before")
                 held.read[key] = self._last[address, key] = found
             except Unusable as error:
-                held.read[key] = error
-        known = held.read[key]
-        if isinstance(known, Unusable):
-            raise known
-        if known.expires <= moment:
-            raise Expired("the list has expired")
-        return known
+                held.read[key] = error.with_traceback(None)
+        return held.read[key]
+
+    def _until(self, held: _Held, found: RevocationList | Unusable) -> datetime:
+        """When what is held is fetched again for an issuer to whom it is `found`. A body that is bad to this one and
+        a list of no other that looked, is kept no longer than a pause."""
+        good = [one.expires for one in held.read.values() if isinstance(one, RevocationList)]
+        kept = self._rules.keep if good or isinstance(found, OfAnother) else self._rules.pause
+        return min([held.fetched + timedelta(seconds=kept), *good])
 
     # -- responders ----------------------------------------------------------------------------------------------
 
