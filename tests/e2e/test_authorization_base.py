@@ -99,6 +99,24 @@ async def test_a_task_without_a_base_is_for_every_token_of_its_owner(node: Runni
         await put(node, task("t1", node["b"].ura, SEARCH, based("base-t1")))
 
 
+async def test_a_task_of_the_base_goes_before_those_without_one(node: RunningNode) -> None:
+    await put(node, task("t1", node["b"].ura, SEARCH))
+    try:
+        b = await asking(node, "base-t2")
+        assert keys(await b.send("GET", "Condition")) == {"Condition/c2"}
+    finally:
+        await put(node, task("t1", node["b"].ura, SEARCH, based("base-t1")))
+
+
+async def test_a_task_with_two_bases_is_for_a_token_with_neither(node: RunningNode) -> None:
+    await put(node, task("t1", node["b"].ura, SEARCH, based("base-t1"), based("base-t4")))
+    try:
+        for base in ("base-t1", "base-t4"):
+            assert await (await asking(node, base)).reason("GET", "Condition") == "task-missing"
+    finally:
+        await put(node, task("t1", node["b"].ura, SEARCH, based("base-t1")))
+
+
 @pytest.mark.parametrize("base", ["x" * 501, "a\x00b", "a\nb"])
 async def test_what_is_no_base_is_refused_by_name(node: RunningNode, base: str) -> None:
     answer = await granted(node, base)

@@ -53,6 +53,11 @@ class Asker:
         """Whether a Task is for who asks: its owner is, and its base is no other than was given back."""
         return task.owner == self.ura and (not self.base or task.base in ("", self.base))
 
+    def usable(self, tasks: Sequence[Task]) -> list[Task]:
+        """Those of the Tasks that are for who asks: those of the base that was given back alone, when there are any."""
+        mine = [task for task in tasks if self.may_use(task)]
+        return [task for task in mine if self.base and task.base == self.base] or mine
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -114,7 +119,8 @@ class Tasks:
             tuple(
                 i["valueString"] for i in inputs if isinstance(i.get("valueString"), str) and not _is_base(i)
             ),
-            next((i["valueString"] for i in inputs if _is_base(i)), ""),
+            # Of a Task with two of them nobody knows which was meant: together they are what nobody can give back.
+            "\n".join(dict.fromkeys(i["valueString"] for i in inputs if _is_base(i))),
             _end(resource),
         )
 
@@ -141,7 +147,7 @@ class Tasks:
 
     async def open(self, version: Version, asker: Asker, patient: str) -> list[Task]:
         """The open Tasks whose owner asks, newest first; of this patient (logical id) when given. With an authorization
-        base those of another base are left out."""
+        base those of another are left out, and those of none when there is one of it."""
         parser, number = QueryParser(definitions(version)), f"{URA_SYSTEM}|{asker.ura}"
         also = (("patient", patient),) if patient else ()
         open_ = ("status", ",".join(sorted(OPEN)))
@@ -153,7 +159,7 @@ class Tasks:
             page = await self._service.source.search(version, query, None)
             found |= {stored.id: stored for stored in page.matches}
         tasks = [await self.task(version, stored) for stored in found.values()]
-        return [task for task in tasks if asker.may_use(task) and task.open]
+        return asker.usable([task for task in tasks if task.open])
 
     async def _reach(self, version: Version, task: Task, wanted: Callable[[Stored], bool]) -> frozenset[str]:
         """Everything that the references in a Task lead to through what is wanted: what a document of them holds."""

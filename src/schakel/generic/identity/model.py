@@ -145,7 +145,7 @@ class Grant:
     vouches. `claims` are the values that the presented credentials proved, by field id of the presentation definition.
     `jkt` and `x5t` are the thumbprints of the key (RFC 9449) and the certificate (RFC 8705) the token is bound to, ''
     when to none. `authorization_base` is what the notification gave with which the asker was called (Twiin TA NP): the
-    token is for the Tasks that have it, '' for all.
+    token is for the Tasks that have it, or else for those without one; '' when none was given back.
     """
 
     requester: str
