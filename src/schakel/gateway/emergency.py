@@ -7,8 +7,9 @@ asks; whether it may be is decided by the matrix (role, level of assurance, a bo
 
 from __future__ import annotations
 
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
+from schakel.kernel.given import one_line, percent_decoded
 from schakel.kernel.outcomes import Invalid
 from schakel.server import Request
 
@@ -21,19 +22,15 @@ def reason_of(request: Request) -> str:
     given = request.headers.get(HEADER.lower())
     if given is None:
         return ""
-    try:
-        return checked(unquote(given, errors="strict"), HEADER)
-    except UnicodeDecodeError:
-        raise _wrong(HEADER) from None
+    return checked(percent_decoded(given), HEADER)
 
 
 def checked(reason: str, name: str) -> str:
     """The reason as it is kept; `name` is where it stood. Raises `Invalid` for one that says nothing, is too long, or
     has what is no character."""
-    reason = reason.strip()
-    if not reason or len(reason) > LONGEST or not reason.isprintable():
+    if not (kept := one_line(reason, LONGEST)):
         raise _wrong(name)
-    return reason
+    return kept
 
 
 def asked(reason: str) -> dict[str, str]:

@@ -8,11 +8,11 @@ itself, such as reading the log, is written down with the person who is told (NE
 from __future__ import annotations
 
 from contextvars import ContextVar
-from urllib.parse import unquote
 
 from starlette.requests import Request
 
 from schakel.generic.logging.events import LoggedPerson
+from schakel.kernel.given import one_line, percent_decoded
 from schakel.kernel.outcomes import Invalid
 
 ID, NAME = "X-User-ID", "X-User-Name"
@@ -38,11 +38,8 @@ def _text(request: Request, header: str) -> str:
     given = request.headers.get(header)
     if given is None:
         return ""
-    try:
-        text = unquote(given, errors="strict").strip()
-    except UnicodeDecodeError:
-        text = ""
-    if not text or len(text) > LONGEST or not text.isprintable():
+    text = one_line(percent_decoded(given), LONGEST)
+    if not text:
         raise Invalid(
             f"{header} is 1 to {LONGEST} printable characters, others than ASCII percent-encoded",
             code="user-header",

@@ -151,8 +151,8 @@ def _check_header(jwt: Jwt, issuer: str, leaf: x509.Certificate) -> None:
 
 def _sha1(certificate: x509.Certificate) -> str:
     """The older thumbprint, in base64url (RFC 7515, section 4.1.7)."""
-    print_ = certificate.fingerprint(hashes.SHA1())  # noqa: S303 # Compared with what it is a print of: the chain counts.
-    return base64.urlsafe_b64encode(print_).rstrip(b"=").decode()
+    older = certificate.fingerprint(hashes.SHA1())  # noqa: S303 # Compared with what it is a print of: the chain counts.
+    return base64.urlsafe_b64encode(older).rstrip(b"=").decode()
 
 
 def _check_validity(jwt: Jwt, verified: Verified, moment: datetime) -> None:
